@@ -1,0 +1,408 @@
+//! The table: what corio costs relative to the floors, measured in turns.
+//!
+//! `cargo run --release -p corio-benches -- [quick] [ROW...] [--rounds N] [--out FILE] [--check]`
+//!
+//! ROW is the first word of our command (`yield`, `spawn`, `timercancel`, `echo`, `sleepers`, ...); without
+//! one, all rows. `quick` does a tenth of the work in three rounds. `--out` writes every run and every row as a line of
+//! JSON. `--check` ends with status 1 if a target is missed by more than the run's own noise.
+//!
+//! The host may change its speed between two runs, so a run of the floor stands before and after each of ours (floor,
+//! ours, floor, ours, ..., floor), and the ratio is to the mean of these two. Its median counts; the spread is
+//! (max - min) / median. Times are CPU times of all threads of the process. A miss is within the noise if a quarter of
+//! the rounds meet the target.
+//!
+//! Each run is a process of its own: this program again, as `contender`, so that both are always of the same build.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use corio_benches::figures::{self, Figures};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.split_first() {
+        Some((first, rest)) if first == "contender" => corio_benches::contender(rest).map(|()| true),
+        _ => Options::parse(&args).and_then(table),
+    };
+    let status = match result {
+        Ok(true) => return,
+        Ok(false) => 1,
+        Err(error) => {
+            eprintln!("{error}");
+            2
+        }
+    };
+    std::process::exit(status);
+}
+
+#[derive(Default)]
+struct Options {
+    quick: bool,
+    check: bool,
+    rounds: Option<usize>,
+    out: Option<File>,
+    rows: Vec<String>,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> io::Result<Options> {
+        let mut options = Options::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| io::Error::other(format!("{arg} what?")));
+            match arg.as_str() {
+                "quick" => options.quick = true,
+                "--check" => options.check = true,
+                "--rounds" => options.rounds = Some(value()?.parse().map_err(io::Error::other)?),
+                "--out" => options.out = Some(File::create(value()?)?),
+                row => options.rows.push(row.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+// ---- what is measured ---------------------------------------------------------------------------------------------
+
+/// A contender's command, its floor's if it has one, and the rows of the table that their figures fill.
+struct Bench {
+    ours: String,
+    floor: Option<String>,
+    load: Option<Load>,
+    rounds: usize,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    figure: &'static str,
+    targets: Vec<Target>,
+}
+
+/// The clients of an echo server.
+#[derive(Clone, Copy)]
+struct Load {
+    connections: u64,
+    requests: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    /// At most so many times the floor.
+    Times(f64),
+    /// At most so much more than the floor.
+    Above(f64),
+    /// At most this, whatever the floor.
+    AtMost(f64),
+}
+use Target::{Above, AtMost, Times};
+
+impl Bench {
+    /// A workload and its floor, which take the same arguments.
+    fn new(ours: &str, floor: &str, size: &str) -> Bench {
+        let floor = (!floor.is_empty()).then(|| format!("{floor} {size}"));
+        Bench { ours: format!("{ours} {size}"), floor, load: None, rounds: 9, rows: Vec::new() }
+    }
+
+    fn row(mut self, name: impl Into<String>, figure: &'static str, targets: &[Target]) -> Bench {
+        self.rows.push(Row { name: name.into(), figure, targets: targets.to_vec() });
+        self
+    }
+
+    fn word(&self) -> &str {
+        self.ours.split(' ').next().unwrap_or_default()
+    }
+}
+
+fn benches(quick: bool) -> Vec<Bench> {
+    let n = |full: u64| if quick { full / 10 } else { full };
+    let mut all = Vec::new();
+    for (depth, targets) in [(0, &[Times(4.0), AtMost(15.0)][..]), (4, &[Times(4.0)])] {
+        for tasks in [1, 2, 64] {
+            let bench = Bench::new("yield", "floor-switch", &format!("{} {depth} {tasks}", n(10_000_000)));
+            all.push(bench.row(format!("yield, depth {depth}, tasks: {tasks}"), "cpu_ns_op", targets));
+        }
+    }
+    for batch in [1, 1000] {
+        let bench = Bench::new("spawn", "floor-spawn", &format!("{} {batch}", n(3_000_000)));
+        let name = format!("spawn + join, at a time: {batch}");
+        all.push(bench.row(name, "cpu_ns_op", &[Times(6.0), AtMost(60.0)]));
+    }
+    let bench = Bench::new("timercancel", "floor-timercancel", &n(5_000_000).to_string());
+    all.push(bench.row("arm + cancel a timer", "cpu_ns_op", &[Times(1.4)]));
+    let bench = Bench::new("wake", "floor-wake", &n(200_000).to_string());
+    all.push(bench.row("OS thread, task and back, one core", "cpu_ns_op", &[Times(1.05)]));
+    for (connections, requests) in [(1, 100_000), (64, 300_000), (1000, 300_000)] {
+        let load = Some(Load { connections, requests: n(requests) });
+        let bench = Bench { load, ..Bench::new("echo", "floor-echo", "0") };
+        let name = format!("echo, connections: {connections}{}", if connections == 1 { ", one core" } else { "" });
+        let bench = bench.row(&name, "cpu_ns_op", &[Times(1.03)]);
+        all.push(bench.row(format!("{name}: system calls"), "syscalls_op", &[Above(0.02)]));
+    }
+    let bench = Bench { rounds: 3, ..Bench::new("timers", "", &n(1_000_000).to_string()) };
+    all.push(bench.row("spawn, sleep within 1 s, join", "cpu_ns_op", &[]));
+    let bench = Bench { rounds: 1, ..Bench::new("sleepers", "", &n(1_000_000).to_string()) };
+    let bench = bench.row("asleep, 64 KiB stacks: resident", "rss_b", &[AtMost(4600.0)]);
+    let bench = bench.row("asleep: page tables", "pte_b", &[]).row("asleep: time to get there", "cpu_ns_op", &[]);
+    all.push(bench.row("spawned, not started: resident", "unstarted_b", &[AtMost(200.0)]));
+    all
+}
+
+// ---- the table ----------------------------------------------------------------------------------------------------
+
+const COLUMNS: [&str; 7] = ["workload", "floor", "ours", "ratio", "spread", "target", "verdict"];
+
+/// Measures and prints; false if a target that was to be checked is missed.
+fn table(mut options: Options) -> io::Result<bool> {
+    let benches = benches(options.quick);
+    if let Some(unknown) = options.rows.iter().find(|row| !benches.iter().any(|bench| bench.word() == **row)) {
+        return Err(io::Error::other(format!("no row begins with `{unknown}`")));
+    }
+    let cores = thread::available_parallelism()?.get();
+    println!("{}\n\n| {} |\n|---|--:|--:|--:|--:|--:|---|", machine(cores), COLUMNS.join(" | "));
+    let mut missed = false;
+    for bench in
+        benches.iter().filter(|bench| options.rows.is_empty() || options.rows.iter().any(|row| bench.word() == row))
+    {
+        let rounds = if options.quick { bench.rounds.min(3) } else { bench.rounds };
+        let mut runs = Runs { cores, out: &mut options.out, ours: Vec::new(), floor: Vec::new() };
+        let failure = runs.take(bench, options.rounds.unwrap_or(rounds)).err();
+        for row in &bench.rows {
+            let compared = Compared::new(row.figure, &runs);
+            let (met, mut cells) = compared.cells(row);
+            if let Some(failure) = &failure {
+                cells[6] = format!("failed: {failure}");
+            } else if compared.ours.is_empty() {
+                continue; // not counted here
+            }
+            missed |= !met || failure.is_some();
+            println!("| {} |", cells.join(" | "));
+            runs.log(COLUMNS.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
+        }
+    }
+    Ok(!(options.check && missed))
+}
+
+/// What this is measured on, as far as the kernel tells.
+fn machine(cores: usize) -> String {
+    let file = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = file("/proc/cpuinfo");
+    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let (kernel, mappings) = (file("/proc/sys/kernel/osrelease"), file("/proc/sys/vm/max_map_count"));
+    let (model, kernel, mappings) = (model.unwrap_or("unknown"), kernel.trim(), mappings.trim());
+    format!("Cores: {cores} ({model}); Linux {kernel}; vm.max_map_count {mappings}.")
+}
+
+/// One figure, round by round.
+struct Compared {
+    ours: Vec<f64>,
+    /// The mean of the floor's runs before and after; like the next two, empty if there is no floor.
+    floor: Vec<f64>,
+    ratio: Vec<f64>,
+    above: Vec<f64>,
+}
+
+impl Compared {
+    fn new(figure: &str, runs: &Runs<'_>) -> Compared {
+        let of = |runs: &[Figures]| runs.iter().filter_map(|run| value(run, figure)).collect::<Vec<_>>();
+        let (ours, floor) = (of(&runs.ours), of(&runs.floor));
+        let floor = if floor.len() < 2 { floor } else { floor.windows(2).map(|two| (two[0] + two[1]) / 2.0).collect() };
+        let paired = |f: fn((&f64, &f64)) -> f64| ours.iter().zip(&floor).map(f).collect();
+        let (ratio, above) = (paired(|(ours, floor)| ours / floor), paired(|(ours, floor)| ours - floor));
+        Compared { ours, floor, ratio, above }
+    }
+
+    /// One of three words, the last of which means that the target is missed for certain.
+    fn verdict(&self, target: Target) -> &'static str {
+        let (sample, limit) = match target {
+            Times(limit) => (&self.ratio, limit),
+            Above(limit) => (&self.above, limit),
+            AtMost(limit) => (&self.ours, limit),
+        };
+        let met = |share| quantile(sample, share).is_some_and(|value| value <= limit);
+        if met(0.5) {
+            "met"
+        } else if met(0.25) {
+            "not met, within noise"
+        } else {
+            "not met"
+        }
+    }
+
+    /// The row as text, and whether no target is missed for certain.
+    fn cells(&self, row: &Row) -> (bool, [String; 7]) {
+        let unit = |value: f64| match row.figure {
+            "cpu_ns_op" if value >= 1000.0 => format!("{:.2} us", value / 1000.0),
+            "cpu_ns_op" => format!("{value:.1} ns"),
+            "syscalls_op" => format!("{value:.3}"),
+            _ => format!("{value:.0} B"),
+        };
+        let target = |target: &Target| match target {
+            Times(limit) => format!("≤ {limit} x"),
+            Above(limit) => format!("≤ floor + {limit}"),
+            AtMost(limit) => format!("≤ {}", unit(*limit)),
+        };
+        let targets: Vec<_> = row.targets.iter().map(target).collect();
+        let verdicts: Vec<_> = row.targets.iter().map(|&target| self.verdict(target)).collect();
+        let median = |sample: &[f64]| quantile(sample, 0.5);
+        let compared = if self.ratio.is_empty() { &self.ours } else { &self.ratio };
+        let spread = |median| Some(100.0 * (quantile(compared, 1.0)? - quantile(compared, 0.0)?) / median);
+        let cells = [
+            Some(row.name.clone()),
+            median(&self.floor).map(unit),
+            median(&self.ours).map(unit),
+            median(&self.ratio).map(|ratio| format!("{ratio:.3}")),
+            median(compared).filter(|_| compared.len() > 1).and_then(spread).map(|spread| format!("{spread:.0} %")),
+            Some(targets.join("; ")),
+            Some(verdicts.join("; ")),
+        ];
+        (!verdicts.contains(&"not met"), cells.map(Option::unwrap_or_default))
+    }
+}
+
+/// The value below which a share of the sample lies.
+fn quantile(sample: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = sample.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * sorted.len().checked_sub(1)? as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    Some(below + (above - below) * place.fract())
+}
+
+fn value(run: &Figures, figure: &str) -> Option<f64> {
+    run.iter().find(|(key, _)| key == figure).map(|&(_, value)| value)
+}
+
+// ---- the runs -----------------------------------------------------------------------------------------------------
+
+struct Runs<'a> {
+    cores: usize,
+    out: &'a mut Option<File>,
+    ours: Vec<Figures>,
+    floor: Vec<Figures>,
+}
+
+impl Runs<'_> {
+    /// floor, ours, floor, ours, ..., floor; and at last, not timed, the system calls of an echo server.
+    fn take(&mut self, bench: &Bench, rounds: usize) -> io::Result<()> {
+        for turn in 0..=2 * rounds {
+            let ours = turn % 2 == 1;
+            let Some(command) = (if ours { Some(&bench.ours) } else { bench.floor.as_ref() }) else { continue };
+            let figures = match bench.load {
+                Some(load) => self.echo(contender(command)?, load, true)?.0,
+                None => alone(command)?,
+            };
+            self.add(ours, command, figures)?;
+        }
+        let (Some(load), Some(floor)) = (bench.load, &bench.floor) else { return Ok(()) };
+        if Command::new("strace").arg("-V").output().is_err() {
+            eprintln!("strace is not installed: system calls are not counted");
+            return Ok(());
+        }
+        for (ours, command) in [(true, &bench.ours), (false, floor)] {
+            let figures = self.system_calls(command, load)?;
+            self.add(ours, command, figures)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, ours: bool, command: &str, figures: Figures) -> io::Result<()> {
+        let pairs = figures.iter().map(|(key, value)| format!("{key:?}:{value:.4}"));
+        self.log(std::iter::once(format!("\"command\":{command:?}")).chain(pairs))?;
+        if ours {
+            self.ours.push(figures)
+        } else {
+            self.floor.push(figures)
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, pairs: impl Iterator<Item = String>) -> io::Result<()> {
+        let Some(out) = self.out else { return Ok(()) };
+        writeln!(out, "{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    }
+
+    /// The figures of a server's load, and what the server wrote to stderr if that is piped.
+    ///
+    /// The two share a core if there is only one connection. The CPU time is the server's, unless it is not `timed`.
+    fn echo(&self, server: Command, load: Load, timed: bool) -> io::Result<(Figures, String)> {
+        figures::pin(0)?;
+        let server = Server::start(server)?;
+        figures::pin(if load.connections == 1 { 0 } else { 1 % self.cores })?;
+        let pid = if timed { server.child.id() } else { 0 };
+        let Load { connections, requests } = load;
+        let figures = figures_of(contender(&format!("load {} {connections} {requests} {pid}", server.port))?)?;
+        Ok((figures, server.end()?))
+    }
+
+    /// System calls per request: what more requests cost more, so that start, connections and end do not count.
+    fn system_calls(&self, command: &str, load: Load) -> io::Result<Figures> {
+        let contender = contender(command)?;
+        let count = |requests| {
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-c"]).arg(contender.get_program()).args(contender.get_args()).stderr(Stdio::piped());
+            let (figures, summary) = self.echo(strace, Load { requests, ..load }, false)?;
+            // % time, seconds, usecs/call, calls, errors if any, "total"
+            let total = summary.lines().find(|line| line.ends_with(" total"));
+            let calls: Option<f64> = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+            calls.zip(value(&figures, "total")).ok_or_else(|| io::Error::other(format!("strace: {}", summary.trim())))
+        };
+        let (few, many) = (count(2_000 + 2 * load.connections)?, count(8_000 + 32 * load.connections)?);
+        Ok(vec![("syscalls_op".to_owned(), (many.0 - few.0) / (many.1 - few.1))])
+    }
+}
+
+/// This program as a contender. Its input is empty, or a server would never end.
+fn contender(command: &str) -> io::Result<Command> {
+    let mut contender = Command::new(std::env::current_exe()?);
+    contender.arg("contender").args(command.split(' ')).stdin(Stdio::null()).stderr(Stdio::inherit());
+    Ok(contender)
+}
+
+/// Runs a workload that needs nobody else.
+fn alone(command: &str) -> io::Result<Figures> {
+    figures::pin(0)?;
+    figures_of(contender(command)?)
+}
+
+fn figures_of(mut contender: Command) -> io::Result<Figures> {
+    let output = contender.output()?;
+    match output.status.success() {
+        true => Ok(figures::parse(&String::from_utf8_lossy(&output.stdout))),
+        false => Err(io::Error::other(format!("{contender:?}: {}", output.status))),
+    }
+}
+
+/// An echo server that is ready. It ends when its input does.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Server {
+    fn start(mut command: Command) -> io::Result<Server> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        match line.trim().strip_prefix("listening=").and_then(|port| port.parse().ok()) {
+            Some(port) => Ok(Server { child, stdout, port }),
+            None => Err(io::Error::other(format!("{command:?} said {line:?}"))),
+        }
+    }
+
+    fn end(mut self) -> io::Result<String> {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text)?; // its figures: the load's are better
+        text.clear();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut text)?;
+        }
+        self.child.wait()?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,176 @@
+//! The contender: the library as a user would call it.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use corio::net::{TcpListener, TcpStream};
+use corio::{Builder, Event, LoopHandle};
+
+use crate::figures::{self, REQUESTS, Stopwatch, measure};
+use crate::{at_depth, delays_ms};
+
+/// A stack for many tasks at once.
+const SMALL_STACK: usize = 64 << 10;
+
+/// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
+pub fn echo(port: u16, stack: usize) -> io::Result<()> {
+    figures::end_with_figures("echo");
+    corio::run(|| {
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
+        println!("listening={}", listener.local_addr()?.port());
+        for stream in listener.incoming() {
+            let stream = stream?;
+            let builder = if stack == 0 { Builder::new() } else { Builder::new().stack_size(stack) };
+            builder.spawn(move || answer(stream))?;
+        }
+        Ok(())
+    })
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = [0; 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        stream.write_all(&buffer[..n])?;
+    }
+}
+
+/// Tasks that do nothing but let each other run, each pausing at the given call depth.
+pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
+    corio::run(|| {
+        measure("yield", operations, || {
+            let turns = operations / tasks;
+            let task = move || {
+                for _ in 0..turns {
+                    at_depth(depth, &|| corio::yield_now().expect("nobody cancels"));
+                }
+                Ok::<_, io::Error>(())
+            };
+            let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(task)).collect();
+            tasks.into_iter().try_for_each(|task| task.join())
+        })
+    })
+}
+
+/// Tasks that return at once: `batch` spawned, then joined, and again.
+pub fn spawn(operations: u64, batch: u64) -> io::Result<()> {
+    corio::run(|| {
+        let mut tasks = Vec::with_capacity(batch as usize);
+        measure("spawn", operations, || {
+            for _ in 0..operations / batch {
+                tasks.extend((0..batch).map(|i| corio::spawn(move || Ok::<_, io::Error>(i))));
+                for task in tasks.drain(..) {
+                    black_box(task.join()?);
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Tasks that sleep once, all within one second, spawned and joined.
+pub fn timers(operations: u64) -> io::Result<()> {
+    corio::run(|| {
+        measure("timers", operations, || {
+            let sleep = |ms| move || corio::sleep(Duration::from_millis(ms));
+            let delays_ms = delays_ms().map(|ms| ms % 1000).take(operations as usize);
+            let spawn = |ms| Builder::new().stack_size(SMALL_STACK).spawn(sleep(ms));
+            let tasks = delays_ms.map(spawn).collect::<io::Result<Vec<_>>>()?;
+            tasks.into_iter().try_for_each(|task| task.join())
+        })
+    })
+}
+
+/// Timers armed and cancelled, while 1,000 others stay armed. The callback captures nothing, so boxing it costs nothing.
+pub fn timer_cancel(operations: u64) -> io::Result<()> {
+    corio::run(|| {
+        let mut delays = delays_ms().map(Duration::from_millis);
+        let others: Vec<_> = delays.by_ref().take(1000).map(|delay| corio::call_later(delay, || ())).collect();
+        measure("timercancel", operations, || {
+            for delay in delays.take(operations as usize) {
+                black_box(corio::call_later(delay, || ())).cancel();
+            }
+        });
+        for timer in others {
+            timer.cancel();
+        }
+        Ok(())
+    })
+}
+
+/// The memory of tasks that are asleep, and of tasks that have not begun.
+pub fn sleepers(operations: u64) -> io::Result<()> {
+    corio::run(|| -> io::Result<()> {
+        let before = figures::memory()?;
+        let stopwatch = Stopwatch::start();
+        let asleep = Rc::new(Cell::new(0));
+        for _ in 0..operations {
+            let asleep = Rc::clone(&asleep);
+            Builder::new().stack_size(SMALL_STACK).spawn(move || {
+                asleep.set(asleep.get() + 1);
+                corio::sleep(Duration::from_secs(86_400))
+            })?;
+        }
+        let unstarted = figures::memory()?;
+        while asleep.get() < operations {
+            corio::yield_now()?;
+        }
+        let [ns, cpu] = stopwatch.per(operations);
+        let after = figures::memory()?;
+        let each = |bytes: f64| bytes / operations as f64;
+        figures::print(
+            "sleepers",
+            &[
+                ("rss_b", each(after.0 - before.0)),
+                ("pte_b", each(after.1 - before.1)),
+                ("unstarted_b", each(unstarted.0 - before.0)),
+                ns,
+                cpu,
+            ],
+        );
+        std::process::exit(0); // nobody waits for a million tasks to be cancelled one by one
+    })
+}
+
+thread_local! {
+    // The way from a callback, which has to be `Send`, to the event, which is not: it runs on the event's own thread.
+    static BELL: Rc<Event> = Rc::new(Event::new());
+}
+
+/// Round trips between an OS thread and a task: a callback that sets an event one way, `unpark` the other.
+pub fn wake(operations: u64) -> io::Result<()> {
+    corio::run(|| {
+        measure("wake", operations, || {
+            let bell = BELL.with(Rc::clone);
+            let event_loop = LoopHandle::current()?;
+            let answered = Arc::new(AtomicU64::new(0));
+            let answers = Arc::clone(&answered);
+            let asking = thread::spawn(move || {
+                for round in 1..=operations {
+                    event_loop.call_soon(|| BELL.with(|bell| bell.set())).expect("the loop is there");
+                    while answers.load(Ordering::Acquire) < round {
+                        thread::park();
+                    }
+                }
+            });
+            for round in 1..=operations {
+                bell.wait()?;
+                bell.clear();
+                answered.store(round, Ordering::Release);
+                asking.thread().unpark();
+            }
+            asking.join().map_err(|_| io::Error::other("the asking thread panicked"))
+        })
+    })
+}

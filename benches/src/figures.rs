@@ -1,0 +1,124 @@
+//! Clocks, memory, processor cores, and the line of figures that every workload prints.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// One line of figures: a name and a value each.
+pub type Figures = Vec<(String, f64)>;
+
+/// Prints a line of figures, `workload=NAME key=value ...`.
+pub fn print(workload: &str, figures: &[(&str, f64)]) {
+    let figures: String = figures.iter().map(|(key, value)| format!(" {key}={value:.3}")).collect();
+    println!("workload={workload}{figures}");
+}
+
+/// Reads the figures of such lines; words that are none are skipped.
+pub fn parse(lines: &str) -> Figures {
+    let pairs = lines.split_whitespace().filter_map(|word| word.split_once('='));
+    pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
+}
+
+/// Runs `work`, which does something `operations` times, and prints what one of them took.
+pub fn measure<R>(workload: &str, operations: u64, work: impl FnOnce() -> R) -> R {
+    let stopwatch = Stopwatch::start();
+    let result = work();
+    print(workload, &stopwatch.per(operations));
+    result
+}
+
+/// The wall clock and the CPU clock of this process, all threads, since a moment.
+#[derive(Debug)]
+pub struct Stopwatch {
+    wall: Instant,
+    cpu_ns: u64,
+}
+
+impl Stopwatch {
+    /// Starts both clocks.
+    pub fn start() -> Stopwatch {
+        Stopwatch { wall: Instant::now(), cpu_ns: cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) }
+    }
+
+    /// `ns_op` and `cpu_ns_op`: the time since the start, divided by `operations`.
+    pub fn per(&self, operations: u64) -> [(&'static str, f64); 2] {
+        let cpu_ns = cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - self.cpu_ns;
+        let wall_ns = self.wall.elapsed().as_nanos() as f64;
+        let operations = operations.max(1) as f64;
+        [("ns_op", wall_ns / operations), ("cpu_ns_op", cpu_ns as f64 / operations)]
+    }
+}
+
+/// The reading of a CPU clock: that of this process, or of another from [`cpu_clock_of`].
+pub fn cpu_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid place for the answer.
+    let failed = unsafe { libc::clock_gettime(clock, &mut now) };
+    assert_eq!(failed, 0, "reading a CPU clock: {}", io::Error::last_os_error());
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// The CPU clock of another process, all its threads.
+pub fn cpu_clock_of(pid: i32) -> io::Result<libc::clockid_t> {
+    let mut clock = 0;
+    // SAFETY: `clock` is a valid place for the answer.
+    match unsafe { libc::clock_getcpuclockid(pid, &mut clock) } {
+        0 => Ok(clock),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// The resident memory of this process and its page tables, in bytes.
+pub fn memory() -> io::Result<(f64, f64)> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let bytes = |key| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.map(|kib| kib * 1024.0).ok_or_else(|| io::Error::other(format!("no {key} in /proc/self/status")))
+    };
+    Ok((bytes("VmRSS:")?, bytes("VmPTE:")?))
+}
+
+/// Keeps this thread, and every process it starts from now on, on one core.
+pub fn pin(core: usize) -> io::Result<()> {
+    // SAFETY: an all-zero `cpu_set_t` is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: cores are far fewer than the size of the set.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: `set` is initialised and of the size given.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How many requests this process, an echo server, has answered.
+pub static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes this process an echo server that prints its figures and ends when its input ends or SIGTERM arrives.
+///
+/// To be called before any other thread exists: SIGTERM has to be blocked in all of them.
+pub fn end_with_figures(workload: &'static str) {
+    // SAFETY: an all-zero `sigset_t` is the empty set.
+    let mut sigterm: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `sigterm` is a valid set, the number a valid signal.
+    unsafe { libc::sigaddset(&mut sigterm, libc::SIGTERM) };
+    // SAFETY: `sigterm` is a valid set; the old mask is not wanted.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &sigterm, std::ptr::null_mut()) };
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // SAFETY: a signal to this very process, which `sigwait` below takes.
+        unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    });
+    let stopwatch = Stopwatch::start();
+    thread::spawn(move || {
+        let mut arrived = 0;
+        // SAFETY: both point to valid places; the signal is blocked, so it waits for this call.
+        unsafe { libc::sigwait(&sigterm, &mut arrived) };
+        let requests = REQUESTS.load(Ordering::Relaxed);
+        let [_, cpu] = stopwatch.per(requests);
+        print(workload, &[("requests", requests as f64), cpu]);
+        std::process::exit(0);
+    });
+}

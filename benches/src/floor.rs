@@ -1,0 +1,218 @@
+//! The floors: the same work with everything left out that can be left out.
+//!
+//! No tasks, no cancellation, no results: each is the bare mechanism that a scheduler has to pay for in any case.
+
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use corosensei::stack::{DefaultStack, Stack, StackPointer};
+use corosensei::{Coroutine, Yielder};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use crate::figures::{self, REQUESTS, measure};
+use crate::{at_depth, delays_ms};
+
+// The library's own timer structure, without the loop around it.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../src/timer.rs"]
+mod timer;
+
+/// Resumes and suspensions of bare coroutines, `tasks` of them in turn, each suspending at the given call depth.
+pub fn switch(operations: u64, depth: u32, tasks: usize) -> io::Result<()> {
+    let forever = move |yielder: &Yielder<(), ()>, ()| loop {
+        at_depth(depth, &|| yielder.suspend(()));
+    };
+    let stacks = (0..tasks).map(ColouredStack::new).collect::<io::Result<Vec<_>>>()?;
+    let mut ring: Vec<Coroutine<(), (), (), _>> =
+        stacks.into_iter().map(|stack| Coroutine::with_stack(stack, forever)).collect();
+    measure("floor-switch", operations, || {
+        for _ in 0..operations / tasks as u64 {
+            for coroutine in &mut ring {
+                black_box(coroutine.resume(()));
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A stack whose top is shifted by some cache lines: tops that are all page-aligned fight for the same sets of the cache.
+struct ColouredStack {
+    stack: DefaultStack,
+    shift: usize,
+}
+
+impl ColouredStack {
+    fn new(index: usize) -> io::Result<ColouredStack> {
+        Ok(ColouredStack { stack: DefaultStack::new(64 << 10)?, shift: index % 32 * 64 })
+    }
+}
+
+// SAFETY: the lower part of a `DefaultStack`, so the guard page is its own; the shift is below 2 KiB of 64 and a multiple of the alignment.
+unsafe impl Stack for ColouredStack {
+    fn base(&self) -> StackPointer {
+        StackPointer::new(self.stack.base().get() - self.shift).expect("far from zero")
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.stack.limit()
+    }
+}
+
+/// Coroutines created and run to their end, one after the other, on one stack that is there already.
+pub fn spawn(operations: u64) -> io::Result<()> {
+    let mut stack = DefaultStack::new(64 << 10)?;
+    measure("floor-spawn", operations, || {
+        for i in 0..operations {
+            let mut coroutine = Coroutine::with_stack(stack, move |_: &Yielder<(), ()>, ()| i);
+            black_box(coroutine.resume(()).as_return());
+            stack = coroutine.into_stack();
+        }
+    });
+    Ok(())
+}
+
+/// Timers armed and cancelled in the bare structure, while 1,000 others stay armed.
+///
+/// Includes one reading of the clock each: a delay that counts from now needs to know when that is.
+pub fn timer_cancel(operations: u64) -> io::Result<()> {
+    let mut timers = timer::Timers::new();
+    let mut delays_ms = delays_ms();
+    let origin = Instant::now();
+    let mut due_ns = || origin.elapsed().as_nanos() as u64 + delays_ms.next().unwrap_or(1) * 1_000_000;
+    for payload in 0..1000 {
+        timers.arm(due_ns(), payload);
+    }
+    measure("floor-timercancel", operations, || {
+        for payload in 0..operations {
+            let key = timers.arm(due_ns(), payload);
+            black_box(timers.cancel(black_box(key)));
+        }
+    });
+    Ok(())
+}
+
+/// Round trips between an OS thread and a thread that waits in `poll`: a waker one way, `unpark` the other.
+pub fn wake(operations: u64) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(8);
+    let waker = Waker::new(poll.registry(), Token(0))?;
+    let answered = Arc::new(AtomicU64::new(0));
+    measure("floor-wake", operations, || {
+        let answers = Arc::clone(&answered);
+        let asking = thread::spawn(move || {
+            for round in 1..=operations {
+                waker.wake().expect("a wake-up");
+                while answers.load(Ordering::Acquire) < round {
+                    thread::park();
+                }
+            }
+        });
+        for round in 1..=operations {
+            poll.poll(&mut events, None)?;
+            answered.store(round, Ordering::Release);
+            asking.thread().unpark();
+        }
+        asking.join().map_err(|_| io::Error::other("the asking thread panicked"))
+    })
+}
+
+/// A hand-written state machine that echoes.
+pub fn echo(port: u16) -> io::Result<()> {
+    figures::end_with_figures("floor-echo");
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
+    let listening = Token(usize::MAX);
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut listener, listening, Interest::READABLE)?;
+    println!("listening={}", listener.local_addr()?.port());
+
+    let mut events = Events::with_capacity(1024);
+    let mut connections: Slab<Connection> = Slab::new();
+    let mut buffer = [0; 1024]; // one for all: nothing stays in it between two events
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        for event in &events {
+            if event.token() != listening {
+                let connection = &mut connections[event.token().0];
+                connection.readable |= event.is_readable();
+                connection.hung_up |= event.is_read_closed() || event.is_error();
+                if !connection.advance(&mut buffer).unwrap_or(false) {
+                    connections.remove(event.token().0);
+                }
+                continue;
+            }
+            loop {
+                match listener.accept() {
+                    Ok((mut stream, _)) => {
+                        stream.set_nodelay(true)?;
+                        let entry = connections.vacant_entry();
+                        let both = Interest::READABLE | Interest::WRITABLE;
+                        poll.registry().register(&mut stream, Token(entry.key()), both)?;
+                        entry.insert(Connection { stream, readable: false, hung_up: false, unsent: Vec::new() });
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// One connection of the state machine, registered once, edge-triggered, for both directions.
+struct Connection {
+    stream: TcpStream,
+    /// There may be something to read. A short read ends that without asking again …
+    readable: bool,
+    /// … unless the other side has hung up: the same edge may have carried data and the end, and comes only once.
+    hung_up: bool,
+    /// Taken from the buffer because the socket would take no more.
+    unsent: Vec<u8>,
+}
+
+impl Connection {
+    /// Echoes all there is; false at the end.
+    fn advance(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        if !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            self.send(&unsent)?;
+        }
+        while (self.readable || self.hung_up) && self.unsent.is_empty() {
+            match self.stream.read(buffer) {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
+                    self.readable = n == buffer.len();
+                    REQUESTS.fetch_add(1, Ordering::Relaxed);
+                    self.send(&buffer[..n])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Ok(true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unsent = bytes.to_vec();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

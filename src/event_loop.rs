@@ -1,0 +1,659 @@
+//! The event loop: a queue of paused functions, and a rule for whose turn it is.
+//!
+//! ```text
+//!        ┌───────────────────────────────────────────────────────┐
+//!        ▼                                                       │
+//!   1 take in      2 poll                3 fire         4 run    │
+//!   what other     the kernel: wait if   the timers     what is  │
+//!   threads sent   nothing is ready      that are due   ready ───┘
+//! ```
+//!
+//! One turn is [`EventLoop::run_once`]. User code runs in phase 4 only. What becomes ready during a turn runs in the
+//! next, in the order in which it became ready (R15). Phase 2 is left out while there is work and the last poll is only
+//! a few dozen resumes ago.
+//!
+//! A loop belongs to one thread. Code on that thread finds it through a thread-local pointer; all else reaches it
+//! through [`LoopHandle`](crate::LoopHandle). No borrow of the loop's state is held while user code runs (R7).
+//! Chapter: `docs/book/loop.md`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, ptr};
+
+use slab::Slab;
+
+use crate::cancel::Frame;
+use crate::clock::Clock;
+use crate::observe::Hub;
+use crate::observe::event::{By, Event, Place, PollReason, Sent, Want};
+use crate::reactor::Reactor;
+use crate::remote::{Message, Remote};
+use crate::stack::StackCache;
+use crate::task::body::{drop_quietly, panic_text};
+use crate::task::{Activation, Input, Pause, State, Task, TaskCore, TaskRef};
+use crate::timer::{Nanos, TimerKey, Timers};
+
+/// How many calls of one turn may go on without a pause before the task goes to the end of the queue.
+const BUDGET: u32 = 128;
+/// How many resumes may pass between two looks at I/O and timers, if something is ready all the time.
+const RESUMES_BETWEEN_POLLS: u32 = 64;
+/// How many activations are kept for the next tasks.
+const KEPT_ACTIVATIONS: usize = 1_024;
+
+/// How far the end of the run has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+pub(crate) enum Phase {
+    Running,
+    /// The main task is done; all others are cancelled and nothing can be spawned.
+    Closing,
+    /// The grace is over: shields hold no longer.
+    Forcing,
+}
+
+/// What waits in the ready queue.
+enum Ready {
+    Task(TaskRef),
+    Call(Rc<Callback>),
+}
+
+/// A function for the loop to call.
+pub(crate) struct Callback {
+    function: Cell<Option<Box<dyn FnOnce()>>>,
+    at: Place,
+}
+
+/// What a timer does.
+pub(crate) enum TimerAction {
+    Wake(TaskRef),
+    Call(Rc<Callback>),
+    /// A timeout or a shield. Its guard takes the timer away before the frame goes.
+    Frame(*const Frame),
+}
+
+/// What one turn of the loop came to.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Turn {
+    Done,
+    /// Nothing can run, now or ever (R18).
+    Stuck,
+}
+
+pub(crate) struct EventLoop {
+    pub(crate) clock: Clock,
+    ready: RefCell<VecDeque<Ready>>,
+    timers: RefCell<Timers<TimerAction>>,
+    tasks: RefCell<Slab<TaskRef>>,
+    pub(crate) reactor: Reactor,
+    pub(crate) remote: Arc<Remote>,
+    pub(crate) stacks: StackCache,
+    pub(crate) hub: Hub,
+    /// The running task: it points to the reference in the frame of `step`.
+    current: Cell<*const TaskRef>,
+    phase: Cell<Phase>,
+    resumes_since_poll: Cell<u32>,
+    /// What is left of the running task's turn.
+    budget: Cell<u32>,
+    /// Waits that were refused to the running task because it unwinds.
+    pub(crate) refused: Cell<u32>,
+    last_task: Cell<u64>,
+    last_group: Cell<u64>,
+    last_coroutine: Cell<u64>,
+    /// Worker threads that will report back.
+    pub(crate) workers: Cell<usize>,
+    /// How many regions are open in which nothing may suspend.
+    pub(crate) no_suspend: Cell<u32>,
+    spare: RefCell<Vec<Box<Activation>>>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
+}
+
+/// Makes a loop the thread's own until it is dropped.
+pub(crate) struct Entered(());
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(ptr::null());
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn new(clock: Clock) -> io::Result<EventLoop> {
+        crate::stack::prepare_thread();
+        let reactor = Reactor::new()?;
+        let remote = Arc::new(Remote::new(reactor.registrar()));
+        Ok(EventLoop {
+            clock,
+            ready: RefCell::default(),
+            timers: RefCell::new(Timers::new()),
+            tasks: RefCell::default(),
+            reactor,
+            remote,
+            stacks: StackCache::new(),
+            hub: Hub::new(),
+            current: Cell::new(ptr::null()),
+            phase: Cell::new(Phase::Running),
+            resumes_since_poll: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            refused: Cell::new(0),
+            last_task: Cell::new(0),
+            last_group: Cell::new(0),
+            last_coroutine: Cell::new(0),
+            workers: Cell::new(0),
+            no_suspend: Cell::new(0),
+            spare: RefCell::default(),
+        })
+    }
+
+    /// Makes this the thread's loop.
+    ///
+    /// # Safety
+    ///
+    /// The loop outlives the guard, and the guard is dropped, not forgotten.
+    pub(crate) unsafe fn enter(&self) -> Entered {
+        CURRENT.set(self);
+        Entered(())
+    }
+
+    /// Whether the thread has a loop already.
+    pub(crate) fn is_entered() -> bool {
+        !CURRENT.get().is_null()
+    }
+
+    /// Hands the thread's loop, if it has one, to `f`.
+    #[inline(always)]
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&EventLoop>) -> R) -> R {
+        // SAFETY: the pointer is set while `run` is on this thread's stack with the loop in its frame, and `run` does not
+        // return while anything that could be suspended in `f` exists (R3).
+        f(unsafe { CURRENT.get().as_ref() })
+    }
+
+    /// The running task, if it is a task that runs and not a callback.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<&TaskRef> {
+        // SAFETY: set by `step` to a reference in its own frame, for as long as the task runs.
+        unsafe { self.current.get().as_ref() }
+    }
+
+    /// The id of the running task, or 0.
+    pub(crate) fn current_id(&self) -> u64 {
+        self.current().map_or(0, |task| task.core.id())
+    }
+
+    /// Counts a call that went on without a pause; `false` when the turn has had enough of them.
+    #[inline(always)]
+    pub(crate) fn spend_budget(&self) -> bool {
+        let left = self.budget.get();
+        self.budget.set(left.wrapping_sub(1));
+        left != 0
+    }
+
+    /// Panics inside `no_suspend`.
+    #[inline(always)]
+    pub(crate) fn assert_may_suspend(&self, at: Place) {
+        #[cold]
+        #[inline(never)]
+        fn refuse(at: Place) -> ! {
+            panic!("a call that may suspend, at {at}, inside `no_suspend`");
+        }
+        if self.no_suspend.get() != 0 {
+            refuse(at);
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// Whether shields have ceased to hold.
+    pub(crate) fn forces(&self) -> bool {
+        self.phase.get() == Phase::Forcing
+    }
+
+    // ---- one turn ---------------------------------------------------------------------------------------------------
+
+    /// One turn of the loop. It sleeps until `latest` at most.
+    pub(crate) fn run_once(&self, latest: Option<Nanos>) -> Turn {
+        // 1 Take in what other threads sent.
+        if self.remote.has_news() {
+            self.take_in();
+        }
+
+        // 2 Poll: wait if nothing is ready, look if the last look is long ago. 3 Fire the timers that are due.
+        if self.ready.borrow().is_empty() {
+            self.stacks.trim();
+            if !self.sleep(latest) {
+                return Turn::Stuck;
+            }
+        } else if self.resumes_since_poll.get() >= RESUMES_BETWEEN_POLLS {
+            self.poll(Some(0), PollReason::Ready);
+        }
+
+        // 4 Run what is ready now. What becomes ready meanwhile runs in the next turn.
+        let generation = self.ready.borrow().len();
+        for _ in 0..generation {
+            let next = self.ready.borrow_mut().pop_front();
+            match next {
+                Some(Ready::Task(task)) if task.core.state() == State::Ready => self.step(task, Input::Go),
+                Some(Ready::Task(_)) | None => {}
+                Some(Ready::Call(callback)) => self.call(&callback),
+            }
+            self.flush();
+        }
+        Turn::Done
+    }
+
+    /// Resumes a task until it pauses or ends: the only place where a task is sent anything.
+    #[inline]
+    pub(crate) fn step(&self, task: TaskRef, input: Input) {
+        let core = &task.core;
+        if !core.is_active() {
+            if core.is_cancelled() || input == Input::Throw {
+                // It never runs. Its function is dropped outside any task: nothing can wait here.
+                let outer = self.current.replace(ptr::null());
+                task.body.refuse(core);
+                self.current.set(outer);
+                return self.complete(&task);
+            }
+            TaskCore::activate(&task, self);
+        }
+        self.emit(|| Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
+        core.set_state(State::Running);
+        core.take_notified();
+        self.budget.set(BUDGET);
+        self.refused.set(0);
+        self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
+        let outer = self.current.replace(&task);
+
+        let sent = core.send(input);
+
+        self.current.set(outer);
+        match sent {
+            // Python's `yield`: it says what it waits for.
+            Some(Pause { want, at }) => {
+                self.emit(|| Event::Yield { task: core.id(), want, at });
+                if want == Want::Turn {
+                    core.set_state(State::Ready);
+                    self.emit(|| Event::Wake { task: core.id(), by: By::Itself });
+                    self.ready.borrow_mut().push_back(Ready::Task(task));
+                } else {
+                    core.set_state(State::Parked);
+                    if core.take_notified() {
+                        self.wake(&task, By::Itself);
+                    }
+                }
+            }
+            // Python's `StopIteration`.
+            None => self.complete(&task),
+        }
+    }
+
+    /// The task's function has returned, or will never run.
+    fn complete(&self, task: &TaskRef) {
+        let core = &task.core;
+        if core.is_active() {
+            core.deactivate(self);
+        } else {
+            self.stacks.unreserve(core.stack_size);
+        }
+        core.set_state(State::Done);
+        self.emit(|| Event::Complete { task: core.id(), end: core.end() });
+        let removed = self.tasks.borrow_mut().remove(core.key.get() as usize);
+        core.joiners.notify_all(self, By::Task(core.id()));
+        for callback in core.take_on_done() {
+            let done = Task { cell: task.clone() };
+            drop(self.call_soon(Box::new(move || callback(&done)), core.spawned_at()));
+        }
+        // The scope it belongs to counts it as gone only now (R2).
+        // SAFETY: the group outlives its children; this one is counted until the call below.
+        if let Some(group) = unsafe { core.group.get().as_ref() } {
+            group.gone(self, core);
+            core.group.set(ptr::null());
+        }
+        drop(removed);
+    }
+
+    /// Calls a callback. A panic of it is logged: the loop goes on.
+    fn call(&self, callback: &Callback) {
+        let Some(function) = callback.function.take() else { return };
+        self.emit(|| Event::Callback { at: callback.at });
+        self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(function)) {
+            log::error!(target: "corio::loop",
+                "the callback scheduled at {} panicked: {}", callback.at, panic_text(&*payload));
+            drop_quietly(payload, "the payload of a panic");
+        }
+    }
+
+    // ---- the ready queue --------------------------------------------------------------------------------------------
+
+    /// Makes a parked task ready. One that is ready stays where it is in the queue; one that runs will look again.
+    pub(crate) fn wake(&self, task: &TaskRef, by: By) {
+        match task.core.state() {
+            State::Parked => {
+                task.core.set_state(State::Ready);
+                self.emit(|| Event::Wake { task: task.core.id(), by });
+                self.ready.borrow_mut().push_back(Ready::Task(task.clone()));
+            }
+            State::Running => task.core.notify(),
+            State::Ready | State::Done => {}
+        }
+    }
+
+    /// Wakes a task that may be gone by now.
+    pub(crate) fn wake_by_key(&self, key: u32, id: u64, by: By) {
+        let task = self.tasks.borrow().get(key as usize).cloned();
+        if let Some(task) = task.filter(|task| task.core.id() == id) {
+            self.wake(&task, by);
+        }
+    }
+
+    /// Calls `function` in the next turn.
+    pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> Rc<Callback> {
+        let callback = Callback::new(function, at);
+        self.ready.borrow_mut().push_back(Ready::Call(callback.clone()));
+        callback
+    }
+
+    /// How many tasks and callbacks are ready.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.borrow().len()
+    }
+
+    /// The ids of the tasks that are ready, in order.
+    pub(crate) fn ready_ids(&self) -> Vec<u64> {
+        let ids = |ready: &Ready| match ready {
+            Ready::Task(task) if task.core.state() == State::Ready => Some(task.core.id()),
+            _ => None,
+        };
+        self.ready.borrow().iter().filter_map(ids).collect()
+    }
+
+    // ---- the task table ---------------------------------------------------------------------------------------------
+
+    pub(crate) fn next_task_id(&self) -> u64 {
+        next(&self.last_task)
+    }
+
+    pub(crate) fn next_group_id(&self) -> u64 {
+        next(&self.last_group)
+    }
+
+    pub(crate) fn next_coroutine_id(&self) -> u64 {
+        next(&self.last_coroutine)
+    }
+
+    /// A new task: into the table and the ready queue.
+    pub(crate) fn admit(&self, task: &TaskRef) {
+        let key = self.tasks.borrow_mut().insert(task.clone());
+        task.core.key.set(u32::try_from(key).expect("fewer than 2^32 tasks"));
+        self.ready.borrow_mut().push_back(Ready::Task(task.clone()));
+    }
+
+    /// All tasks that have not ended, oldest first.
+    pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+        tasks.sort_by_key(|task| task.core.id());
+        tasks
+    }
+
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    pub(crate) fn new_activation(&self) -> Box<Activation> {
+        self.spare.borrow_mut().pop().unwrap_or_else(Activation::new)
+    }
+
+    pub(crate) fn recycle_activation(&self, mut activation: Box<Activation>) {
+        activation.reset();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < KEPT_ACTIVATIONS {
+            spare.push(activation);
+        }
+    }
+
+    /// Ends a task that would not end by itself: throws [`Shutdown`](crate::Shutdown) from its wait, again and again if
+    /// it catches that, a bounded number of times. Returning without having ended it would be use after free, so the
+    /// process ends then, and says whose fault it is (R3).
+    pub(crate) fn end_by_force(&self, task: &TaskRef) {
+        const THROWS: u32 = 100;
+        while task.core.state() != State::Done {
+            if task.core.state() == State::Running {
+                crate::fatal(format_args!("{task} must end before the task that runs on top of it"));
+            }
+            if cfg!(panic = "abort") && task.core.is_active() {
+                crate::fatal(format_args!(
+                    "{task} did not end in the grace of the shutdown, and a program built with panic = \"abort\" \
+                     cannot unwind it; it waits at {}",
+                    Waits(task)
+                ));
+            }
+            if task.core.count_throw() > THROWS {
+                crate::fatal(format_args!(
+                    "{task} caught the shutdown's payload {THROWS} times and would not end; it waits at {}; \
+                     code that catches every panic must pass `corio::Shutdown` on",
+                    Waits(task)
+                ));
+            }
+            log::debug!(target: "corio::run", "throwing through {task}, which waits at {}", Waits(task));
+            self.step(task.clone(), Input::Throw);
+        }
+    }
+
+    // ---- time -------------------------------------------------------------------------------------------------------
+
+    pub(crate) fn arm_timer(&self, due: Nanos, action: TimerAction, task: u64) -> TimerKey {
+        let key = self.timers.borrow_mut().arm(due, action);
+        self.emit(|| Event::TimerArm { timer: key.id(), task, due });
+        key
+    }
+
+    /// Gives a timer up; `false` if it has fired.
+    pub(crate) fn drop_timer(&self, key: TimerKey) -> bool {
+        let action = self.timers.borrow_mut().cancel(key);
+        if action.is_some() {
+            self.emit(|| Event::TimerDrop { timer: key.id() });
+        }
+        // Dropped after the borrow: a callback's captures are the user's.
+        action.is_some()
+    }
+
+    pub(crate) fn timer_due(&self, key: TimerKey) -> Option<Nanos> {
+        self.timers.borrow().due(key)
+    }
+
+    pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> (TimerKey, Rc<Callback>) {
+        let callback = Callback::new(function, at);
+        (self.arm_timer(due, TimerAction::Call(callback.clone()), 0), callback)
+    }
+
+    pub(crate) fn timer_count(&self) -> usize {
+        self.timers.borrow().len()
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+        self.timers.borrow_mut().next_due()
+    }
+
+    /// Drops the callbacks that will never be called. Their destructors may schedule more; those are dropped as well.
+    pub(crate) fn drop_callbacks(&self) {
+        const ROUNDS: usize = 100;
+        for _ in 0..ROUNDS {
+            let ready = std::mem::take(&mut *self.ready.borrow_mut());
+            let timers = self.timers.replace(Timers::new());
+            if ready.is_empty() && timers.is_empty() {
+                return;
+            }
+            drop_quietly((ready, timers), "a callback that was never called");
+        }
+    }
+
+    fn fire_timers(&self) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        loop {
+            let due = self.timers.borrow_mut().pop_due(now);
+            let Some((key, _, action)) = due else { break };
+            self.emit(|| Event::TimerFire { timer: key.id() });
+            match action {
+                TimerAction::Wake(task) => self.wake(&task, By::Timer(key.id())),
+                TimerAction::Call(callback) => self.ready.borrow_mut().push_back(Ready::Call(callback)),
+                // SAFETY: the frame's guard cancels its timer before the frame goes, and this one was armed until now.
+                TimerAction::Frame(frame) => unsafe { (*frame).expire(self) },
+            }
+        }
+    }
+
+    // ---- I/O --------------------------------------------------------------------------------------------------------
+
+    /// Waits until something can become ready, or until `latest`; `false` if nothing ever can.
+    fn sleep(&self, latest: Option<Nanos>) -> bool {
+        let timer = self.next_timer();
+        if timer.is_none() && !self.has_outside_hope() {
+            return false;
+        }
+        let until = match (timer, latest) {
+            (Some(timer), Some(latest)) => Some(timer.min(latest)),
+            (timer, latest) => timer.or(latest),
+        };
+        let timeout = until.map(|until| until.saturating_sub(self.clock.now()));
+        let why = if timer.is_some() { PollReason::Timer } else { PollReason::Nothing };
+        match until {
+            Some(until) if self.clock.is_virtual() && !self.has_outside_hope() => {
+                self.emit(|| Event::PollEnter { timeout, why });
+                self.clock.advance_to(until);
+                self.emit(|| Event::PollReturn { events: 0 });
+                self.fire_timers();
+                self.flush();
+            }
+            _ => self.poll(timeout, why),
+        }
+        true
+    }
+
+    /// Whether something outside the loop could make a task ready: what the program waits for, not what the loop keeps
+    /// for itself (R18).
+    fn has_outside_hope(&self) -> bool {
+        self.reactor.waiters() > 0 || self.workers.get() > 0 || self.remote.has_handles() || self.remote.has_news()
+    }
+
+    fn poll(&self, timeout: Option<Nanos>, why: PollReason) {
+        self.resumes_since_poll.set(0);
+        self.emit(|| Event::PollEnter { timeout, why });
+        let may_sleep = timeout != Some(0);
+        // From here on another thread must ring; what it sent before is seen now.
+        let must_look = may_sleep && self.remote.about_to_sleep() || timeout.is_none() && !self.has_outside_hope();
+        let timeout = if must_look { Some(0) } else { timeout };
+        let before = std::time::Instant::now();
+        let events = self.reactor.poll(timeout.map(Duration::from_nanos), self);
+        if may_sleep {
+            self.remote.awake();
+        }
+        if self.clock.is_virtual() && may_sleep {
+            // Something outside was waited for in real time, so that is how much time has passed.
+            let passed = crate::clock::nanos(before.elapsed());
+            let step =
+                timeout.map_or(passed, |limit| if events == 0 && passed >= limit { limit } else { passed.min(limit) });
+            self.clock.advance_to(self.clock.now().saturating_add(step));
+        }
+        self.emit(|| Event::PollReturn { events });
+        self.fire_timers();
+        self.flush();
+    }
+
+    /// Phase 1: what other threads have sent.
+    fn take_in(&self) {
+        for message in self.remote.take() {
+            match message {
+                Message::Call(function, at) => {
+                    self.ready.borrow_mut().push_back(Ready::Call(Callback::new(function, at)));
+                }
+                Message::Wake { key, id } => self.wake_by_key(key, id, By::Thread),
+                Message::Freed(token) => self.reactor.free(token),
+            }
+        }
+    }
+
+    // ---- the event stream -------------------------------------------------------------------------------------------
+
+    /// Tells the observers, if there are any: otherwise one branch that is never taken.
+    #[inline(always)]
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if cfg!(feature = "observe") && self.hub.is_on() {
+            self.emit_cold(event);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn emit_cold(&self, event: impl FnOnce() -> Event) {
+        self.hub.push(self.clock.now(), event());
+    }
+
+    /// Hands what was recorded to the observers. Only on the loop's own stack: an observer may be hungry.
+    #[inline(always)]
+    pub(crate) fn flush(&self) {
+        if cfg!(feature = "observe") && self.hub.is_on() && self.current.get().is_null() {
+            self.hub.flush(self);
+        }
+    }
+}
+
+fn next(counter: &Cell<u64>) -> u64 {
+    counter.set(counter.get() + 1);
+    counter.get()
+}
+
+fn sent(core: &TaskCore, input: Input) -> Sent {
+    if input == Input::Throw {
+        Sent::Throw
+    } else if core.pause().is_none() {
+        Sent::Start
+    } else if core.is_cancelled() {
+        Sent::Cancelled
+    } else {
+        Sent::Nothing
+    }
+}
+
+/// Where a task waits, for messages.
+struct Waits<'a>(&'a TaskRef);
+
+impl std::fmt::Display for Waits<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.core.pause() {
+            Some(pause) => write!(f, "{}", pause.at),
+            None => f.write_str("its beginning"),
+        }
+    }
+}
+
+impl Callback {
+    fn new(function: Box<dyn FnOnce()>, at: Place) -> Rc<Callback> {
+        Rc::new(Callback { function: Cell::new(Some(function)), at })
+    }
+
+    /// Drops the function; `false` if it was called already, or cancelled.
+    pub(crate) fn cancel(&self) -> bool {
+        self.function.take().is_some()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let function = self.function.take();
+        let cancelled = function.is_none();
+        self.function.set(function);
+        cancelled
+    }
+}

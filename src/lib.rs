@@ -1,0 +1,103 @@
+//! asyncio for Rust in direct style: an event loop that schedules stackful coroutines.
+//!
+//! A function that waits looks like a function that blocks. It suspends its coroutine, and the loop runs others. There
+//! is no `async`, no function colour, and no `'static` or `Send` tax; ordinary synchronous code that is generic over
+//! `Read + Write` becomes concurrent unchanged.
+//!
+//! ```
+//! use corio::{millis, run, sleep, spawn};
+//!
+//! fn greet(name: &str) -> std::io::Result<()> {
+//!     println!("Hello, {name}!");
+//!     sleep(millis(10))?;
+//!     println!("Goodbye, {name}!");
+//!     Ok(())
+//! }
+//!
+//! run(|| {
+//!     let tasks = ["Ada", "Grace", "Barbara"].map(|name| spawn(move || greet(name)));
+//!     for task in tasks {
+//!         task.join()?;
+//!     }
+//!     Ok(())
+//! })
+//! # .unwrap()
+//! ```
+//!
+//! # Five sentences to learn
+//!
+//! 1. Whatever waits returns [`io::Result`](std::io::Result): `?` stands where Python has `await`.
+//! 2. A *body*, the closure given to [`run`], [`spawn`](spawn()), [`scope`](scope()), [`timeout`], returns
+//!    `io::Result<T>`, or nothing, or a handle; what it returns comes back flat.
+//! 3. For an error type of your own there are the functions of the same names in [`typed`].
+//! 4. What runs elsewhere comes back as it is, inside an `io::Result` of ours.
+//! 5. Handles are tickets: dropping one detaches. An error that nobody took is logged; a panic reaches whoever joins.
+//!
+//! # Where things are
+//!
+//! | For | Look at |
+//! |---|---|
+//! | running a program | [`run`], [`Runner`] |
+//! | tasks | [`spawn`](spawn()), [`Builder`], [`JoinHandle`], [`Task`], [`current`], [`all_tasks`], [`yield_now`] |
+//! | several at once | [`scope`](scope()), [`Scope`] |
+//! | time | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`], [`now`] |
+//! | cancelling | [`Task::cancel`], [`CancelScope`], [`shield`], [`cancel_cause`], [`is_cancelled`] |
+//! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
+//! | the network | [`net`] |
+//! | callbacks, and other threads | [`call_soon`], [`call_later`], [`LoopHandle`] |
+//! | seeing what happens | [`observe`] |
+//!
+//! # What safe code can still get wrong
+//!
+//! Suspension adds one new behaviour to safe code: calls on one thread interleave without nesting. Three things rely on
+//! nesting, and no library can protect them: a lazy `thread_local!` initialiser that suspends, `scoped_tls::set` around
+//! a suspension, and a suspended generator that is kept in a `thread_local!` until the thread ends. Do none of the three;
+//! [`no_suspend`] guards a region. Less dangerous, but as surprising: a `RefCell` borrow, or the guard of a std lock,
+//! held across a suspension is still held while other tasks run.
+
+#[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!("corio runs on Unix systems on x86-64 and AArch64: it needs their stacks, guard pages and readiness");
+
+mod cancel;
+mod clock;
+mod coroutine;
+mod error;
+mod event_loop;
+pub mod net;
+pub mod observe;
+mod reactor;
+mod remote;
+mod run;
+mod scope;
+mod signal;
+mod stack;
+mod switch;
+mod sys;
+mod task;
+mod time;
+mod timer;
+pub mod typed;
+mod worker;
+
+pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeout_at};
+pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
+pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
+pub use crate::remote::LoopHandle;
+pub use crate::run::{Runner, run};
+pub use crate::scope::{Scope, scope};
+pub use crate::task::{
+    Builder, IntoResult, JoinHandle, Outcome, ScopedJoinHandle, Task, all_tasks, current, no_suspend, spawn,
+    try_current, yield_now,
+};
+pub use crate::time::{
+    Interval, MissedTicks, TimerHandle, call_at, call_later, call_soon, interval, millis, now, secs, sleep, sleep_until,
+};
+
+/// The end, where going on would be undefined behaviour: says why, and aborts the process.
+#[cold]
+fn fatal(why: std::fmt::Arguments<'_>) -> ! {
+    log::error!(target: "corio", "fatal: {why}");
+    log::logger().flush();
+    eprintln!("corio: fatal: {why}");
+    std::process::abort()
+}

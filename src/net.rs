@@ -1,0 +1,17 @@
+//! The network, in the shapes of [`std::net`].
+//!
+//! A call that would block suspends its task, and the loop runs others. On a thread without a loop the same call blocks
+//! the thread, so a function that is written against these types, or against `Read + Write`, works in both places. The
+//! types are `Send` and `Sync`: a stream may move to another thread and be used by the loop there.
+//!
+//! An operation that was cancelled has had no effect, and one that has had an effect reports it: a read that took bytes
+//! returns them. Helpers of several steps, such as `write_all`, may have done some of the steps when they fail.
+//!
+//! Names are looked up on a helper thread, never on the loop.
+
+mod address;
+mod tcp;
+
+pub use self::address::ToSocketAddrs;
+pub use self::tcp::{Incoming, TcpListener, TcpStream};
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};

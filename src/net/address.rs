@@ -1,0 +1,111 @@
+//! Addresses, and looking them up without stopping the loop.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::observe::event::Place;
+
+/// What can be turned into socket addresses: the types of [`std::net::ToSocketAddrs`].
+///
+/// A literal address is parsed on the spot. A name is looked up on a helper thread while the task waits; a cancelled wait
+/// leaves the thread to finish by itself. The trait is sealed.
+pub trait ToSocketAddrs: sealed::Sealed {
+    #[doc(hidden)]
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! known {
+    ($($type:ty),*) => {$(
+        impl sealed::Sealed for $type {}
+        impl ToSocketAddrs for $type {
+            fn resolve(&self, _: Place) -> io::Result<Vec<SocketAddr>> {
+                Ok(vec![SocketAddr::from(*self)])
+            }
+        }
+    )*};
+}
+
+known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+
+impl sealed::Sealed for &[SocketAddr] {}
+impl ToSocketAddrs for &[SocketAddr] {
+    fn resolve(&self, _: Place) -> io::Result<Vec<SocketAddr>> {
+        Ok(self.to_vec())
+    }
+}
+
+impl sealed::Sealed for (&str, u16) {}
+impl ToSocketAddrs for (&str, u16) {
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        let (host, port) = *self;
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+            Err(_) => look_up(host, port, at),
+        }
+    }
+}
+
+impl sealed::Sealed for (String, u16) {}
+impl ToSocketAddrs for (String, u16) {
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        (self.0.as_str(), self.1).resolve(at)
+    }
+}
+
+impl sealed::Sealed for str {}
+impl ToSocketAddrs for str {
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = self.parse() {
+            return Ok(vec![address]);
+        }
+        let parts = self.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let Some((host, port)) = parts else {
+            let text = format!("{self:?} is no socket address: write `address:port` or `name:port`");
+            return Err(crate::error::misuse(text));
+        };
+        look_up(host, port, at)
+    }
+}
+
+impl sealed::Sealed for String {}
+impl ToSocketAddrs for String {
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        self.as_str().resolve(at)
+    }
+}
+
+impl<T: sealed::Sealed + ?Sized> sealed::Sealed for &T {}
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        (**self).resolve(at)
+    }
+}
+
+fn look_up(host: &str, port: u16, at: Place) -> io::Result<Vec<SocketAddr>> {
+    let host = host.to_owned();
+    crate::worker::offload("corio-resolver", at, move || {
+        std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)
+    })?
+}
+
+/// Tries an operation on each address in turn; the last failure counts.
+pub(super) fn each<T>(
+    addresses: impl ToSocketAddrs,
+    at: Place,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for address in addresses.resolve(at)? {
+        match attempt(address) {
+            Ok(value) => return Ok(value),
+            // Cancelled: the other addresses would only be refused as well.
+            Err(error) if crate::is_cancelled(&error) => return Err(error),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+}

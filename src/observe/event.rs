@@ -1,0 +1,334 @@
+//! What the loop says about itself: small `Copy` records in one total order.
+//!
+//! Ids count from 1 in the order of creation, never addresses; text (names, printed lines) stands in side tables of
+//! [`Names`](super::Names), so a record is small and recording it allocates nothing.
+
+use std::panic::Location;
+
+use crate::timer::Nanos;
+
+/// A place in the source of the program.
+pub type Place = &'static Location<'static>;
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// The position in the total order, from 1: the step number that a reader sees in every view.
+    pub seq: u64,
+    /// Loop time in nanoseconds since the loop's start.
+    pub at: Nanos,
+    /// The record that made this happen, or 0.
+    pub cause: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+const _: () = assert!(size_of::<Record>() <= 64, "a record is small enough to keep millions");
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run begins.
+    LoopStart {
+        /// Whether time is simulated.
+        virtual_clock: bool,
+    },
+    /// The run is over: every task is gone.
+    LoopStop,
+    /// A task was made and put into the ready queue.
+    Spawn {
+        /// The new task.
+        task: u64,
+        /// Who made it; 0: the loop.
+        by: u64,
+        /// The group that it belongs to; 0: none.
+        group: u64,
+        /// Where it was made.
+        at: Place,
+    },
+    /// The loop switches to a task: Python's `coro.send(None)`, or `coro.throw(..)`.
+    Resume {
+        /// The task.
+        task: u64,
+        /// What it is handed.
+        sent: Sent,
+        /// How many times it has been resumed, this one included.
+        nth: u32,
+    },
+    /// The task switched back to the loop: a `yield`.
+    Yield {
+        /// The task.
+        task: u64,
+        /// What it waits for.
+        want: Want,
+        /// The call that waits.
+        at: Place,
+    },
+    /// A call that may suspend found what it wanted and went on without a pause.
+    NoPause {
+        /// The task.
+        task: u64,
+        /// What it would have waited for.
+        want: Want,
+        /// The call.
+        at: Place,
+    },
+    /// The task's function has ended: `StopIteration`, or an exception.
+    Complete {
+        /// The task.
+        task: u64,
+        /// How it ended.
+        end: End,
+    },
+    /// A task was put into the ready queue.
+    Wake {
+        /// The task.
+        task: u64,
+        /// What made it ready.
+        by: By,
+    },
+    /// A timer was set.
+    TimerArm {
+        /// The timer.
+        timer: u64,
+        /// Whose it is; 0: a callback's.
+        task: u64,
+        /// When it is due, in loop time.
+        due: Nanos,
+    },
+    /// A timer was due.
+    TimerFire {
+        /// The timer.
+        timer: u64,
+    },
+    /// A timer was given up before it was due.
+    TimerDrop {
+        /// The timer.
+        timer: u64,
+    },
+    /// A source of I/O was registered with the reactor.
+    IoArm {
+        /// The source.
+        source: u64,
+    },
+    /// A source of I/O was removed from the reactor.
+    IoDrop {
+        /// The source.
+        source: u64,
+    },
+    /// A system call on a source would have blocked.
+    WouldBlock {
+        /// The task that tried.
+        task: u64,
+        /// The direction.
+        direction: Direction,
+    },
+    /// The loop asks the kernel what happened.
+    PollEnter {
+        /// How long it will wait at most; `None`: until something happens.
+        timeout: Option<Nanos>,
+        /// Why that long.
+        why: PollReason,
+    },
+    /// The poll is over.
+    PollReturn {
+        /// How many sources have news.
+        events: u32,
+    },
+    /// A source has news.
+    IoReady {
+        /// The source.
+        source: u64,
+        /// Worth trying to read.
+        readable: bool,
+        /// Worth trying to write.
+        writable: bool,
+    },
+    /// Somebody asked a task to end.
+    CancelAsk {
+        /// The task.
+        task: u64,
+        /// Who asked; 0: the loop.
+        by: u64,
+        /// Why.
+        why: Why,
+    },
+    /// A region with children was opened.
+    GroupOpen {
+        /// The group.
+        group: u64,
+        /// Whose region it is.
+        task: u64,
+        /// Where.
+        at: Place,
+    },
+    /// All children are gone and the region is left.
+    GroupClose {
+        /// The group.
+        group: u64,
+    },
+    /// A coroutine was handed a value, or an error, and runs.
+    GenSend {
+        /// The coroutine.
+        coroutine: u64,
+        /// The task it runs in.
+        task: u64,
+        /// Whether an error was thrown in.
+        thrown: bool,
+    },
+    /// A coroutine handed a value out and paused.
+    GenYield {
+        /// The coroutine.
+        coroutine: u64,
+        /// Where it paused.
+        at: Place,
+    },
+    /// A coroutine ended.
+    GenReturn {
+        /// The coroutine.
+        coroutine: u64,
+    },
+    /// A callback of `call_soon` or a timer runs.
+    Callback {
+        /// Where it was scheduled.
+        at: Place,
+    },
+    /// Nothing can ever run again.
+    Deadlock {
+        /// How many tasks are left.
+        tasks: u32,
+    },
+    /// A task failed, or panicked, and nobody took the error.
+    Unseen {
+        /// The task.
+        task: u64,
+    },
+    /// A line that the program printed with [`say!`](crate::say).
+    Out {
+        /// Who printed; 0: no task.
+        task: u64,
+        /// The line's number in [`Names::text`](super::Names::text).
+        text: u32,
+    },
+    /// A place that the program named with [`mark`](super::mark).
+    Mark {
+        /// The name's number in [`Names::text`](super::Names::text).
+        text: u32,
+    },
+}
+
+/// What a task is handed when it is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Its first resume: from the top.
+    Start,
+    /// Nothing: the wait is over.
+    Nothing,
+    /// The wait is over because a surrounding scope was cancelled.
+    Cancelled,
+    /// The shutdown's last resort.
+    Throw,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Want {
+    /// Its next turn.
+    Turn,
+    /// A timer.
+    Sleep {
+        /// The timer.
+        timer: u64,
+    },
+    /// A source of I/O.
+    Io {
+        /// The source.
+        source: u32,
+        /// The direction.
+        direction: Direction,
+    },
+    /// The end of a task.
+    Join {
+        /// That task.
+        task: u64,
+    },
+    /// The end of all children of a region.
+    Children {
+        /// The group.
+        group: u64,
+    },
+    /// A worker thread.
+    Worker,
+    /// A signal to the process.
+    Signal,
+}
+
+/// A direction of I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Reading, accepting.
+    Read,
+    /// Writing, connecting.
+    Write,
+}
+
+/// What made a task ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum By {
+    /// A task: it ended, or gave something.
+    Task(u64),
+    /// A timer.
+    Timer(u64),
+    /// A source of I/O.
+    Io(u64),
+    /// Another thread.
+    Thread,
+    /// A cancellation.
+    Cancel,
+    /// The task itself: it gave up its turn.
+    Itself,
+    /// The loop.
+    Loop,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its function returned a value.
+    Returned,
+    /// Its function returned an error.
+    Failed,
+    /// It was cancelled and its function returned an error, or never ran.
+    Cancelled,
+    /// Its function panicked.
+    Panicked,
+}
+
+/// Why a task was asked to end; the `Copy` half of [`Cause`](crate::Cause).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody called `cancel`.
+    Requested,
+    /// A deadline was met.
+    Deadline,
+    /// A sibling in the same scope failed, or the scope was left with an error.
+    Sibling,
+    /// Ctrl-C, or SIGTERM.
+    Interrupt,
+    /// The run is ending.
+    Shutdown,
+}
+
+/// Why a poll waits as long as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollReason {
+    /// Something is ready: only look.
+    Ready,
+    /// Nothing is ready, and a timer is next.
+    Timer,
+    /// Nothing is ready, and there is no timer.
+    Nothing,
+}

@@ -1,0 +1,253 @@
+//! The reactor: which sources of I/O have news, and who waits for it.
+//!
+//! Sources are registered once, for both directions, edge-triggered: the kernel says *that* something has changed, and
+//! the reactor remembers it until an attempt finds nothing left. So the way of every operation is: try if the readiness
+//! that is remembered allows it, clear the readiness when the kernel says "would block" or gave less than was asked for,
+//! then wait. Between an attempt and the wait nothing can be lost, because news comes in only when the loop polls.
+//!
+//! One trap lies in "gave less than was asked for": a hang-up of the reading side comes as one edge together with the
+//! last data. A source that has hung up therefore stays ready for ever.
+//!
+//! Where news comes from is behind one small trait, [`Selector`]. Chapter: `docs/book/reactor.md`.
+
+mod mio_selector;
+pub(crate) mod source;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::event_loop::EventLoop;
+use crate::observe::event::{By, Direction, Event};
+use crate::task::wait::WaitList;
+use mio_selector::MioSelector;
+
+/// Names a registration: a slot, and which of its successive users. News for an earlier user is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Token {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl Token {
+    pub(crate) fn to_bits(self) -> usize {
+        (self.generation as usize) << 32 | self.slot as usize
+    }
+
+    pub(crate) fn from_bits(bits: usize) -> Token {
+        Token { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// What a source of news says about one registration. All of it are hints: an attempt decides.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct News {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) read_closed: bool,
+    pub(crate) write_closed: bool,
+    pub(crate) error: bool,
+}
+
+/// Where news comes from; the half that waits.
+pub(crate) trait Selector {
+    /// Waits for news, `timeout` at most, and hands each piece to `each`. An interruption is news of nothing.
+    fn select(&mut self, timeout: Option<Duration>, each: &mut dyn FnMut(Token, News)) -> io::Result<()>;
+}
+
+/// Where news comes from; the half that any thread may use.
+pub(crate) trait Registrar: Send + Sync {
+    fn register(&self, fd: RawFd, token: Token) -> io::Result<()>;
+    fn deregister(&self, fd: RawFd) -> io::Result<()>;
+    /// Ends the `select` that is under way, or the next.
+    fn wake(&self) -> io::Result<()>;
+}
+
+pub(crate) struct Reactor {
+    selector: RefCell<Box<dyn Selector>>,
+    registrar: Arc<dyn Registrar>,
+    slots: RefCell<Slab<Rc<Slot>>>,
+    last_generation: Cell<u32>,
+    /// How many waits for readiness are under way.
+    waiters: Cell<usize>,
+}
+
+/// One registered source.
+pub(crate) struct Slot {
+    token: Token,
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    /// The direction has ended: it never waits again.
+    read_ended: Cell<bool>,
+    write_ended: Cell<bool>,
+    pub(crate) readers: WaitList,
+    pub(crate) writers: WaitList,
+}
+
+impl Slot {
+    /// Whether an attempt is worth it.
+    #[inline]
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.readable.get(),
+            Direction::Write => self.writable.get(),
+        }
+    }
+
+    /// An attempt has found the end of what was ready. A direction that has ended stays ready.
+    #[inline]
+    pub(crate) fn clear(&self, direction: Direction) {
+        match direction {
+            Direction::Read => self.readable.set(self.read_ended.get()),
+            Direction::Write => self.writable.set(self.write_ended.get()),
+        }
+    }
+
+    pub(crate) fn waiters(&self, direction: Direction) -> &WaitList {
+        match direction {
+            Direction::Read => &self.readers,
+            Direction::Write => &self.writers,
+        }
+    }
+
+    fn take(&self, lp: &EventLoop, news: News) {
+        // A hang-up or an error concerns both directions, whatever else the kernel says. The end of reading does not
+        // end writing.
+        let over = news.error || news.write_closed;
+        if over || news.read_closed {
+            self.read_ended.set(true);
+        }
+        if over {
+            self.write_ended.set(true);
+        }
+        let (readable, writable) = (news.readable || news.read_closed || over, news.writable || over);
+        lp.emit(|| Event::IoReady { source: u64::from(self.token.generation), readable, writable });
+        if readable {
+            self.readable.set(true);
+            self.readers.notify_all(lp, By::Io(u64::from(self.token.generation)));
+        }
+        if writable {
+            self.writable.set(true);
+            self.writers.notify_all(lp, By::Io(u64::from(self.token.generation)));
+        }
+    }
+
+    /// The number by which events and dumps call it.
+    pub(crate) fn id(&self) -> u32 {
+        self.token.generation
+    }
+}
+
+impl Reactor {
+    pub(crate) fn new() -> io::Result<Reactor> {
+        let (selector, registrar) = MioSelector::new()?;
+        Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
+    }
+
+    pub(crate) fn with(selector: Box<dyn Selector>, registrar: Arc<dyn Registrar>) -> Reactor {
+        Reactor {
+            selector: RefCell::new(selector),
+            registrar,
+            slots: RefCell::default(),
+            last_generation: Cell::new(0),
+            waiters: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn registrar(&self) -> Arc<dyn Registrar> {
+        self.registrar.clone()
+    }
+
+    /// Registers a source for both directions. Whatever is ready now is news of the next poll.
+    pub(crate) fn register(&self, lp: &EventLoop, fd: RawFd) -> io::Result<Token> {
+        let generation = self.last_generation.get().wrapping_add(1).max(1);
+        self.last_generation.set(generation);
+        let mut slots = self.slots.borrow_mut();
+        let entry = slots.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("fewer than 2^32 sources");
+        let token = Token { slot, generation };
+        self.registrar.register(fd, token)?;
+        entry.insert(Rc::new(Slot {
+            token,
+            readable: Cell::new(false),
+            writable: Cell::new(false),
+            read_ended: Cell::new(false),
+            write_ended: Cell::new(false),
+            readers: WaitList::new(),
+            writers: WaitList::new(),
+        }));
+        lp.emit(|| Event::IoArm { source: u64::from(generation) });
+        Ok(token)
+    }
+
+    /// Looks at the slot of a registration that is still valid.
+    #[inline]
+    pub(crate) fn with_slot<R>(&self, token: Token, f: impl FnOnce(&Slot) -> R) -> Option<R> {
+        let slots = self.slots.borrow();
+        slots.get(token.slot as usize).filter(|slot| slot.token == token).map(|slot| f(slot))
+    }
+
+    /// The registration that holds a slot now.
+    #[inline]
+    pub(crate) fn token_of(&self, slot: u32) -> Option<Token> {
+        self.slots.borrow().get(slot as usize).map(|slot| slot.token)
+    }
+
+    /// The slot, for longer than a look: a task may wait in it.
+    pub(crate) fn slot(&self, token: Token) -> Option<Rc<Slot>> {
+        let slots = self.slots.borrow();
+        slots.get(token.slot as usize).filter(|slot| slot.token == token).cloned()
+    }
+
+    /// The source was deregistered; late news for it finds nobody.
+    pub(crate) fn free(&self, token: Token) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.get(token.slot as usize).is_some_and(|slot| slot.token == token) {
+            drop(slots.remove(token.slot as usize));
+        }
+    }
+
+    pub(crate) fn sources(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiters.get()
+    }
+
+    /// Counts a wait for as long as the guard lives.
+    pub(crate) fn count_waiter(&self) -> impl Drop + '_ {
+        struct Counted<'a>(&'a Cell<usize>);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.waiters.set(self.waiters.get() + 1);
+        Counted(&self.waiters)
+    }
+
+    /// Waits for news and makes ready whom it concerns. Runs no user code. Returns how many pieces there were.
+    pub(crate) fn poll(&self, timeout: Option<Duration>, lp: &EventLoop) -> u32 {
+        let mut count = 0;
+        let mut selector = self.selector.borrow_mut();
+        let result = selector.select(timeout, &mut |token, news| {
+            count += 1;
+            if let Some(slot) = self.slot(token) {
+                slot.take(lp, news);
+            }
+        });
+        match result {
+            Ok(()) => {}
+            // A signal came: look at the timers and the inbox, then wait for what is left of the time.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => crate::fatal(format_args!("the kernel refuses to poll: {error}")),
+        }
+        count
+    }
+}

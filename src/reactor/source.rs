@@ -1,0 +1,280 @@
+//! A descriptor that tasks can wait for, and threads too.
+//!
+//! A [`Source`] belongs to no loop until an attempt on one would have blocked; then it registers with that loop, once,
+//! for both directions. On a thread without a loop the same operation blocks the thread in `poll(2)`. So a function that
+//! is written against a stream works in both places.
+//!
+//! Sources may be sent and shared between threads, so which loop has it is kept behind a lock, and a copy of it in one
+//! atomic word, which is all that the fast path reads. A second loop takes a source over while nobody waits for it on
+//! the first; otherwise it is told so. Whoever is about to wait counts itself *before* its last look at the word, and
+//! whoever takes the source over changes the word *before* it looks at the count: one of the two sees the other.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Token;
+use crate::clock::nanos;
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Direction, Event, Place, Want};
+use crate::remote::{Message, Remote};
+use crate::task::TaskRef;
+use crate::task::not_in_a_callback;
+use crate::task::wait::{Context, Patience, checkpoint, in_context, refuse_while_unwinding};
+use crate::time::Alarm;
+
+/// What `register` remembers.
+struct Registration {
+    remote: Arc<Remote>,
+    token: Token,
+}
+
+/// A descriptor in non-blocking mode, with its registration and time limits.
+///
+/// It does not own the descriptor: it stands *before* it in the structs that do, so that it is dropped, and
+/// deregistered, first. Deregistering by a number that was closed could hit a stranger.
+pub(crate) struct Source {
+    fd: RawFd,
+    /// Loop id and slot of the registration; 0: none.
+    owner: AtomicU64,
+    registration: Mutex<Option<Registration>>,
+    /// How many tasks wait, or are about to.
+    waiting: AtomicU32,
+    /// The user has asked for "would block" instead of waits.
+    impatient: AtomicBool,
+    /// The time limits of one operation, in nanoseconds; 0: none.
+    limits: [AtomicU64; 2],
+}
+
+impl Source {
+    /// # Safety
+    ///
+    /// `fd` stays open until the source is dropped, and is in non-blocking mode.
+    pub(crate) unsafe fn new(fd: RawFd) -> Source {
+        Source {
+            fd,
+            owner: AtomicU64::new(0),
+            registration: Mutex::new(None),
+            waiting: AtomicU32::new(0),
+            impatient: AtomicBool::new(false),
+            limits: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
+    }
+
+    pub(crate) fn set_limit(&self, direction: Direction, limit: Option<Duration>) -> io::Result<()> {
+        if limit.is_some_and(|limit| limit.is_zero()) {
+            return Err(crate::error::misuse("a time limit of zero: pass `None` for no limit"));
+        }
+        self.limits[direction as usize].store(limit.map_or(0, nanos), Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn limit(&self, direction: Direction) -> Option<Duration> {
+        match self.limits[direction as usize].load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    pub(crate) fn set_impatient(&self, impatient: bool) {
+        self.impatient.store(impatient, Ordering::Relaxed);
+    }
+
+    /// Tries `attempt` until it does not say "would block", waiting in between.
+    ///
+    /// `drained` tells from a result that there was no more to be had, which saves asking the kernel once more.
+    #[inline]
+    pub(crate) fn retry<T>(
+        &self,
+        direction: Direction,
+        at: Place,
+        mut attempt: impl FnMut() -> io::Result<T>,
+        drained: impl Fn(&T) -> bool,
+    ) -> io::Result<T> {
+        if self.impatient.load(Ordering::Relaxed) {
+            return uninterrupted(&mut attempt);
+        }
+        in_context(|context| match context {
+            Context::Task(lp, task) => {
+                checkpoint(lp, task, at)?;
+                loop {
+                    if self.seems_ready(lp, direction) {
+                        match uninterrupted(&mut attempt) {
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
+                                self.clear(lp, direction);
+                            }
+                            Ok(value) => {
+                                if drained(&value) {
+                                    self.clear(lp, direction);
+                                }
+                                return Ok(value);
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    self.wait(lp, task, direction, at)?;
+                }
+            }
+            // One attempt, then the cancellation error: nothing can be switched to (R5).
+            Context::Unwinding(..) => match uninterrupted(&mut attempt) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(refuse_while_unwinding()),
+                result => result,
+            },
+            Context::Callback => match uninterrupted(&mut attempt) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(not_in_a_callback()),
+                result => result,
+            },
+            Context::Outside => self.retry_outside(direction, &mut attempt),
+        })
+    }
+
+    /// The same on a thread without a loop: the thread waits.
+    #[cold]
+    fn retry_outside<T>(&self, direction: Direction, attempt: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+        let deadline = self.limit(direction).and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            match uninterrupted(attempt) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    crate::sys::wait_ready(self.fd, direction == Direction::Write, deadline)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Whether an attempt may succeed, as far as this loop knows. What is not registered here has to be tried.
+    #[inline]
+    fn seems_ready(&self, lp: &EventLoop, direction: Direction) -> bool {
+        match self.token_on(lp) {
+            Some(token) => lp.reactor.with_slot(token, |slot| slot.is_ready(direction)).unwrap_or(true),
+            None => true,
+        }
+    }
+
+    #[inline]
+    fn clear(&self, lp: &EventLoop, direction: Direction) {
+        if let Some(token) = self.token_on(lp) {
+            lp.reactor.with_slot(token, |slot| slot.clear(direction));
+        }
+    }
+
+    /// The registration, if it is with this loop.
+    #[inline]
+    fn token_on(&self, lp: &EventLoop) -> Option<Token> {
+        let owner = self.owner.load(Ordering::Acquire);
+        if (owner >> 32) as u32 != lp.remote.id || owner == 0 {
+            return None;
+        }
+        lp.reactor.token_of(owner as u32)
+    }
+
+    /// Parks until the direction is ready, unless it is by now.
+    fn wait(&self, lp: &EventLoop, task: &TaskRef, direction: Direction, at: Place) -> io::Result<()> {
+        struct Waiting<'a>(&'a AtomicU32);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        let token = match self.token_on(lp) {
+            Some(token) => token,
+            None => self.register(lp)?,
+        };
+        let slot = lp.reactor.slot(token).expect("a registration has a slot until its source is dropped");
+        if slot.is_ready(direction) {
+            return Ok(());
+        }
+        let _hope = lp.reactor.count_waiter();
+        let want = Want::Io { source: slot.id(), direction };
+        let waiters = slot.waiters(direction);
+        match self.limit(direction) {
+            None => waiters.wait(lp, task, want, at, Patience::Cancellable),
+            Some(limit) => {
+                let alarm = Alarm::wake(lp, task, lp.clock.now().saturating_add(nanos(limit)));
+                waiters.wait_unless(lp, task, want, at, Patience::Cancellable, || alarm.has_fired())
+            }
+        }
+    }
+
+    /// Registers with this loop, and takes the source from another one if nobody waits for it there.
+    #[cold]
+    fn register(&self, lp: &EventLoop) -> io::Result<Token> {
+        let mut registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = &*registration {
+            let word = self.owner.swap(0, Ordering::SeqCst);
+            // One of the waiting is the caller.
+            if !old.remote.is_closed() && self.waiting.load(Ordering::SeqCst) > 1 {
+                self.owner.store(word, Ordering::SeqCst);
+                return Err(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    format!(
+                        "a task of loop {} waits for this descriptor, so loop {} cannot wait for it as well",
+                        old.remote.id, lp.remote.id
+                    ),
+                ));
+            }
+            old.give_up(self.fd);
+        }
+        *registration = None;
+        let token = lp.reactor.register(lp, self.fd)?;
+        *registration = Some(Registration { remote: lp.remote.clone(), token });
+        self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(token.slot), Ordering::SeqCst);
+        Ok(token)
+    }
+}
+
+impl Registration {
+    /// Takes the descriptor, which is still open, out of the loop's sight. May be called on any thread.
+    fn give_up(&self, fd: RawFd) {
+        // Fails only if the loop is gone, and its poll with it.
+        let _ = self.remote.registrar.deregister(fd);
+        let here = EventLoop::with_current(|lp| match lp {
+            Some(lp) if lp.remote.id == self.remote.id => {
+                lp.emit(|| Event::IoDrop { source: u64::from(self.token.generation) });
+                lp.reactor.free(self.token);
+                true
+            }
+            _ => false,
+        });
+        if !here {
+            // Only its own loop uses the slot again. If the loop is gone, so is the slot.
+            let _ = self.remote.send(Message::Freed(self.token));
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let registration = self.registration.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(registration) = registration.take() {
+            registration.give_up(self.fd);
+        }
+    }
+}
+
+impl AsRawFd for Source {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+/// Repeats an attempt that a signal interrupted: no caller of ours ever sees `Interrupted`.
+#[inline(always)]
+fn uninterrupted<T>(attempt: &mut (impl FnMut() -> io::Result<T> + ?Sized)) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Puts a descriptor into non-blocking mode, as every one that a loop waits for.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    socket2::SockRef::from(&fd).set_nonblocking(true)
+}

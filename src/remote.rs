@@ -1,0 +1,213 @@
+//! The way to a loop from other threads.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
+
+use crate::event_loop::EventLoop;
+use crate::observe::event::Place;
+use crate::reactor::{Registrar, Token};
+use crate::task::caller;
+
+/// What other threads tell a loop.
+pub(crate) enum Message {
+    Call(Box<dyn FnOnce() + Send>, Place),
+    /// Wake a task, if it is still there.
+    Wake {
+        key: u32,
+        id: u64,
+    },
+    /// A source was closed elsewhere; its slot may be used again.
+    Freed(Token),
+}
+
+/// A loop's letter box, shared by everyone who knows the loop.
+///
+/// Senders ring (one system call) only when the loop sleeps or is about to: `sleeping` is set before the loop looks into
+/// the box for the last time, and a sender looks at it after it has put its letter in. So a storm of letters costs one
+/// ring, and none is overlooked.
+pub(crate) struct Remote {
+    pub(crate) id: u32,
+    pub(crate) registrar: Arc<dyn Registrar>,
+    inbox: Mutex<Inbox>,
+    news: AtomicBool,
+    sleeping: AtomicBool,
+    /// Handles that live: while there are any, another thread may still send.
+    handles: AtomicUsize,
+}
+
+struct Inbox {
+    letters: Vec<Message>,
+    /// The loop is gone.
+    closed: bool,
+}
+
+static LAST_ID: AtomicU32 = AtomicU32::new(0);
+
+impl Remote {
+    pub(crate) fn new(registrar: Arc<dyn Registrar>) -> Remote {
+        Remote {
+            id: LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1),
+            registrar,
+            inbox: Mutex::new(Inbox { letters: Vec::new(), closed: false }),
+            news: AtomicBool::new(false),
+            sleeping: AtomicBool::new(false),
+            handles: AtomicUsize::new(0),
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a letter into the box, or gives it back if the loop is gone.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        {
+            let mut inbox = self.inbox();
+            if inbox.closed {
+                return Err(message);
+            }
+            inbox.letters.push(message);
+            self.news.store(true, Ordering::SeqCst);
+        }
+        self.ring_if_asleep();
+        Ok(())
+    }
+
+    fn ring_if_asleep(&self) {
+        if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        if let Err(error) = self.registrar.wake() {
+            log::error!(target: "corio::loop", "cannot wake a loop from another thread: {error}");
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut inbox = self.inbox();
+        self.news.store(false, Ordering::SeqCst);
+        mem::take(&mut inbox.letters)
+    }
+
+    /// The loop is about to sleep; `true` if it must not, because there is news.
+    pub(crate) fn about_to_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        self.news.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_handles(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the loop is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inbox().closed
+    }
+
+    /// The loop is going. What is left in the box is dropped, and nothing comes in any more.
+    pub(crate) fn close(&self) {
+        let letters = {
+            let mut inbox = self.inbox();
+            inbox.closed = true;
+            mem::take(&mut inbox.letters)
+        };
+        drop(letters);
+    }
+}
+
+/// The way to a loop from any thread: the only thing of a loop that is `Send` and `Sync`.
+///
+/// While a handle lives, the loop counts on hearing from it: a run whose tasks all wait does not report a deadlock.
+///
+/// asyncio: the loop object, with `call_soon_threadsafe`.
+///
+/// ```
+/// use corio::{LoopHandle, run, secs, sleep, spawn};
+///
+/// run(|| {
+///     let sleeper = spawn(|| sleep(secs(60)));
+///     let handle = LoopHandle::current()?;
+///     std::thread::spawn(move || handle.call_soon(|| corio::all_tasks().last().unwrap().cancel().then_some(()).unwrap()));
+///     assert!(sleeper.join().is_err());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct LoopHandle {
+    remote: Arc<Remote>,
+}
+
+impl LoopHandle {
+    /// The handle of the loop that runs on this thread.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) on a thread without a running loop. asyncio: `get_running_loop`.
+    pub fn current() -> io::Result<LoopHandle> {
+        EventLoop::with_current(|lp| match lp {
+            Some(lp) => Ok(LoopHandle::of(lp.remote.clone())),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "no event loop runs on this thread; get the handle inside `corio::run`",
+            )),
+        })
+    }
+
+    pub(crate) fn of(remote: Arc<Remote>) -> LoopHandle {
+        remote.handles.fetch_add(1, Ordering::AcqRel);
+        LoopHandle { remote }
+    }
+
+    /// Calls `f` on the loop's thread, in a coming turn. Calls from one thread keep their order. `f` cannot wait; it may
+    /// spawn a task that does. asyncio: `call_soon_threadsafe`.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the loop is gone; `f` is dropped then. It is also dropped, without
+    /// an error, if the run ends before its turn comes.
+    #[track_caller]
+    pub fn call_soon(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.remote
+            .send(Message::Call(Box::new(f), caller()))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the event loop has ended"))
+    }
+
+    /// Whether the loop is gone.
+    pub fn is_closed(&self) -> bool {
+        self.remote.is_closed()
+    }
+}
+
+impl Clone for LoopHandle {
+    fn clone(&self) -> Self {
+        LoopHandle::of(self.remote.clone())
+    }
+}
+
+impl Drop for LoopHandle {
+    fn drop(&mut self) {
+        if self.remote.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // The last one: a loop that sleeps in hope of it must look again.
+            self.remote.ring_if_asleep();
+        }
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle").field("loop", &self.remote.id).field("closed", &self.is_closed()).finish()
+    }
+}

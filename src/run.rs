@@ -1,0 +1,289 @@
+//! Running a program: the loop is made, driven until nothing is left, and taken down.
+//!
+//! A run ends in an orderly way, whatever its main task came to (R3):
+//!
+//! 1. the tasks that are left are cancelled, and nothing can be spawned any more;
+//! 2. they get a *grace* to end by themselves;
+//! 3. who is late is named in the log; shields are lifted, so that every wait of theirs fails;
+//! 4. what still hangs is unwound: [`Shutdown`](crate::Shutdown) is thrown from its wait, newest task first, so that
+//!    children go before the frames that they borrow from;
+//! 5. a task that catches even that, again and again, is named, and the process is aborted: returning would leave it a
+//!    stack full of dangling references.
+
+use std::fmt::Debug;
+use std::io;
+use std::mem::transmute;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::cancel::{self, Cause};
+use crate::clock::{Clock, nanos};
+use crate::error;
+use crate::event_loop::{EventLoop, Phase, Turn};
+use crate::observe::Observer;
+use crate::observe::event::{Event, Place};
+use crate::task::body::{Detached, Function};
+use crate::task::{Body, IntoResult, TaskCell, TaskCore, TaskRef, Ticket, caller, cancel_all};
+use crate::{secs, stack::StackSize};
+
+/// How long the tasks that are left have to end by themselves.
+const GRACE: Duration = secs(10);
+/// How many turns they have to react when shields are lifted.
+const LAST_TURNS: usize = 100;
+
+/// Runs `main` as a task on a new event loop, and returns its result when every task has ended.
+///
+/// `main` may borrow. When it has returned, the tasks that are left are cancelled; they get ten seconds
+/// ([`Runner::grace`]) to end. asyncio: `asyncio.run`.
+///
+/// # Errors
+///
+/// What `main` returns; and
+///
+/// - a cancellation that says so ([`is_cancelled`](crate::is_cancelled)), if Ctrl-C or SIGTERM ended it;
+/// - [`Deadlock`](io::ErrorKind::Deadlock), if all tasks waited for each other, or for nothing that could ever happen:
+///   the text is the tree of the tasks;
+/// - [`InvalidInput`](io::ErrorKind::InvalidInput) inside another run on the same thread, or while the thread panics;
+/// - what the system says if no loop can be made.
+///
+/// # Panics
+///
+/// If `main` panics, with the same payload, when every task has ended. A panic in another task reaches whoever joins it.
+///
+/// ```
+/// use corio::{millis, run, sleep, spawn};
+///
+/// let greeting = run(|| {
+///     let name = spawn(|| {
+///         sleep(millis(10))?;
+///         Ok("Ada")
+///     });
+///     Ok(format!("Hello, {}!", name.join()?))
+/// });
+/// assert_eq!(greeting.unwrap(), "Hello, Ada!");
+/// ```
+#[track_caller]
+pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
+    Runner::new().run(main)
+}
+
+/// A run with settings. asyncio: `asyncio.Runner`.
+///
+/// ```
+/// use corio::{Runner, secs, sleep};
+///
+/// Runner::new().virtual_clock().grace(secs(1)).run(|| sleep(secs(86_400))).unwrap();
+/// ```
+#[must_use = "a runner runs nothing until `run`"]
+pub struct Runner {
+    virtual_clock: bool,
+    grace: Duration,
+    ctrl_c: bool,
+    observers: Vec<Box<dyn Observer>>,
+}
+
+impl Runner {
+    /// The settings of [`run`].
+    pub fn new() -> Runner {
+        Runner { virtual_clock: false, grace: GRACE, ctrl_c: true, observers: Vec::new() }
+    }
+
+    /// Simulates time: the clock stands still while anything can run, and jumps to the next timer when nothing is ready
+    /// and nothing outside the program is waited for. Tests that sleep take no time, and every run is the same.
+    pub fn virtual_clock(mut self) -> Runner {
+        self.virtual_clock = true;
+        self
+    }
+
+    /// How long tasks that are left at the end have to react to their cancellation. Ten seconds if not set.
+    pub fn grace(mut self, grace: Duration) -> Runner {
+        self.grace = grace;
+        self
+    }
+
+    /// Whether Ctrl-C and SIGTERM cancel the main task; they do if not set. The second one ends the process.
+    pub fn ctrl_c(mut self, watch: bool) -> Runner {
+        self.ctrl_c = watch;
+        self
+    }
+
+    /// Lets somebody watch: see [`observe`](crate::observe).
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Runner {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Runs; see [`run`](crate::run()).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](crate::run()).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run()).
+    #[track_caller]
+    pub fn run<R: IntoResult>(self, main: impl FnOnce() -> R) -> io::Result<R::Value> {
+        self.run_typed(main, caller())
+    }
+
+    pub(crate) fn run_typed<R, E>(self, main: impl FnOnce() -> R, at: Place) -> Result<R::Value, E>
+    where
+        R: IntoResult<E>,
+        E: From<io::Error> + Debug,
+    {
+        if std::thread::panicking() {
+            return Err(error::misuse("`run` while the thread panics: nothing could be switched to").into());
+        }
+        if EventLoop::is_entered() {
+            return Err(error::misuse(
+                "`run` inside `run`: this thread has a loop already; spawn a task on it, or run on another thread",
+            )
+            .into());
+        }
+        let clock = if self.virtual_clock { Clock::simulated() } else { Clock::real() };
+        let lp = EventLoop::new(clock)?;
+        for observer in self.observers {
+            lp.hub.attach(observer);
+        }
+        let size = StackSize::default_size();
+        lp.stacks.reserve(size)?;
+
+        let body = Function::<_, R::Value, E, _>::new(main, Detached);
+        let core = TaskCore::new(lp.next_task_id(), size, std::ptr::null(), at);
+        let task: Rc<TaskCell<dyn Body + '_>> = Rc::new(TaskCell { core, body });
+        // SAFETY: this forgets what `main` borrows. It outlives this call, and the call does not return before the task
+        // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,
+        // but the result is taken below, and the body is never looked at again.
+        let main: TaskRef = unsafe { transmute::<Rc<TaskCell<dyn Body + '_>>, TaskRef>(task) };
+        main.core.set_name("main".to_owned());
+        // SAFETY: the body above is of these types.
+        let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };
+
+        let trouble = {
+            // A panic from here on would be a bug of the loop; it must not leave tasks behind.
+            let bomb = AbortOnUnwind;
+            // SAFETY: the guard lives in this block, the loop longer.
+            let entered = unsafe { lp.enter() };
+            let trouble = drive(&lp, &main, self.grace, self.ctrl_c);
+            drop(entered);
+            std::mem::forget(bomb);
+            trouble
+        };
+        match trouble {
+            Some(trouble) => Err(trouble.into()),
+            None => ticket.join(at),
+        }
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Runner::new()
+    }
+}
+
+impl Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner")
+            .field("virtual_clock", &self.virtual_clock)
+            .field("grace", &self.grace)
+            .field("ctrl_c", &self.ctrl_c)
+            .finish_non_exhaustive()
+    }
+}
+
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        crate::fatal(format_args!("the event loop itself panicked, with tasks still on their stacks"));
+    }
+}
+
+/// Drives the loop from its first turn until no task is left. Returns what went wrong with the run as a whole.
+fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Option<io::Error> {
+    lp.emit(|| Event::LoopStart { virtual_clock: lp.clock.is_virtual() });
+    let watch = if ctrl_c { crate::signal::watch(lp) } else { None };
+    lp.admit(main);
+    lp.emit(|| Event::Spawn { task: main.core.id(), by: 0, group: 0, at: main.core.spawned_at() });
+    crate::observe::named(&main.core);
+    lp.flush();
+
+    let mut trouble = None;
+    while !main.core.is_done() {
+        if lp.run_once(None) == Turn::Stuck {
+            trouble = Some(deadlock(lp));
+            break;
+        }
+        if let Some(watch) = &watch {
+            watch.look(main);
+        }
+    }
+    if let Some(watch) = &watch {
+        trouble = trouble.or_else(|| watch.interrupted(main));
+    }
+    shut_down(lp, grace);
+    drop(watch);
+
+    lp.remote.close();
+    lp.emit(|| Event::LoopStop);
+    lp.flush();
+    trouble
+}
+
+/// Nothing can ever run again (R18): the report is the tree of the tasks.
+fn deadlock(lp: &EventLoop) -> io::Error {
+    let tasks = lp.task_count();
+    lp.emit(|| Event::Deadlock { tasks: u32::try_from(tasks).unwrap_or(u32::MAX) });
+    lp.flush();
+    let report = crate::observe::dump::deadlock(lp);
+    log::error!(target: "corio::run", "{report}");
+    io::Error::new(io::ErrorKind::Deadlock, report)
+}
+
+/// Ends what is left. When this returns, no task is on a stack.
+fn shut_down(lp: &EventLoop, grace: Duration) {
+    lp.set_phase(Phase::Closing);
+    let left = lp.all_tasks();
+    if !left.is_empty() {
+        log::info!(target: "corio::run", "the run is ending: cancelling {}", list(&left));
+    }
+    drop(left);
+    cancel_all(lp, &Cause::Shutdown);
+
+    let end = lp.clock.now().saturating_add(nanos(grace));
+    while lp.task_count() > 0 && lp.clock.now() < end && lp.run_once(Some(end)) == Turn::Done {}
+
+    let late = lp.all_tasks();
+    if !late.is_empty() {
+        log::warn!(target: "corio::run", "the grace of {grace:?} is over, or nothing can run; still there: {}", list(&late));
+        lp.set_phase(Phase::Forcing);
+        for task in &late {
+            cancel::spread(lp, task, std::ptr::null(), &Cause::Shutdown);
+            cancel::deliver(lp, task);
+        }
+        for _ in 0..LAST_TURNS {
+            if lp.ready_len() == 0 || lp.task_count() == 0 {
+                break;
+            }
+            lp.run_once(Some(end));
+        }
+        // Children are younger than the scopes that they belong to.
+        for task in late.iter().rev() {
+            lp.end_by_force(task);
+            lp.flush();
+        }
+    }
+    lp.drop_callbacks();
+}
+
+/// A list of tasks for the log, cut where it gets long.
+fn list(tasks: &[TaskRef]) -> String {
+    const SHOWN: usize = 8;
+    let mut text: Vec<String> = tasks.iter().take(SHOWN).map(ToString::to_string).collect();
+    if tasks.len() > SHOWN {
+        text.push(format!("and {} more", tasks.len() - SHOWN));
+    }
+    text.join(", ")
+}

@@ -1,0 +1,413 @@
+//! Structured concurrency: a region that does not end before its tasks.
+//!
+//! [`scope`] has the shape of [`std::thread::scope`], and is asyncio's `TaskGroup`. Its tasks may borrow from the frames
+//! around it. What makes that sound (R2): the scope waits for the end of every child *after* it has caught a panic of its
+//! body, it waits in no destructor, and that wait cannot be given up. A child counts as gone only when its function has
+//! returned or unwound, its captures are dropped, and its result is handed over, dropped or leaked; the loop counts, not
+//! the child.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use crate::cancel::{self, Cause};
+use crate::error;
+use crate::event_loop::EventLoop;
+use crate::observe::event::{By, Event, Place, Want};
+use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text};
+use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
+use crate::task::{
+    Body, Builder, IntoResult, ScopedJoinHandle, TaskCell, TaskCore, TaskRef, Ticket, caller, not_in_a_callback,
+};
+
+/// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
+pub(crate) struct Group {
+    pub(crate) id: u64,
+    owner: TaskRef,
+    children: RefCell<BTreeMap<u64, TaskRef>>,
+    cause: RefCell<Option<Cause>>,
+    /// A child has failed, whoever took its error.
+    failed: Cell<bool>,
+    waiters: WaitList,
+}
+
+impl Group {
+    pub(crate) fn owner(&self) -> &TaskCore {
+        &self.owner.core
+    }
+
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.cause.borrow().clone()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cause.borrow().is_some()
+    }
+
+    /// Cancels the region: the children, and what is left of the body.
+    fn cancel(&self, cause: Cause) {
+        if self.is_cancelled() {
+            return;
+        }
+        *self.cause.borrow_mut() = Some(cause.clone());
+        self.cancel_children(&cause);
+        EventLoop::with_current(|lp| {
+            if let Some(lp) = lp {
+                cancel::deliver(lp, &self.owner);
+            }
+        });
+    }
+
+    /// Cancels the children, oldest first. Runs no user code: the borrow is safe.
+    pub(crate) fn cancel_children(&self, cause: &Cause) {
+        for child in self.children.borrow().values().filter(|child| !child.core.has_ended()) {
+            cancel::cancel_task(child, cause.clone());
+        }
+    }
+
+    /// A child has been put into the loop's table.
+    pub(crate) fn add(&self, child: &TaskRef) {
+        self.children.borrow_mut().insert(child.core.id(), child.clone());
+    }
+
+    /// A child is gone; only the loop says so.
+    pub(crate) fn gone(&self, lp: &EventLoop, child: &TaskCore) {
+        let removed = self.children.borrow_mut().remove(&child.id());
+        if self.children.borrow().is_empty() {
+            self.waiters.notify_all(lp, By::Task(child.id()));
+        }
+        drop(removed);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.children.borrow().is_empty()
+    }
+
+    fn newest(&self) -> Option<TaskRef> {
+        self.children.borrow().last_key_value().map(|(_, child)| child.clone())
+    }
+
+    /// Waits until no child is left. Nothing but the throw of a shutdown ends this wait early.
+    fn wait(&self, lp: &EventLoop, at: Place, patience: Patience) -> io::Result<()> {
+        while !self.is_empty() {
+            let me = lp.current().expect("a scope is waited for by a task");
+            self.waiters.wait(lp, me, Want::Children { group: self.id }, at, patience)?;
+        }
+        Ok(())
+    }
+
+    /// The shutdown throws through this scope: its children go first, newest first, on top of this stack (R2).
+    fn end_by_force(&self, lp: &EventLoop) {
+        while let Some(child) = self.newest() {
+            lp.end_by_force(&child);
+        }
+    }
+}
+
+/// What a scope's tasks leave behind. Erased children point to it, so it does not move (R2).
+struct Ledger<E> {
+    group: Group,
+    errors: RefCell<Vec<E>>,
+    panics: RefCell<Vec<Payload>>,
+    /// Whether an error that was met after a cancellation is only its echo.
+    is_echo: fn(&E) -> bool,
+}
+
+/// A child's way to the ledger of its scope.
+struct ToLedger<E>(*const Ledger<E>);
+
+impl<E> ToLedger<E> {
+    fn ledger(&self) -> &Ledger<E> {
+        // SAFETY: the scope's frame, in which the ledger lies, outlives every child and every handle of one (R2). A
+        // forgotten handle never calls this.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<E> Sink<E> for ToLedger<E> {
+    fn failed(&self, _: &TaskCore) {
+        let ledger = self.ledger();
+        ledger.group.failed.set(true);
+        ledger.group.cancel(Cause::Sibling);
+    }
+
+    fn error(&self, _: &TaskCore, error: E, after_cancel: bool) {
+        if !after_cancel || !(self.ledger().is_echo)(&error) {
+            self.ledger().errors.borrow_mut().push(error);
+        }
+    }
+
+    fn panic(&self, _: &TaskCore, payload: Payload) {
+        self.ledger().panics.borrow_mut().push(payload);
+    }
+}
+
+/// A region for tasks that borrow; see [`scope`].
+#[doc(alias = "TaskGroup")]
+#[doc(alias = "Nursery")]
+pub struct Scope<'scope, 'env: 'scope, E = io::Error> {
+    ledger: Ledger<E>,
+    /// Both lifetimes are invariant, as in std: neither may shrink while children rely on it.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// Runs `f` with a [`Scope`] in which it may spawn tasks that borrow, and returns when all of them have ended.
+///
+/// The first task that fails (or the body, by its error) cancels the others, and the region with them. When all have
+/// ended, the first failure is returned; if there were several, an error of its kind that lists them all
+/// ([`errors`](crate::errors)). A panic cancels the others too and goes on when they have ended. If all is well, the
+/// body's value is returned.
+///
+/// Cancelling the task that runs the scope cancels the children; the scope still waits for their ends.
+///
+/// asyncio: `asyncio.TaskGroup`; trio: a nursery; std: [`std::thread::scope`].
+///
+/// # Errors
+///
+/// The first failure of a child or of the body. If a child's error was taken by `join` and the body returned a value all
+/// the same, the scope says so: the siblings were cancelled. [`InvalidInput`](io::ErrorKind::InvalidInput) outside a
+/// task.
+///
+/// # Panics
+///
+/// If the body or a child panicked.
+///
+/// # Suspends
+///
+/// When the body has ended, until the last child has. That wait passes a cancellation on to the children and is not
+/// ended by it.
+///
+/// ```
+/// use corio::{millis, run, scope, sleep};
+/// use std::cell::RefCell;
+///
+/// run(|| {
+///     let log = RefCell::new(Vec::new());
+///     scope(|s| {
+///         s.spawn(|| log.borrow_mut().push("a child"));
+///         s.spawn(|| {
+///             sleep(millis(5))?;
+///             log.borrow_mut().push("another");
+///             Ok(())
+///         });
+///         log.borrow_mut().push("the body");
+///         Ok(())
+///     })?;
+///     assert_eq!(*log.borrow(), ["the body", "a child", "another"]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn scope<'env, R, F>(f: F) -> io::Result<R::Value>
+where
+    R: IntoResult,
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    open(f, |e| error::is_cancelled(e), error::group, caller())
+}
+
+/// `scope` for any error; `merge` makes one error of several.
+pub(crate) fn open<'env, R, E, F>(
+    f: F,
+    is_echo: fn(&E) -> bool,
+    merge: fn(Vec<E>) -> Option<E>,
+    at: Place,
+) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error>,
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, E>) -> R,
+{
+    in_context(|context| match context {
+        Context::Task(lp, task) | Context::Unwinding(lp, task) => {
+            let group = Group {
+                id: lp.next_group_id(),
+                owner: task.clone(),
+                children: RefCell::default(),
+                cause: RefCell::default(),
+                failed: Cell::new(false),
+                waiters: WaitList::new(),
+            };
+            let ledger = Ledger { group, errors: RefCell::default(), panics: RefCell::default(), is_echo };
+            let scope = Scope { ledger, scope: PhantomData, env: PhantomData };
+            lp.emit(|| Event::GroupOpen { group: scope.ledger.group.id, task: task.core.id(), at });
+            let body = cancel::within_group(lp, task, &scope.ledger.group, || {
+                let body = catch_unwind(AssertUnwindSafe(|| f(&scope).into_result()));
+                close(lp, &scope.ledger, !matches!(body, Ok(Ok(_))), at);
+                body
+            });
+            lp.emit(|| Event::GroupClose { group: scope.ledger.group.id });
+            settle(&scope.ledger, body, merge)
+        }
+        Context::Callback | Context::Outside => {
+            Err(error::misuse("a scope needs a task that waits for it: call it inside `corio::run`").into())
+        }
+    })
+}
+
+/// Waits for the children, whatever happens.
+fn close<E>(lp: &EventLoop, ledger: &Ledger<E>, failed: bool, at: Place) {
+    let group = &ledger.group;
+    if failed {
+        group.cancel(Cause::Sibling);
+    }
+    if group.is_empty() {
+        return;
+    }
+    // A body that panicked has been caught, so this thread is not panicking and may wait.
+    let waited = catch_unwind(AssertUnwindSafe(|| group.wait(lp, at, Patience::Owned)));
+    if let Err(thrown) = waited {
+        group.end_by_force(lp);
+        resume_unwind(thrown);
+    }
+}
+
+/// What the scope returns, when all children are gone.
+fn settle<T, E: From<io::Error>>(
+    ledger: &Ledger<E>,
+    body: Result<Result<T, E>, Box<dyn Any + Send>>,
+    merge: fn(Vec<E>) -> Option<E>,
+) -> Result<T, E> {
+    let mut panics = ledger.panics.take().into_iter();
+    let mut errors = ledger.errors.take();
+    let (body, panic) = match body {
+        Ok(body) => (Some(body), panics.next()),
+        Err(panic) => (None, Some(panic)),
+    };
+    for other in panics {
+        log::error!(target: "corio::scope", "another task of the scope panicked too: {}", panic_text(&*other));
+        drop_quietly(other, "the payload of a panic");
+    }
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+    let failed = ledger.group.failed.get();
+    match body.expect("a body that did not panic has ended") {
+        Ok(value) if errors.is_empty() && !failed => return Ok(value),
+        Ok(_) => {}
+        // The body met the cancellation that a child's failure caused.
+        Err(echo) if failed && !errors.is_empty() && (ledger.is_echo)(&echo) => {}
+        Err(error) => errors.push(error),
+    }
+    Err(merge(errors).unwrap_or_else(|| {
+        io::Error::other(
+            "a task of the scope failed; its error was taken by `join`, and the other tasks were cancelled",
+        )
+        .into()
+    }))
+}
+
+impl<'scope, 'env, E> Scope<'scope, 'env, E> {
+    /// Spawns a task that may borrow whatever outlives the scope. It may be called from the body, from children, and
+    /// from functions that are handed the scope.
+    ///
+    /// In a scope that is cancelled, or while the caller unwinds from a panic, the task never runs: its function is
+    /// dropped, and the handle says so.
+    ///
+    /// # Panics
+    ///
+    /// If no stack can be had for it; see [`Builder::spawn_scoped`](crate::Builder::spawn_scoped).
+    ///
+    /// asyncio: `TaskGroup.create_task`.
+    #[track_caller]
+    pub fn spawn<F, R>(&'scope self, f: F) -> ScopedJoinHandle<'scope, R::Value, E>
+    where
+        F: FnOnce() -> R + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        match self.spawn_with(Builder::new(), f, caller()) {
+            Ok(handle) => handle,
+            Err(error) => panic!("cannot spawn a task: {error}"),
+        }
+    }
+
+    pub(crate) fn spawn_with<F, R>(
+        &'scope self,
+        builder: Builder,
+        f: F,
+        at: Place,
+    ) -> io::Result<ScopedJoinHandle<'scope, R::Value, E>>
+    where
+        F: FnOnce() -> R + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        let ledger = &self.ledger;
+        let body = Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
+        let make = |core: TaskCore| -> TaskRef {
+            let task: Rc<TaskCell<dyn Body + 'scope>> = Rc::new(TaskCell { core, body });
+            // SAFETY: this forgets `'scope`. What the function borrows outlives the scope, and the scope does not end
+            // before the loop has counted the child as gone, on return, error, panic, cancellation and shutdown alike
+            // (`close`, R2); if it cannot, the process is aborted. Afterwards the cell may live on in a `Task`, but its
+            // body is empty, or was leaked together with a forgotten handle, and is never looked at again.
+            unsafe { std::mem::transmute::<Rc<TaskCell<dyn Body + 'scope>>, TaskRef>(task) }
+        };
+        let cell = builder.launch(&ledger.group, at, make)?;
+        if ledger.group.is_cancelled() {
+            cancel::cancel_task(&cell, ledger.group.cause().unwrap_or(Cause::Sibling));
+        }
+        // SAFETY: the body above is of these types.
+        let ticket = unsafe { Ticket::new(cell) };
+        Ok(ScopedJoinHandle { ticket, scope: PhantomData })
+    }
+
+    /// Cancels the region: the children, and every further wait of the body. The children's cancellation is no failure:
+    /// a body that returns a value ends the scope early and well.
+    pub fn cancel(&self) {
+        self.ledger.group.cancel(Cause::Requested(None));
+    }
+
+    /// Whether the region was cancelled, by [`cancel`](Self::cancel) or by a failure.
+    pub fn cancelled(&self) -> bool {
+        self.ledger.group.is_cancelled()
+    }
+
+    /// How many children there are that have not ended.
+    pub fn len(&self) -> usize {
+        self.ledger.group.children.borrow().len()
+    }
+
+    /// Whether no child is left.
+    pub fn is_empty(&self) -> bool {
+        self.ledger.group.is_empty()
+    }
+
+    /// Waits until no child is left. The scope does so anyway; this is for a body that wants to do something then, or to
+    /// limit the wait: `timeout(d, || s.wait())`.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) in a child of this very scope.
+    #[track_caller]
+    pub fn wait(&self) -> io::Result<()> {
+        let at = caller();
+        in_context(|context| match context {
+            Context::Task(lp, me) => {
+                checkpoint(lp, me, at)?;
+                if std::ptr::eq(me.core.group.get(), &self.ledger.group) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::Deadlock,
+                        "a task of a scope would wait for its own end",
+                    ));
+                }
+                self.ledger.group.wait(lp, at, Patience::Cancellable)
+            }
+            _ if self.is_empty() => Ok(()),
+            Context::Unwinding(..) => Err(refuse_while_unwinding()),
+            Context::Callback | Context::Outside => Err(not_in_a_callback()),
+        })
+    }
+}
+
+impl<E> std::fmt::Debug for Scope<'_, '_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").field("children", &self.len()).field("cancelled", &self.cancelled()).finish()
+    }
+}

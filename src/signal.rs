@@ -1,0 +1,155 @@
+//! Ctrl-C and SIGTERM.
+//!
+//! While a run watches them, the first of either cancels its main task, and the program ends in an orderly way; the
+//! second ends the process at once, as if nobody watched. One run of a process watches: the first that asks.
+//!
+//! The handler stores a number and writes one byte into a pipe that ends the loop's poll. It touches nothing else, and
+//! leaves `errno` as it was.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use crate::cancel::{self, Cause};
+use crate::error;
+use crate::event_loop::EventLoop;
+use crate::reactor::Token;
+use crate::task::TaskRef;
+
+/// The signals that ask a program to end.
+const WATCHED: [i32; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// The signal that came first, or 0.
+static CAUGHT: AtomicI32 = AtomicI32::new(0);
+/// The end of the pipe that the handler writes to.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+/// Some run of this process watches.
+static WATCHED_BY_A_RUN: AtomicBool = AtomicBool::new(false);
+
+/// A watch for the time of one run.
+pub(crate) struct Watch<'a> {
+    lp: &'a EventLoop,
+    token: Token,
+    listen: OwnedFd,
+    _bell: OwnedFd,
+    before: [libc::sigaction; WATCHED.len()],
+}
+
+/// Begins to watch, unless another run of this process does, or it cannot be done.
+pub(crate) fn watch(lp: &EventLoop) -> Option<Watch<'_>> {
+    if WATCHED_BY_A_RUN.swap(true, Ordering::AcqRel) {
+        return None;
+    }
+    match try_watch(lp) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            WATCHED_BY_A_RUN.store(false, Ordering::Release);
+            log::warn!(target: "corio::signal", "cannot watch for Ctrl-C: {error}");
+            None
+        }
+    }
+}
+
+fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
+    let (listen, bell) = pipe()?;
+    let token = lp.reactor.register(lp, listen.as_raw_fd())?;
+    CAUGHT.store(0, Ordering::SeqCst);
+    BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
+    let before = WATCHED.map(install);
+    Ok(Watch { lp, token, listen, _bell: bell, before })
+}
+
+impl Watch<'_> {
+    /// Looks whether a signal came; the first one cancels the main task.
+    pub(crate) fn look(&self, main: &TaskRef) {
+        if CAUGHT.load(Ordering::Relaxed) != 0 && main.core.requests() == 0 {
+            log::info!(target: "corio::signal", "{}: ending the run", name(CAUGHT.load(Ordering::Relaxed)));
+            cancel::cancel_task(main, Cause::Interrupt);
+        }
+    }
+
+    /// The error of a run whose main task was ended by a signal.
+    pub(crate) fn interrupted(&self, main: &TaskRef) -> Option<io::Error> {
+        match CAUGHT.load(Ordering::SeqCst) {
+            0 => None,
+            signal => main.core.ended_cancelled().then(|| error::cancelled_because(name(signal))),
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        for (signal, before) in WATCHED.iter().zip(&self.before) {
+            // SAFETY: this puts back what `install` was given.
+            unsafe { libc::sigaction(*signal, before, ptr::null_mut()) };
+        }
+        BELL.store(-1, Ordering::SeqCst);
+        let _ = self.lp.remote.registrar.deregister(self.listen.as_raw_fd());
+        self.lp.reactor.free(self.token);
+        WATCHED_BY_A_RUN.store(false, Ordering::Release);
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGINT => "Ctrl-C (SIGINT)",
+        _ => "SIGTERM",
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two descriptors, which are nobody else's.
+    let (read, write) = unsafe {
+        if libc::pipe(ends.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    };
+    for end in [&read, &write] {
+        // SAFETY: plain system calls on descriptors that are open.
+        unsafe {
+            libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+        }
+    }
+    Ok((read, write))
+}
+
+/// Installs the handler and returns what was there. A signal that the program ignores stays ignored.
+fn install(signal: i32) -> libc::sigaction {
+    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the structures are valid for the calls; the handler is safe to run at any moment.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), before.as_mut_ptr());
+        let before = before.assume_init();
+        if before.sa_sigaction != libc::SIG_IGN {
+            let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+            action.sa_sigaction = on_signal as extern "C" fn(i32) as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+            libc::sigemptyset(&mut action.sa_mask);
+            libc::sigaction(signal, &action, ptr::null_mut());
+        }
+        before
+    }
+}
+
+extern "C" fn on_signal(signal: i32) {
+    if CAUGHT.swap(signal, Ordering::SeqCst) != 0 {
+        // The second: nobody is patient any more.
+        // SAFETY: both calls may be made in a handler.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        return;
+    }
+    // SAFETY: `write` may be called in a handler; the byte is there; a descriptor that is gone is an error, no more.
+    unsafe {
+        let saved = crate::sys::errno();
+        libc::write(BELL.load(Ordering::SeqCst), b"!".as_ptr().cast(), 1);
+        crate::sys::set_errno(saved);
+    }
+}

@@ -1,0 +1,247 @@
+//! The system calls that `std` does not wrap, one thin function each.
+//!
+//! Nothing here decides anything: a function does its one call and hands back the error. Whoever
+//! calls it knows what the memory is for and what a failure means.
+
+use std::ffi::c_int;
+use std::io;
+use std::ptr;
+
+/// The size of a page of memory.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: `sysconf` reads a constant of the system.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).expect("every Unix knows the size of its pages")
+}
+
+/// Takes `len` bytes of address space that cannot be touched yet and cost no memory.
+pub(crate) fn reserve(len: usize) -> io::Result<usize> {
+    map(len, libc::PROT_NONE)
+}
+
+/// Whether the system would let us have `len` bytes of writable memory now.
+pub(crate) fn would_grant(len: usize) -> bool {
+    let Ok(addr) = map(len, libc::PROT_READ | libc::PROT_WRITE) else {
+        return false;
+    };
+    // SAFETY: mapped two lines above, and nobody else has seen the address.
+    unsafe { unmap(addr, len) };
+    true
+}
+
+/// Takes `len` bytes of writable memory of our own.
+pub(crate) fn allocate(len: usize) -> io::Result<usize> {
+    map(len, libc::PROT_READ | libc::PROT_WRITE)
+}
+
+fn map(len: usize, protection: c_int) -> io::Result<usize> {
+    // Pages are charged when they are touched, not when they are mapped; OpenBSD insists on
+    // MAP_STACK for memory that a stack pointer may point to.
+    #[cfg(target_os = "linux")]
+    const EXTRA: c_int = libc::MAP_NORESERVE | libc::MAP_STACK;
+    #[cfg(any(target_os = "netbsd", target_os = "openbsd"))]
+    const EXTRA: c_int = libc::MAP_STACK;
+    #[cfg(not(any(target_os = "linux", target_os = "netbsd", target_os = "openbsd")))]
+    const EXTRA: c_int = 0;
+
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | EXTRA;
+    // SAFETY: a new anonymous mapping at a place of the kernel's choice overlaps nothing.
+    let addr = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, -1, 0) };
+    if addr == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(addr.addr()) }
+}
+
+/// Gives address space back.
+///
+/// # Safety
+///
+/// The range came from [`reserve`] or [`allocate`], and nothing in it is used any more.
+pub(crate) unsafe fn unmap(addr: usize, len: usize) {
+    // SAFETY: the caller's promise. The call can fail only by being out of mappings, and then
+    // the range stays reserved, which harms nobody.
+    unsafe { libc::munmap(pointer(addr), len) };
+}
+
+/// Makes reserved pages readable and writable.
+///
+/// # Safety
+///
+/// The range came from [`reserve`], and nobody relies on its faulting.
+pub(crate) unsafe fn open(addr: usize, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::mprotect(pointer(addr), len, libc::PROT_READ | libc::PROT_WRITE) })
+}
+
+/// Makes pages untouchable, at the price of splitting the kernel's mapping.
+///
+/// # Safety
+///
+/// The range came from [`reserve`], and no live value lies in it.
+pub(crate) unsafe fn close(addr: usize, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::mprotect(pointer(addr), len, libc::PROT_NONE) })
+}
+
+/// Makes open pages untouchable by marks in the page tables, which leaves the mapping whole.
+///
+/// Linux has this since 6.13, for private anonymous memory that is not locked.
+///
+/// # Safety
+///
+/// The range came from [`reserve`], and no live value lies in it.
+pub(crate) unsafe fn guard(addr: usize, len: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        const MADV_GUARD_INSTALL: c_int = 102;
+        // SAFETY: the caller's promise. Kernels that do not know the request refuse it.
+        check(unsafe { libc::madvise(pointer(addr), len, MADV_GUARD_INSTALL) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (addr, len);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Asks for ordinary pages: one touch of a stack must not cost 2 MiB. A wish; failure is ignored.
+pub(crate) fn no_huge_pages(addr: usize, len: usize) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: advice about how to back a range changes nothing that a program can read.
+    unsafe {
+        libc::madvise(pointer(addr), len, libc::MADV_NOHUGEPAGE)
+    };
+    #[cfg(not(target_os = "linux"))]
+    let _ = (addr, len);
+}
+
+/// Hands the memory behind a range back to the kernel; the range stays usable and reads as zeros
+/// or as before. A wish: locked pages, for one, stay where they are.
+///
+/// # Safety
+///
+/// The range came from [`reserve`], and no live value lies in it.
+pub(crate) unsafe fn discard(addr: usize, len: usize) {
+    #[cfg(target_os = "linux")]
+    const ADVICE: c_int = libc::MADV_DONTNEED;
+    #[cfg(not(target_os = "linux"))]
+    const ADVICE: c_int = libc::MADV_FREE;
+    // SAFETY: the caller's promise: what is lost is not read again.
+    unsafe { libc::madvise(pointer(addr), len, ADVICE) };
+}
+
+/// The address of the lowest page in `low..high` that is in memory.
+pub(crate) fn lowest_resident(low: usize, high: usize) -> Option<usize> {
+    const PAGES: usize = 256;
+    let page = page_size();
+    for chunk in (low..high).step_by(PAGES * page) {
+        let mut states = [0_u8; PAGES];
+        let len = (high - chunk).min(PAGES * page);
+        // SAFETY: `states` has a byte for each page of `len` bytes; unmapped ranges are refused.
+        let result = unsafe { libc::mincore(pointer(chunk), len, states.as_mut_ptr().cast()) };
+        if result != 0 {
+            return None;
+        }
+        let count = len.div_ceil(page);
+        if let Some(at) = states[..count].iter().position(|state| state & 1 != 0) {
+            return Some(chunk + at * page);
+        }
+    }
+    None
+}
+
+/// The stack pointer of the caller, near enough to tell which stack it runs on.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: copies a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: copies a register.
+    unsafe {
+        std::arch::asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let mark = 0_u8;
+        sp = ptr::from_ref(std::hint::black_box(&mark)).addr();
+    }
+    sp
+}
+
+/// Room that the kernel needs on an alternate signal stack for the registers it saves there.
+pub(crate) fn signal_frame_size() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: `getauxval` looks up a number, and answers 0 for what it does not know.
+        let size = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
+        usize::try_from(size).unwrap_or(0).max(libc::MINSIGSTKSZ)
+    }
+    #[cfg(not(target_os = "linux"))]
+    libc::MINSIGSTKSZ
+}
+
+/// The limit on the process's address space, if there is one.
+pub(crate) fn address_space_limit() -> Option<libc::rlim_t> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: writes the structure it is given.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+fn check(result: c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Only the kernel follows these pointers, so where they came from does not matter.
+fn pointer(addr: usize) -> *mut libc::c_void {
+    ptr::without_provenance_mut(addr)
+}
+
+/// The calling thread's `errno`.
+pub(crate) fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Puts back what [`errno`] gave: a signal handler leaves it as it was.
+pub(crate) fn set_errno(value: i32) {
+    #[cfg(any(target_os = "netbsd", target_os = "openbsd", target_os = "android"))]
+    use libc::__errno as location;
+    #[cfg(any(target_os = "linux", target_os = "l4re", target_os = "redox"))]
+    use libc::__errno_location as location;
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    use libc::__error as location;
+    // SAFETY: the location is the calling thread's own, and always valid.
+    unsafe { *location() = value };
+}
+
+/// Blocks the thread until `fd` can be read, or written, or has failed; `TimedOut` at the deadline.
+pub(crate) fn wait_ready(fd: i32, write: bool, deadline: Option<std::time::Instant>) -> io::Result<()> {
+    loop {
+        let timeout = match deadline {
+            None => -1,
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                // Rounded up: waking a little too early would be a spin.
+                i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+            }
+        };
+        let events = if write { libc::POLLOUT } else { libc::POLLIN };
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
+        // SAFETY: one valid entry.
+        match unsafe { libc::poll(&mut poll, 1, timeout) } {
+            0 if deadline.is_some_and(|deadline| deadline <= std::time::Instant::now()) => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            0 => {}
+            1.. => return Ok(()),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}

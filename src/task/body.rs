@@ -1,0 +1,248 @@
+//! What a task runs, and where its result goes.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::core::{Body, TaskCore};
+use super::{JoinHandle, ScopedJoinHandle};
+use crate::error::{Shutdown, cancelled};
+use crate::observe::event::End;
+
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// What a body may return.
+///
+/// A *body* is the closure given to [`run`](crate::run), [`spawn`](crate::spawn()), [`scope`](crate::scope()),
+/// [`timeout`](crate::timeout()) and the like. It returns `io::Result<T>`, or nothing, or the handle of a task, which is
+/// then joined; what it returns comes back flat, as `io::Result<T>`. For an error type of your own use the functions of
+/// [`typed`](crate::typed).
+///
+/// The trait is sealed: it exists so that one closure may be written `|| println!("hello")` and another
+/// `|| Ok(sleep(d)?)`, without an annotation.
+#[diagnostic::on_unimplemented(
+    message = "a body returns `Result<T, {E}>`, nothing, or a task's handle here, not `{Self}`",
+    label = "this body",
+    note = "wrap a plain value in `Ok(..)`; for an error type of your own use the function of the same name in \
+            `corio::typed`; what runs elsewhere (`to_thread`) comes back as it is"
+)]
+pub trait IntoResult<E = io::Error>: sealed::Sealed<E> {
+    /// What comes back.
+    type Value;
+
+    #[doc(hidden)]
+    #[track_caller]
+    fn into_result(self) -> Result<Self::Value, E>;
+}
+
+mod sealed {
+    pub trait Sealed<E> {}
+}
+
+impl<E> sealed::Sealed<E> for () {}
+impl<E> IntoResult<E> for () {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+impl<T, E> sealed::Sealed<E> for Result<T, E> {}
+impl<T, E> IntoResult<E> for Result<T, E> {
+    type Value = T;
+
+    fn into_result(self) -> Result<T, E> {
+        self
+    }
+}
+
+impl<T, E: From<io::Error>> sealed::Sealed<E> for JoinHandle<T, E> {}
+impl<T, E: From<io::Error>> IntoResult<E> for JoinHandle<T, E> {
+    type Value = T;
+
+    #[track_caller]
+    fn into_result(self) -> Result<T, E> {
+        self.join()
+    }
+}
+
+impl<T, E: From<io::Error>> sealed::Sealed<E> for ScopedJoinHandle<'_, T, E> {}
+impl<T, E: From<io::Error>> IntoResult<E> for ScopedJoinHandle<'_, T, E> {
+    type Value = T;
+
+    #[track_caller]
+    fn into_result(self) -> Result<T, E> {
+        self.join()
+    }
+}
+
+/// How a function ended.
+pub(crate) enum Finished<T, E> {
+    Returned(Result<T, E>),
+    Panicked(Payload),
+}
+
+/// Where the failure of a task goes that nobody joins.
+pub(crate) trait Sink<E> {
+    /// The task has failed, by an error or a panic, whoever will take it.
+    fn failed(&self, task: &TaskCore);
+    /// Nobody takes this error. `after_cancel`: it was met after the task had been cancelled.
+    fn error(&self, task: &TaskCore, error: E, after_cancel: bool);
+    /// Nobody takes this panic.
+    fn panic(&self, task: &TaskCore, payload: Payload);
+}
+
+/// The sink of a task that belongs to nobody: the log.
+pub(crate) struct Detached;
+
+impl<E: Debug> Sink<E> for Detached {
+    fn failed(&self, _: &TaskCore) {}
+
+    fn error(&self, task: &TaskCore, error: E, after_cancel: bool) {
+        let (name, id, at) = (task.name(), task.id(), task.spawned_at());
+        if after_cancel {
+            log::debug!(target: "corio::task", "task {name:?} ({id}, spawned at {at}) ended cancelled: {error:?}");
+        } else {
+            crate::observe::unseen(task);
+            log::error!(target: "corio::task",
+                "task {name:?} ({id}, spawned at {at}) failed and nobody joined it: {error:?}");
+        }
+    }
+
+    fn panic(&self, task: &TaskCore, payload: Payload) {
+        crate::observe::unseen(task);
+        log::error!(target: "corio::task", "task {:?} ({}, spawned at {}) panicked and nobody joined it: {}",
+            task.name(), task.id(), task.spawned_at(), panic_text(&*payload));
+        drop_quietly(payload, "the payload of a panic");
+    }
+}
+
+/// The text of a panic, as the default hook would print it.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "(a payload that is no text)"
+    }
+}
+
+/// Drops what belongs to the user; a panic of its destructor is logged and goes no further.
+pub(crate) fn drop_quietly<T>(value: T, what: &str) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        log::error!(target: "corio::task", "{what} panicked in its destructor: {}", panic_text(&*payload));
+        // Its destructor may panic as well, and so may that one's payload: it is leaked instead.
+        std::mem::forget(payload);
+    }
+}
+
+/// A function and, later, its result.
+///
+/// The stage is dropped by hand only: by `run`, by the handle, or by the loop. If a handle was forgotten, its result is
+/// leaked with it. That matters for a task of a scope: a [`Task`](crate::Task) may keep the cell for longer than what
+/// the result borrows (R2).
+pub(crate) struct Function<F, T, E, S> {
+    stage: ManuallyDrop<Cell<Stage<F, T, E>>>,
+    sink: S,
+}
+
+enum Stage<F, T, E> {
+    Waiting(F),
+    Done(Finished<T, E>),
+    Empty,
+}
+
+impl<F, T, E, S> Function<F, T, E, S> {
+    pub(crate) fn new(f: F, sink: S) -> Self {
+        Function { stage: ManuallyDrop::new(Cell::new(Stage::Waiting(f))), sink }
+    }
+}
+
+impl<F, R, E, S> Function<F, R::Value, E, S>
+where
+    F: FnOnce() -> R,
+    R: IntoResult<E>,
+    E: From<io::Error>,
+    S: Sink<E>,
+{
+    /// Keeps the result for its handle, or lets the sink have it.
+    fn end(&self, task: &TaskCore, finished: Finished<R::Value, E>) {
+        if matches!(task.end(), End::Failed | End::Panicked) {
+            self.sink.failed(task);
+        }
+        if task.has_handle() {
+            self.stage.set(Stage::Done(finished));
+        } else {
+            self.dispose(task, finished);
+        }
+    }
+
+    fn dispose(&self, task: &TaskCore, finished: Finished<R::Value, E>) {
+        match finished {
+            Finished::Returned(Ok(value)) => drop_quietly(value, "a task's result"),
+            Finished::Returned(Err(error)) => self.sink.error(task, error, task.ended_cancelled()),
+            Finished::Panicked(payload) => self.sink.panic(task, payload),
+        }
+    }
+}
+
+impl<F, R, E, S> Body for Function<F, R::Value, E, S>
+where
+    F: FnOnce() -> R,
+    R: IntoResult<E>,
+    E: From<io::Error>,
+    S: Sink<E>,
+{
+    fn run(&self, task: &TaskCore) {
+        let Stage::Waiting(f) = self.stage.replace(Stage::Empty) else { unreachable!("a task's function runs once") };
+        let cancelled_end = |cancelled: bool| if cancelled { End::Cancelled } else { End::Failed };
+        let (end, finished) = match catch_unwind(AssertUnwindSafe(move || task_root(f))) {
+            Ok(Ok(value)) => (End::Returned, Finished::Returned(Ok(value))),
+            Ok(Err(error)) => (cancelled_end(task.is_cancelled()), Finished::Returned(Err(error))),
+            Err(payload) if payload.is::<Shutdown>() => (End::Cancelled, Finished::Returned(Err(E::from(cancelled())))),
+            Err(payload) => (End::Panicked, Finished::Panicked(payload)),
+        };
+        task.set_end(end);
+        // Not even a logger that panics may unwind the root of a stack.
+        if catch_unwind(AssertUnwindSafe(|| self.end(task, finished))).is_err() {
+            crate::fatal(format_args!("the log's own code panicked while task {} ended", task.id()));
+        }
+    }
+
+    fn refuse(&self, task: &TaskCore) {
+        task.set_end(End::Cancelled);
+        if let Stage::Waiting(f) = self.stage.replace(Stage::Empty) {
+            drop_quietly(f, "a task's function, which was cancelled before its first turn,");
+        }
+        if task.has_handle() {
+            self.stage.set(Stage::Done(Finished::Returned(Err(E::from(cancelled())))));
+        }
+    }
+
+    fn discard(&self, task: &TaskCore) {
+        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
+            self.dispose(task, finished);
+        }
+    }
+
+    unsafe fn take(&self, into: *mut ()) {
+        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
+            // SAFETY: the caller passes an `Option` of exactly this type.
+            unsafe { *into.cast::<Option<Finished<R::Value, E>>>() = Some(finished) };
+        }
+    }
+}
+
+/// The frame below which everything is the user's: where a stack dump stops.
+#[inline(never)]
+fn task_root<F: FnOnce() -> R, R: IntoResult<E>, E>(f: F) -> Result<R::Value, E> {
+    let result = f().into_result();
+    // Keeps this frame: without it the call above would be a tail call.
+    std::hint::black_box(());
+    result
+}

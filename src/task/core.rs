@@ -1,0 +1,416 @@
+//! A task from the inside: what the loop keeps of it.
+//!
+//! ```text
+//!            spawn            first turn          suspends
+//!   (made) ────────► READY ──────────► RUNNING ──────────► PARKED
+//!                      ▲                 │  │  gives up its turn │
+//!                      │                 │  └──────► READY       │
+//!                      └─────────────────┼───────────────────────┘
+//!                              wake      │ returns, or was cancelled before its first turn
+//!                                        ▼
+//!                                      DONE
+//! ```
+//!
+//! A task is running, or queued once, or parked with a reason; never two of these. Two allocations make a task: this
+//! cell, with the function and later its result, and from its first turn to its end an [`Activation`], which the loop
+//! recycles. So a task that has not begun costs less than 200 bytes.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::rc::Rc;
+
+use super::wait::WaitList;
+use crate::cancel::{Cause, Frame};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{End, Place, Want};
+use crate::scope::Group;
+use crate::stack::{Owner, OwnerKind, StackSize};
+use crate::switch::{Fiber, Suspender, Switched};
+
+/// What the loop hands to a task: Python's `send(None)`, or `throw(..)`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Go,
+    /// The last resort of a shutdown.
+    Throw,
+}
+
+/// What a task hands to the loop: what it waits for, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Pause {
+    pub(crate) want: Want,
+    pub(crate) at: Place,
+}
+
+pub(crate) type TaskRef = Rc<TaskCell<dyn Body>>;
+
+/// A task: what the loop knows of it, and its function or result.
+pub(crate) struct TaskCell<B: ?Sized> {
+    pub(crate) core: TaskCore,
+    pub(crate) body: B,
+}
+
+/// The function of a task and, later, its result, with the types forgotten.
+pub(crate) trait Body {
+    /// Runs the function to its end and keeps the result; called once, on the task's own stack. Does not unwind.
+    fn run(&self, task: &TaskCore);
+    /// Drops the function unrun; the result is a cancellation.
+    fn refuse(&self, task: &TaskCore);
+    /// Disposes of a result that nobody will take.
+    fn discard(&self, task: &TaskCore);
+    /// Moves the result out, into an `Option<Finished<T, E>>` of the body's own types.
+    ///
+    /// # Safety
+    ///
+    /// `into` points to such an option.
+    unsafe fn take(&self, into: *mut ());
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    Ready,
+    Running,
+    Parked,
+    Done,
+}
+
+/// Single bits of a task's life.
+mod flag {
+    /// A `JoinHandle` exists: the result is kept for it.
+    pub(super) const HANDLE: u8 = 1;
+    /// The innermost scope is cancelled: suspending calls fail.
+    pub(super) const CANCELLED: u8 = 2;
+    /// Woken while it was running: the next park ends at once.
+    pub(super) const NOTIFIED: u8 = 4;
+    /// Its function has ended.
+    pub(super) const ENDED: u8 = 8;
+}
+
+pub(crate) struct TaskCore {
+    /// Id, name and spawn site, in the form in which a signal handler can read them.
+    pub(crate) owner: Owner,
+    /// Its place in the loop's table.
+    pub(crate) key: Cell<u32>,
+    state: Cell<State>,
+    flags: Cell<u8>,
+    /// How its function ended, when it is done.
+    end: Cell<End>,
+    /// How many cancelled calls it has ignored.
+    fruitless: Cell<u16>,
+    /// How often `cancel` was called, less `uncancel`.
+    requests: Cell<u32>,
+    pub(crate) stack_size: StackSize,
+    /// Null before its first turn and after its end.
+    activation: Cell<*const Activation>,
+    /// The innermost open timeout, shield or scope of this task.
+    pub(crate) frames: Cell<*const Frame>,
+    /// The scope that it is a child of, or null. It outlives the task (R2).
+    pub(crate) group: Cell<*const Group>,
+    /// Who waits for its end.
+    pub(crate) joiners: WaitList,
+    rare: Cell<Option<Box<Rare>>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+struct Rare {
+    name: Option<Box<str>>,
+    cause: Option<Cause>,
+    on_done: Vec<Box<dyn FnOnce(&super::Task)>>,
+}
+
+/// What a task has while its function is on a stack.
+pub(crate) struct Activation {
+    fiber: UnsafeCell<Option<Fiber<Input, Pause, ()>>>,
+    suspender: Cell<*const Suspender<Input, Pause>>,
+    /// The ends of its stack.
+    bounds: Cell<(usize, usize)>,
+    pause: Cell<Option<Pause>>,
+    resumes: Cell<u32>,
+    throws: Cell<u32>,
+}
+
+impl TaskCore {
+    pub(crate) fn new(id: u64, stack_size: StackSize, group: *const Group, at: Place) -> TaskCore {
+        let owner = Owner::new(OwnerKind::Task, at);
+        owner.set_id(id);
+        TaskCore {
+            owner,
+            key: Cell::new(u32::MAX),
+            state: Cell::new(State::Ready),
+            flags: Cell::new(flag::HANDLE),
+            end: Cell::new(End::Returned),
+            fruitless: Cell::new(0),
+            requests: Cell::new(0),
+            stack_size,
+            activation: Cell::new(std::ptr::null()),
+            frames: Cell::new(std::ptr::null()),
+            group: Cell::new(group),
+            joiners: WaitList::new(),
+            rare: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.owner.id()
+    }
+
+    pub(crate) fn spawned_at(&self) -> Place {
+        self.owner.place()
+    }
+
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.set(state);
+    }
+
+    #[inline(always)]
+    fn has(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    #[inline(always)]
+    fn put(&self, flag: u8, on: bool) {
+        let flags = self.flags.get();
+        self.flags.set(if on { flags | flag } else { flags & !flag });
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.has(flag::CANCELLED)
+    }
+
+    pub(crate) fn set_cancelled(&self, on: bool) {
+        self.put(flag::CANCELLED, on);
+    }
+
+    pub(crate) fn has_handle(&self) -> bool {
+        self.has(flag::HANDLE)
+    }
+
+    pub(crate) fn drop_handle(&self) {
+        self.put(flag::HANDLE, false);
+    }
+
+    pub(crate) fn notify(&self) {
+        self.put(flag::NOTIFIED, true);
+    }
+
+    #[inline(always)]
+    pub(crate) fn take_notified(&self) -> bool {
+        let notified = self.has(flag::NOTIFIED);
+        self.put(flag::NOTIFIED, false);
+        notified
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state() == State::Done
+    }
+
+    /// Whether its function has ended, even if its stack is not yet taken down.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has(flag::ENDED)
+    }
+
+    pub(crate) fn end(&self) -> End {
+        self.end.get()
+    }
+
+    pub(crate) fn set_end(&self, end: End) {
+        self.put(flag::ENDED, true);
+        self.end.set(end);
+    }
+
+    pub(crate) fn ended_cancelled(&self) -> bool {
+        self.end() == End::Cancelled
+    }
+
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.get()
+    }
+
+    pub(crate) fn set_requests(&self, n: u32) {
+        self.requests.set(n);
+    }
+
+    pub(crate) fn count_fruitless(&self) -> u32 {
+        self.fruitless.set(self.fruitless.get().saturating_add(1));
+        u32::from(self.fruitless.get())
+    }
+
+    fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
+        // Taken out while it is used: nothing that `f` calls can meet it half-changed.
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = f(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    fn read_rare<R>(&self, f: impl FnOnce(Option<&Rare>) -> R) -> R {
+        let rare = self.rare.take();
+        let result = f(rare.as_deref());
+        self.rare.set(rare);
+        result
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let given = self.read_rare(|rare| rare.and_then(|rare| rare.name.as_deref().map(str::to_owned)));
+        given.unwrap_or_else(|| format!("task-{}", self.id()))
+    }
+
+    pub(crate) fn set_name(&self, name: String) {
+        let old = self.with_rare(|rare| {
+            let old = rare.name.replace(name.into_boxed_str());
+            // SAFETY: the text is on the heap, and stays there until it is replaced here or the task is freed, which is
+            // after its stack was given back.
+            unsafe { self.owner.set_name(rare.name.as_deref()) };
+            old
+        });
+        // Freed only now: until here the overflow report could have read it.
+        drop(old);
+    }
+
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.read_rare(|rare| rare.and_then(|rare| rare.cause.clone()))
+    }
+
+    pub(crate) fn set_cause(&self, cause: Option<Cause>) {
+        self.with_rare(|rare| rare.cause = cause);
+    }
+
+    pub(crate) fn add_on_done(&self, f: Box<dyn FnOnce(&super::Task)>) {
+        self.with_rare(|rare| rare.on_done.push(f));
+    }
+
+    pub(crate) fn take_on_done(&self) -> Vec<Box<dyn FnOnce(&super::Task)>> {
+        match self.rare.take() {
+            None => Vec::new(),
+            Some(mut rare) => {
+                let callbacks = std::mem::take(&mut rare.on_done);
+                self.rare.set(Some(rare));
+                callbacks
+            }
+        }
+    }
+
+    fn activation(&self) -> Option<&Activation> {
+        // SAFETY: set by `activate` to a box that only `deactivate` frees, which also clears the pointer.
+        unsafe { self.activation.get().as_ref() }
+    }
+
+    /// Whether its function has begun.
+    #[inline(always)]
+    pub(crate) fn is_active(&self) -> bool {
+        !self.activation.get().is_null()
+    }
+
+    /// Puts the function onto a stack. The stack was reserved when the task was made, so this cannot fail.
+    pub(crate) fn activate(task: &TaskRef, lp: &EventLoop) {
+        let activation = lp.new_activation();
+        let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
+        activation.bounds.set(stack.bounds());
+        let this: *const TaskCell<dyn Body> = Rc::as_ptr(task);
+        let suspender_slot = std::ptr::from_ref(&activation.suspender);
+        let root = move |suspender: &Suspender<Input, Pause>, _: Input| {
+            // SAFETY: the loop's table holds the task until its function has returned, and the activation lives as long.
+            let (task, slot) = unsafe { (&*this, &*suspender_slot) };
+            slot.set(suspender);
+            task.body.run(&task.core);
+        };
+        // SAFETY: `run` does not unwind; what the function borrows outlives the task, which is the duty of
+        // whoever erased its lifetime (`scope`, `run`).
+        let fiber = unsafe { Fiber::new(stack, root) };
+        // SAFETY: a fresh activation; nobody else looks at it yet.
+        unsafe { *activation.fiber.get() = Some(fiber) };
+        task.core.activation.set(Box::into_raw(activation));
+    }
+
+    /// Runs the function until it pauses; `None`: it has returned.
+    #[inline(always)]
+    pub(crate) fn send(&self, input: Input) -> Option<Pause> {
+        let activation = self.activation().expect("a task is resumed only while it is active");
+        activation.resumes.set(activation.resumes.get().wrapping_add(1));
+        // SAFETY: only `step` calls this, and never for a task that is running, so the fiber is not in use. While the
+        // function runs it touches the other fields only.
+        let fiber = unsafe { &mut *activation.fiber.get() };
+        match fiber.as_mut().expect("an active task has a fiber").resume(input) {
+            Switched::Suspended(pause) => {
+                activation.pause.set(Some(pause));
+                Some(pause)
+            }
+            Switched::Returned(()) => None,
+        }
+    }
+
+    /// Takes the stack of a function that has returned.
+    pub(crate) fn deactivate(&self, lp: &EventLoop) {
+        let activation = self.activation.replace(std::ptr::null());
+        // SAFETY: made by `Box::into_raw` in `activate`; the pointer to it is gone now.
+        let mut activation = unsafe { Box::from_raw(activation.cast_mut()) };
+        if let Some(fiber) = activation.fiber.get_mut().take() {
+            // SAFETY: `into_stack` has checked that the function has returned.
+            unsafe { lp.stacks.give(fiber.into_stack()) };
+        }
+        lp.recycle_activation(activation);
+    }
+
+    /// The way back to the loop; only for the running task.
+    #[inline(always)]
+    pub(crate) fn suspender(&self) -> &Suspender<Input, Pause> {
+        debug_assert_eq!(self.state(), State::Running);
+        // SAFETY: the task is running, so it has an activation, and its root frame, which set the pointer, is alive.
+        unsafe { &*(*self.activation.get()).suspender.get() }
+    }
+
+    /// What it waits for, if it is suspended.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.activation().and_then(|activation| activation.pause.get())
+    }
+
+    pub(crate) fn resumes(&self) -> u32 {
+        self.activation().map_or(0, |activation| activation.resumes.get())
+    }
+
+    pub(crate) fn count_throw(&self) -> u32 {
+        let Some(activation) = self.activation() else { return 0 };
+        activation.throws.set(activation.throws.get() + 1);
+        activation.throws.get()
+    }
+
+    /// Bytes between the top of its stack and the lowest page that was touched.
+    pub(crate) fn stack_used(&self) -> Option<usize> {
+        let (low, base) = self.activation()?.bounds.get();
+        Some(crate::stack::high_water(low, base))
+    }
+}
+
+impl Activation {
+    pub(crate) fn new() -> Box<Activation> {
+        Box::new(Activation {
+            fiber: UnsafeCell::new(None),
+            suspender: Cell::new(std::ptr::null()),
+            bounds: Cell::new((0, 0)),
+            pause: Cell::new(None),
+            resumes: Cell::new(0),
+            throws: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.pause.set(None);
+        self.resumes.set(0);
+        self.throws.set(0);
+    }
+}
+
+impl<B: ?Sized> fmt::Display for TaskCell<B> {
+    /// As log lines name a task: `task "reader" (4, spawned at src/main.rs:7:13)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {:?} ({}, spawned at {})", self.core.name(), self.core.id(), self.core.spawned_at())
+    }
+}

@@ -1,0 +1,355 @@
+//! Tickets: [`Task`] watches a task and can cancel it, [`JoinHandle`] is also the right to its result.
+
+use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::resume_unwind;
+
+use super::body::{Finished, Payload};
+use super::core::State;
+use super::wait::{Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding};
+use super::{TaskRef, caller};
+use crate::cancel::{self, Cause};
+use crate::error::cancelled;
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Event, Place, Want};
+
+/// A view of a task: its name, its state, and the way to cancel it, but not its result.
+///
+/// A `Task` is a ticket: cloning, dropping or forgetting it does nothing to the task. It stays valid when the task is
+/// done and when its loop is gone. It does not leave its thread.
+///
+/// asyncio: `asyncio.Task`, without `result()`.
+///
+/// ```
+/// use corio::{run, secs, sleep, spawn};
+///
+/// run(|| {
+///     let reader = spawn(|| sleep(secs(60)));
+///     reader.set_name("reader");
+///     let task = reader.task(); // a second ticket
+///     assert_eq!(task.name(), "reader");
+///     assert!(task.cancel());
+///     let _ = reader.join();
+///     assert!(task.is_done() && !task.cancel());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[derive(Clone)]
+pub struct Task {
+    pub(crate) cell: TaskRef,
+}
+
+impl Task {
+    /// Its number: tasks of a loop count from 1, in the order in which they were spawned. The main task is 1.
+    pub fn id(&self) -> u64 {
+        self.cell.core.id()
+    }
+
+    /// Its name; without one of its own it is `task-` and the id. asyncio: `get_name`.
+    pub fn name(&self) -> String {
+        self.cell.core.name()
+    }
+
+    /// Gives it a name, for logs, dumps and the report of a stack overflow. asyncio: `set_name`.
+    pub fn set_name(&self, name: impl Into<String>) {
+        self.cell.core.set_name(name.into());
+        crate::observe::named(&self.cell.core);
+    }
+
+    /// Where it was spawned.
+    pub fn spawned_at(&self) -> Place {
+        self.cell.core.spawned_at()
+    }
+
+    /// Asks it to end: every suspending call in it fails from now on, until its function returns or calls
+    /// [`uncancel`](Self::uncancel). `false` if it is done already.
+    ///
+    /// A task that has not begun never runs. An operation that has succeeded already still reports success; the
+    /// cancellation is met at the next call that may suspend. Regions under [`shield`](crate::shield()) go on.
+    /// asyncio: `Task.cancel`, but delivered at every call and not once.
+    pub fn cancel(&self) -> bool {
+        cancel::cancel_task(&self.cell, Cause::Requested(None))
+    }
+
+    /// The same, with a reason that [`cancel_cause`](crate::cancel_cause) tells. asyncio: `cancel(msg)`.
+    pub fn cancel_because(&self, why: impl Into<String>) -> bool {
+        cancel::cancel_task(&self.cell, Cause::Requested(Some(why.into())))
+    }
+
+    /// Whether its function has ended.
+    pub fn is_done(&self) -> bool {
+        self.cell.core.state() == State::Done
+    }
+
+    /// Whether it ended with an error after it had been cancelled, or was cancelled before it began.
+    pub fn cancelled(&self) -> bool {
+        self.is_done() && self.cell.core.ended_cancelled()
+    }
+
+    /// How many requests to cancel it are outstanding. asyncio: `cancelling`.
+    pub fn cancelling(&self) -> usize {
+        self.cell.core.requests() as usize
+    }
+
+    /// Takes one request to cancel back and returns how many are left: at none, suspending calls work again. For code
+    /// that has met the cancellation and decided to go on. asyncio: `uncancel`.
+    pub fn uncancel(&self) -> usize {
+        cancel::uncancel_task(&self.cell) as usize
+    }
+
+    /// Waits until it is done, and leaves it alone: a cancelled wait does not cancel it, and its result stays for its
+    /// handle. `t.wait()?; t.join()` is asyncio's `await shield(t)`.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation, and [`Deadlock`](io::ErrorKind::Deadlock) if the caller would wait for itself or for a task
+    /// that waits for it.
+    #[track_caller]
+    pub fn wait(&self) -> io::Result<()> {
+        let at = caller();
+        in_context(|context| match context {
+            Context::Task(lp, me) => {
+                checkpoint(lp, me, at)?;
+                if self.is_done() {
+                    return Ok(());
+                }
+                refuse_circle(me, &self.cell)?;
+                let want = Want::Join { task: self.id() };
+                self.cell.core.joiners.wait(lp, me, want, at, Patience::Cancellable)
+            }
+            _ if self.is_done() => Ok(()),
+            Context::Unwinding(..) => Err(refuse_while_unwinding()),
+            Context::Callback | Context::Outside => Err(not_in_a_callback()),
+        })
+    }
+
+    /// Calls `f` when the task is done, in a later turn of the loop; at once in the next turn if it is done already.
+    /// Callbacks run in the order in which they were added. They cannot wait. asyncio: `add_done_callback`.
+    #[track_caller]
+    pub fn on_done(&self, f: impl FnOnce(&Task) + 'static) {
+        if !self.is_done() {
+            return self.cell.core.add_on_done(Box::new(f));
+        }
+        let (task, at) = (self.clone(), caller());
+        EventLoop::with_current(|lp| match lp {
+            Some(lp) => drop(lp.call_soon(Box::new(move || f(&task)), at)),
+            None => f(&task),
+        });
+    }
+
+    /// How much of its stack it has used so far, in bytes, to the page; `None` if it is not on a stack now. The figure
+    /// may include what an earlier task left on a recycled stack: read it as "at most".
+    pub fn stack_used(&self) -> Option<usize> {
+        self.cell.core.stack_used()
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Task) -> bool {
+        std::rc::Rc::ptr_eq(&self.cell, &other.cell)
+    }
+}
+
+impl Eq for Task {}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("state", &self.cell.core.state())
+            .finish()
+    }
+}
+
+/// A wait that could never end is refused before it changes anything: for oneself, or for a task in whose scope one
+/// runs, because that scope waits for us.
+fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
+    let mut task: *const super::TaskCore = &me.core;
+    let sought: *const super::TaskCore = &target.core;
+    loop {
+        if std::ptr::eq(task, sought) {
+            let what = if std::ptr::eq(sought, &me.core) { "itself" } else { "a task in whose scope it runs" };
+            return Err(io::Error::new(
+                io::ErrorKind::Deadlock,
+                format!("{me} would wait for {what} ({target}), which cannot end before it"),
+            ));
+        }
+        // SAFETY: `task` is `me` or the owner of a scope that `me` runs in; both outlive this call, and so does the
+        // group, which lies in its owner's frame until all children are gone (R2).
+        match unsafe { (*task).group.get().as_ref() } {
+            None => return Ok(()),
+            Some(group) => task = group.owner(),
+        }
+    }
+}
+
+/// The right to a task's result.
+pub(crate) struct Ticket<T, E> {
+    task: Task,
+    result: PhantomData<Result<T, E>>,
+}
+
+impl<T, E: From<io::Error>> Ticket<T, E> {
+    /// # Safety
+    ///
+    /// The task's body is of these types.
+    pub(crate) unsafe fn new(cell: TaskRef) -> Self {
+        Ticket { task: Task { cell }, result: PhantomData }
+    }
+
+    /// Waits for the end. A cancellation meanwhile is passed on, and the end awaited all the same.
+    fn wait_for_end(&self, at: Place) -> io::Result<()> {
+        let target = &self.task.cell;
+        in_context(|context| match context {
+            Context::Task(lp, me) => {
+                let want = Want::Join { task: self.task.id() };
+                if self.task.is_done() {
+                    lp.emit(|| Event::NoPause { task: me.core.id(), want, at });
+                    return Ok(());
+                }
+                refuse_circle(me, target)?;
+                let joiners = &target.core.joiners;
+                let end = if me.core.is_cancelled() {
+                    Err(cancelled())
+                } else {
+                    joiners.wait(lp, me, want, at, Patience::Cancellable)
+                };
+                if end.is_ok() || self.task.is_done() {
+                    return Ok(());
+                }
+                cancel::cancel_task(target, cancel::cause_of(me).unwrap_or(Cause::Requested(None)));
+                joiners.wait(lp, me, want, at, Patience::Owned)
+            }
+            _ if self.task.is_done() => Ok(()),
+            Context::Unwinding(..) => Err(refuse_while_unwinding()),
+            Context::Callback | Context::Outside => Err(not_in_a_callback()),
+        })
+    }
+
+    fn end(&self, at: Place) -> Result<Finished<T, E>, E> {
+        self.wait_for_end(at)?;
+        let mut finished: Option<Finished<T, E>> = None;
+        // SAFETY: the body is of these types, as `new` was promised.
+        unsafe { self.task.cell.body.take((&raw mut finished).cast()) };
+        Ok(finished.expect("a result is kept for its handle"))
+    }
+
+    pub(crate) fn join(self, at: Place) -> Result<T, E> {
+        match self.end(at)? {
+            Finished::Returned(result) => result,
+            Finished::Panicked(payload) => resume_unwind(payload),
+        }
+    }
+
+    fn outcome(self, at: Place) -> Outcome<T, E> {
+        match self.end(at) {
+            Ok(Finished::Returned(Ok(value))) => Outcome::Returned(value),
+            Ok(Finished::Returned(Err(error))) if self.task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
+            Ok(Finished::Returned(Err(error))) => Outcome::Failed(error),
+            Ok(Finished::Panicked(payload)) => Outcome::Panicked(payload),
+            Err(error) => Outcome::Cancelled(error),
+        }
+    }
+}
+
+impl<T, E> Drop for Ticket<T, E> {
+    fn drop(&mut self) {
+        let cell = &self.task.cell;
+        cell.core.drop_handle();
+        if cell.core.state() == State::Done {
+            cell.body.discard(&cell.core);
+        }
+    }
+}
+
+/// A task's handle: [`join`](Self::join) waits for its end and gives its result.
+///
+/// Dropping the handle *detaches* the task: it runs on. An error that nobody takes is logged, and so is a panic.
+/// Forgetting the handle leaks the result and does nothing else. A handle derefs to [`Task`].
+///
+/// asyncio: the `asyncio.Task` that `create_task` returns, awaited once; std: `std::thread::JoinHandle`.
+#[must_use = "dropping the handle detaches the task; `join` gives its result"]
+pub struct JoinHandle<T = (), E = io::Error> {
+    pub(crate) ticket: Ticket<T, E>,
+}
+
+/// The handle of a task in a [`scope`](crate::scope()); like [`JoinHandle`], but it cannot leave the scope.
+///
+/// It may be dropped: the scope waits for the task and reports its error.
+pub struct ScopedJoinHandle<'scope, T = (), E = io::Error> {
+    pub(crate) ticket: Ticket<T, E>,
+    pub(crate) scope: PhantomData<&'scope mut &'scope ()>,
+}
+
+macro_rules! handle {
+    ($handle:ident $(<$lifetime:lifetime>)?) => {
+        impl<T, E: From<io::Error>> $handle<$($lifetime,)? T, E> {
+            /// Waits until the task is done and returns what its function returned.
+            ///
+            /// If the caller is cancelled meanwhile, it cancels the task and still waits for its end, so nothing is
+            /// lost. A task that is done is joined without a pause. asyncio: `await task`.
+            ///
+            /// # Errors
+            ///
+            /// The function's own error; a cancellation if the task was cancelled;
+            /// [`Deadlock`](io::ErrorKind::Deadlock) if the task would wait for itself or for a task in whose scope it
+            /// runs. In a callback, where nothing can wait, or while the caller unwinds from a panic, joining a task
+            /// that is not done fails.
+            ///
+            /// # Panics
+            ///
+            /// If the task panicked: with the same payload.
+            #[track_caller]
+            pub fn join(self) -> Result<T, E> {
+                self.ticket.join(caller())
+            }
+
+            /// Waits like [`join`](Self::join), and tells how the task ended without merging or resuming anything: for
+            /// supervisors.
+            #[track_caller]
+            pub fn outcome(self) -> Outcome<T, E> {
+                self.ticket.outcome(caller())
+            }
+        }
+
+        impl<T, E> $handle<$($lifetime,)? T, E> {
+            /// A second ticket, without the right to the result.
+            pub fn task(&self) -> Task {
+                self.ticket.task.clone()
+            }
+        }
+
+        impl<T, E> Deref for $handle<$($lifetime,)? T, E> {
+            type Target = Task;
+
+            fn deref(&self) -> &Task {
+                &self.ticket.task
+            }
+        }
+
+        impl<T, E> std::fmt::Debug for $handle<$($lifetime,)? T, E> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($handle)).field(&self.ticket.task).finish()
+            }
+        }
+    };
+}
+
+handle!(JoinHandle);
+handle!(ScopedJoinHandle<'_>);
+
+/// How a task ended; from [`JoinHandle::outcome`].
+#[derive(Debug)]
+pub enum Outcome<T, E = io::Error> {
+    /// Its function returned a value, whether or not it had been cancelled.
+    Returned(T),
+    /// Its function returned an error.
+    Failed(E),
+    /// It was cancelled, and its function returned this error, or never ran.
+    Cancelled(E),
+    /// Its function panicked; [`std::panic::resume_unwind`] passes the panic on.
+    Panicked(Payload),
+}

@@ -1,0 +1,271 @@
+//! Waiting: the one place where a task stops, and the list that finds it again.
+//!
+//! A task stops in [`park`] only. Waking it never runs it: the wake puts it into the ready queue, and it looks for
+//! itself whether what it wanted is there. So a wake may be spurious, and none may be lost.
+//!
+//! [`WaitList`] is a queue of parked tasks, first in first out. Its nodes live in the frames of the tasks that wait: a
+//! wait allocates nothing. That is sound because a frame on a task's stack goes away only by returning or unwinding
+//! (R1, R4), and both run the guard that takes the node out of the list.
+
+use std::cell::Cell;
+use std::{io, ptr};
+
+use super::TaskRef;
+use crate::error::{Shutdown, cancelled};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{By, Place, Want};
+use crate::task::{Input, Pause};
+
+/// Where a suspending call was made.
+pub(crate) enum Context<'a> {
+    /// On a task: it can wait.
+    Task(&'a EventLoop, &'a TaskRef),
+    /// On a task that is unwinding. Nothing may switch now (R5): try once, then fail.
+    Unwinding(&'a EventLoop, &'a TaskRef),
+    /// On a loop's thread, but in a callback: nobody could wait here.
+    Callback,
+    /// On a thread without a loop: the thread itself may block.
+    Outside,
+}
+
+/// Finds out where the caller stands and hands it to `f`.
+#[inline(always)]
+pub(crate) fn in_context<R>(f: impl FnOnce(Context<'_>) -> R) -> R {
+    EventLoop::with_current(|lp| {
+        let Some(lp) = lp else { return f(Context::Outside) };
+        let Some(task) = lp.current() else { return f(Context::Callback) };
+        if std::thread::panicking() {
+            return f(Context::Unwinding(lp, task));
+        }
+        f(Context::Task(lp, task))
+    })
+}
+
+/// The error of a suspending call that was made in a callback.
+#[cold]
+pub(crate) fn not_in_a_callback() -> io::Error {
+    crate::error::misuse("a callback cannot wait: it runs on the loop itself; spawn a task that waits instead")
+}
+
+/// The error of a suspending call that was made while its task unwinds (R5).
+///
+/// Nothing can be switched to, so a destructor that tries for ever would hang the thread in silence. It is counted,
+/// named early and ended late.
+#[cold]
+#[track_caller]
+pub(crate) fn refuse_while_unwinding() -> io::Error {
+    const WARN_AT: u32 = 100;
+    const ABORT_AT: u32 = 10_000_000;
+    EventLoop::with_current(|lp| {
+        let Some(lp) = lp else { return };
+        let Some(task) = lp.current() else { return };
+        let refused = lp.refused.get() + 1;
+        lp.refused.set(refused);
+        let at = std::panic::Location::caller();
+        if refused == WARN_AT {
+            log::warn!(target: "corio::task",
+                "{task} is unwinding, so it cannot wait, and was refused {refused} waits; the last one at {at}");
+        }
+        if refused >= ABORT_AT {
+            crate::fatal(format_args!(
+                "{task} is unwinding and does not stop trying to wait, which nothing can end; the wait is at {at}"
+            ));
+        }
+    });
+    cancelled()
+}
+
+/// What every suspending call does first: it fails in a cancelled scope, and lets others run when its turn was long.
+///
+/// A call that fails here still goes once round the loop, so code that ignores the error cannot starve the others (R14).
+#[inline(always)]
+pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Result<()> {
+    lp.assert_may_suspend(at);
+    if task.core.is_cancelled() {
+        return Err(fail_cancelled(lp, task, at));
+    }
+    if lp.spend_budget() {
+        return Ok(());
+    }
+    rest(lp, task, at)
+}
+
+/// The turn was long: to the end of the queue.
+#[cold]
+#[inline(never)]
+fn rest(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Result<()> {
+    park(lp, task, Want::Turn, at);
+    if task.core.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+}
+
+#[cold]
+#[inline(never)]
+fn fail_cancelled(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Error {
+    const REPORT_AT: u32 = 1_000;
+    let fruitless = task.core.count_fruitless();
+    if fruitless == REPORT_AT {
+        log::warn!(target: "corio::task",
+            "{task} was cancelled and has ignored it {fruitless} times, the last time at {at}; \
+             a cancelled call fails until its scope ends, so leave with the error or call `uncancel`");
+    }
+    park(lp, task, Want::Turn, at);
+    cancelled()
+}
+
+/// Suspends the running task until somebody wakes it, perhaps for nothing.
+///
+/// The caller has made sure that the thread is not panicking, and has put itself where the waker will look.
+#[inline(always)]
+pub(crate) fn park(lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
+    lp.assert_may_suspend(at);
+    match task.core.suspender().suspend(Pause { want, at }) {
+        Input::Go => {}
+        Input::Throw => Shutdown::throw(),
+    }
+}
+
+/// Tasks that wait for the same thing, in the order in which they came.
+///
+/// A circle of nodes; `first` is the one that came first, its `prev` the one that came last.
+pub(crate) struct WaitList {
+    first: Cell<*const Node>,
+}
+
+struct Node {
+    task: TaskRef,
+    notified: Cell<bool>,
+    next: Cell<*const Node>,
+    prev: Cell<*const Node>,
+}
+
+/// Whether a wait may be given up when its task is cancelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It fails with the cancellation.
+    Cancellable,
+    /// It waits for what the task owns: the cancellation is passed on, and the end awaited.
+    Owned,
+}
+
+impl WaitList {
+    pub(crate) const fn new() -> WaitList {
+        WaitList { first: Cell::new(ptr::null()) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.get().is_null()
+    }
+
+    /// Parks the task until it is notified. A notification that has come wins over a cancellation (R13).
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        lp: &EventLoop,
+        task: &TaskRef,
+        want: Want,
+        at: Place,
+        patience: Patience,
+    ) -> io::Result<()> {
+        self.wait_unless(lp, task, want, at, patience, || false)
+    }
+
+    /// The same, but a wait that `too_late` ends with `TimedOut`.
+    #[inline]
+    pub(crate) fn wait_unless(
+        &self,
+        lp: &EventLoop,
+        task: &TaskRef,
+        want: Want,
+        at: Place,
+        patience: Patience,
+        too_late: impl Fn() -> bool,
+    ) -> io::Result<()> {
+        let node = Node {
+            task: task.clone(),
+            notified: Cell::new(false),
+            next: Cell::new(ptr::null()),
+            prev: Cell::new(ptr::null()),
+        };
+        self.push(&node);
+        // Declared after the node, so dropped before it, also when the wait ends by unwinding.
+        let _linked = Linked { list: self, node: &node };
+        loop {
+            park(lp, task, want, at);
+            if node.notified.get() {
+                return Ok(());
+            }
+            if patience == Patience::Cancellable && task.core.is_cancelled() {
+                return Err(cancelled());
+            }
+            if too_late() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// Makes every waiting task ready.
+    pub(crate) fn notify_all(&self, lp: &EventLoop, by: By) {
+        while let Some(node) = self.pop() {
+            node.notified.set(true);
+            lp.wake(&node.task, by);
+        }
+    }
+
+    /// Takes the first node out of the list.
+    fn pop(&self) -> Option<&Node> {
+        // SAFETY: a linked node is alive: it lies in the frame of a suspended `wait`, whose guard unlinks it first (R4).
+        let node = unsafe { self.first.get().as_ref() }?;
+        self.unlink(node);
+        Some(node)
+    }
+
+    fn push(&self, node: &Node) {
+        let new = ptr::from_ref(node);
+        // SAFETY: linked nodes are alive, see `pop`.
+        match unsafe { self.first.get().as_ref() } {
+            None => {
+                node.next.set(new);
+                node.prev.set(new);
+                self.first.set(new);
+            }
+            Some(first) => {
+                let last = first.prev.replace(new);
+                node.prev.set(last);
+                node.next.set(first);
+                // SAFETY: as above; `last` is linked.
+                unsafe { (*last).next.set(new) };
+            }
+        }
+    }
+
+    /// Takes a node out; one that is out already stays out.
+    fn unlink(&self, node: &Node) {
+        let (next, prev) = (node.next.replace(ptr::null()), node.prev.replace(ptr::null()));
+        if next.is_null() {
+            return;
+        }
+        if ptr::eq(next, node) {
+            self.first.set(ptr::null());
+            return;
+        }
+        // SAFETY: linked nodes are alive, see `pop`.
+        unsafe {
+            (*next).prev.set(prev);
+            (*prev).next.set(next);
+        }
+        if ptr::eq(self.first.get(), node) {
+            self.first.set(next);
+        }
+    }
+}
+
+struct Linked<'a> {
+    list: &'a WaitList,
+    node: &'a Node,
+}
+
+impl Drop for Linked<'_> {
+    fn drop(&mut self) {
+        self.list.unlink(self.node);
+    }
+}

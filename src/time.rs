@@ -1,0 +1,309 @@
+//! Time for tasks: sleeping, intervals, and callbacks later.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::clock::nanos;
+use crate::error::cancelled;
+use crate::event_loop::{Callback, EventLoop, TimerAction};
+use crate::observe::event::{Place, Want};
+use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
+use crate::task::{TaskRef, caller, not_in_a_callback};
+use crate::timer::{Nanos, TimerKey};
+
+/// A number of seconds. `secs(3)` is [`Duration::from_secs`]`(3)`.
+pub const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A number of milliseconds. `millis(3)` is [`Duration::from_millis`]`(3)`.
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Now, on the loop's clock; on a thread without a loop, [`Instant::now`]. asyncio: `loop.time()`.
+pub fn now() -> Instant {
+    EventLoop::with_current(|lp| lp.map_or_else(Instant::now, |lp| lp.clock.instant(lp.clock.now())))
+}
+
+/// Pauses the task for at least `d`. A duration of zero gives up the turn once; one too large to count is for ever.
+///
+/// Tasks whose time comes at the same moment go on in the order in which they went to sleep. asyncio: `sleep`.
+///
+/// # Errors
+///
+/// Only cancellation. In a callback, [`InvalidInput`](io::ErrorKind::InvalidInput). On a thread without a loop it sleeps
+/// the thread.
+///
+/// ```
+/// use corio::{Runner, secs, sleep};
+///
+/// // On the virtual clock an hour takes no time.
+/// let slept = Runner::new().virtual_clock().run(|| {
+///     let start = corio::now();
+///     sleep(secs(3600))?;
+///     Ok(corio::now() - start)
+/// });
+/// assert_eq!(slept.unwrap(), secs(3600));
+/// ```
+#[track_caller]
+pub fn sleep(d: Duration) -> io::Result<()> {
+    let at = caller();
+    in_context(|context| match context {
+        Context::Task(lp, task) if !d.is_zero() => {
+            sleep_until_nanos(lp, task, lp.clock.now().saturating_add(nanos(d)), at)
+        }
+        Context::Task(lp, task) => {
+            checkpoint(lp, task, at)?;
+            park(lp, task, Want::Turn, at);
+            if task.core.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+        }
+        Context::Unwinding(..) => Err(refuse_while_unwinding()),
+        Context::Callback => Err(not_in_a_callback()),
+        Context::Outside => {
+            std::thread::sleep(d);
+            Ok(())
+        }
+    })
+}
+
+/// Pauses the task until `deadline` on the loop's clock; one that is past gives up the turn once.
+///
+/// # Errors
+///
+/// As [`sleep`].
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> io::Result<()> {
+    let at = caller();
+    in_context(|context| match context {
+        Context::Task(lp, task) => sleep_until_nanos(lp, task, lp.clock.nanos_at(deadline), at),
+        Context::Unwinding(..) => Err(refuse_while_unwinding()),
+        Context::Callback => Err(not_in_a_callback()),
+        Context::Outside => {
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            Ok(())
+        }
+    })
+}
+
+fn sleep_until_nanos(lp: &EventLoop, task: &TaskRef, due: Nanos, at: Place) -> io::Result<()> {
+    checkpoint(lp, task, at)?;
+    let alarm = Alarm::wake(lp, task, due);
+    loop {
+        park(lp, task, Want::Sleep { timer: alarm.key.id() }, at);
+        if alarm.has_fired() {
+            return Ok(());
+        }
+        if task.core.is_cancelled() {
+            return Err(cancelled());
+        }
+    }
+}
+
+/// A timer that wakes a task, and is given up when the wait ends in any other way.
+pub(crate) struct Alarm<'a> {
+    lp: &'a EventLoop,
+    pub(crate) key: TimerKey,
+}
+
+impl<'a> Alarm<'a> {
+    pub(crate) fn wake(lp: &'a EventLoop, task: &TaskRef, due: Nanos) -> Alarm<'a> {
+        Alarm { lp, key: lp.arm_timer(due, TimerAction::Wake(task.clone()), task.core.id()) }
+    }
+
+    pub(crate) fn has_fired(&self) -> bool {
+        self.lp.timer_due(self.key).is_none()
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.lp.drop_timer(self.key);
+    }
+}
+
+/// What an [`Interval`] does about ticks that were missed because somebody was late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MissedTicks {
+    /// Leave them out: the next tick is the next multiple of the period that is still to come.
+    #[default]
+    Skip,
+    /// Make up for them: they come at once, one after the other, until the schedule is met again.
+    Burst,
+    /// Shift the schedule: the next tick comes a whole period after the late one.
+    Delay,
+}
+
+/// Ticks at a fixed pace: an endless iterator that waits; see [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    /// When the last tick was due.
+    last: Option<Instant>,
+    missed: MissedTicks,
+    ended: bool,
+}
+
+/// An endless iterator whose `next` waits for the next tick. The first comes at once.
+///
+/// Each item is the moment at which the tick was due, or, if the task was cancelled, the error; after an error the
+/// iterator ends. What happens to ticks that are missed because the body took too long is settled by
+/// [`missed`](Interval::missed); at first they are skipped.
+///
+/// # Panics
+///
+/// If `period` is zero.
+///
+/// ```
+/// use corio::{Runner, interval, millis, secs, sleep};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let start = corio::now();
+///     let mut seen = Vec::new();
+///     for tick in interval(secs(1)).take(4) {
+///         seen.push((tick? - start).as_secs());
+///         if seen.len() == 2 {
+///             sleep(millis(2500))?; // too long: the ticks at 2 and 3 are missed
+///         }
+///     }
+///     assert_eq!(seen, [0, 1, 4, 5]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period longer than nothing");
+    Interval { period, last: None, missed: MissedTicks::default(), ended: false }
+}
+
+impl Interval {
+    /// What is done about missed ticks.
+    #[must_use = "this returns the interval with the policy"]
+    pub fn missed(mut self, policy: MissedTicks) -> Interval {
+        self.missed = policy;
+        self
+    }
+
+    /// When the tick after the one at `due` is due, seen from now.
+    fn after(&self, due: Instant) -> Option<Instant> {
+        let now = now();
+        let next = due.checked_add(self.period)?;
+        match self.missed {
+            MissedTicks::Burst => Some(next),
+            _ if next >= now => Some(next),
+            MissedTicks::Delay => now.checked_add(self.period),
+            MissedTicks::Skip => {
+                let missed = (now - due).as_nanos() / self.period.as_nanos();
+                let on_schedule = self.period.as_nanos().checked_mul(missed)?;
+                let last = due.checked_add(Duration::from_nanos(u64::try_from(on_schedule).ok()?))?;
+                if last == now { Some(last) } else { last.checked_add(self.period) }
+            }
+        }
+    }
+}
+
+impl Iterator for Interval {
+    type Item = io::Result<Instant>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<Instant>> {
+        if self.ended {
+            return None;
+        }
+        let due = match self.last {
+            None => Some(now()),
+            Some(last) => self.after(last),
+        };
+        // A tick beyond all time never comes.
+        let tick = due.map_or_else(|| sleep(Duration::MAX).map(|()| now()), |due| sleep_until(due).map(|()| due));
+        self.ended = tick.is_err();
+        self.last = due;
+        Some(tick)
+    }
+}
+
+/// A callback that has been scheduled. Dropping the handle leaves it scheduled. asyncio: `Handle`, `TimerHandle`.
+#[derive(Clone)]
+pub struct TimerHandle {
+    callback: Rc<Callback>,
+    timer: Option<TimerKey>,
+}
+
+impl TimerHandle {
+    /// Takes the callback back, so that it is never called; its closure is dropped now. `false` if it has been called or
+    /// cancelled already.
+    pub fn cancel(&self) -> bool {
+        if let Some(timer) = self.timer {
+            EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.drop_timer(timer)));
+        }
+        self.callback.cancel()
+    }
+
+    /// Whether it will not be called any more: it was cancelled, or has been called.
+    pub fn is_done(&self) -> bool {
+        self.callback.is_cancelled()
+    }
+}
+
+impl std::fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TimerHandle").field("done", &self.is_done()).finish()
+    }
+}
+
+/// Calls `f` in the next turn of the loop, after everything that is ready already. `f` runs on the loop itself: it cannot
+/// wait, but it may spawn. A panic in it is logged. asyncio: `call_soon`.
+///
+/// # Panics
+///
+/// Outside a loop.
+#[track_caller]
+pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
+    let at = caller();
+    on_the_loop(|lp| TimerHandle { callback: lp.call_soon(Box::new(f), at), timer: None })
+}
+
+/// Calls `f` when `d` has passed; see [`call_soon`]. asyncio: `call_later`.
+///
+/// # Panics
+///
+/// Outside a loop.
+///
+/// ```
+/// use corio::{call_later, millis, run, sleep};
+///
+/// run(|| {
+///     let late = call_later(millis(1), || panic!("never called"));
+///     assert!(late.cancel());
+///     sleep(millis(5))
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
+    let at = caller();
+    on_the_loop(|lp| {
+        let (key, callback) = lp.call_at(lp.clock.now().saturating_add(nanos(d)), Box::new(f), at);
+        TimerHandle { callback, timer: Some(key) }
+    })
+}
+
+/// Calls `f` at a moment on the loop's clock; see [`call_soon`]. asyncio: `call_at`.
+///
+/// # Panics
+///
+/// Outside a loop.
+#[track_caller]
+pub fn call_at(time: Instant, f: impl FnOnce() + 'static) -> TimerHandle {
+    let at = caller();
+    on_the_loop(|lp| {
+        let (key, callback) = lp.call_at(lp.clock.nanos_at(time), Box::new(f), at);
+        TimerHandle { callback, timer: Some(key) }
+    })
+}
+
+#[track_caller]
+fn on_the_loop<R>(f: impl FnOnce(&EventLoop) -> R) -> R {
+    EventLoop::with_current(|lp| f(lp.expect("a callback needs a running loop: call this inside `corio::run`")))
+}

@@ -1,0 +1,134 @@
+//! The functions of the crate for error types of one's own.
+//!
+//! Each is the function of the same name with `E` for [`io::Error`], for any `E` that can be made from one. They are a
+//! module of their own because of type inference: where the error is fixed, no closure needs an annotation.
+//!
+//! ```
+//! use corio::typed::{run, timeout};
+//! use corio::{millis, secs, sleep};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//!     run(|| {
+//!         let n: u32 = "7".parse()?;
+//!         timeout(secs(1), || {
+//!             sleep(millis(1))?;
+//!             Ok(println!("{n}"))
+//!         })
+//!     })
+//! }
+//! ```
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::cancel::{self, CancelScope};
+use crate::run::Runner;
+use crate::scope::{self, Scope};
+use crate::task::{Builder, IntoResult, JoinHandle, caller};
+
+/// [`run`](crate::run()) for any error.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn run<R, E>(main: impl FnOnce() -> R) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+{
+    Runner::new().run_typed(main, caller())
+}
+
+/// [`spawn`](crate::spawn()) for any error.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn spawn<F, R, E>(f: F) -> JoinHandle<R::Value, E>
+where
+    F: FnOnce() -> R + 'static,
+    R: IntoResult<E> + 'static,
+    E: From<io::Error> + Debug + 'static,
+{
+    match Builder::new().spawn_detached(f, caller()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("cannot spawn a task: {error}"),
+    }
+}
+
+/// [`scope`](crate::scope()) for any error. If several tasks fail, the first error is returned and the others are
+/// logged.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn scope<'env, R, E, F>(f: F) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, E>) -> R,
+{
+    scope::open(f, |_| true, first, caller())
+}
+
+/// The first error; the others go to the log.
+fn first<E: Debug>(errors: Vec<E>) -> Option<E> {
+    let mut errors = errors.into_iter();
+    let first = errors.next();
+    for other in errors {
+        log::error!(target: "corio::scope", "another task of the scope failed too: {other:?}");
+    }
+    first
+}
+
+/// [`timeout`](crate::timeout()) for any error.
+///
+/// # Errors
+///
+/// As there; the time limit's error carries the body's as its source.
+pub fn timeout<R, E>(d: Duration, f: impl FnOnce() -> R) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error> + Into<Box<dyn StdError + Send + Sync>>,
+{
+    cancel::limit(CancelScope::after(d), f)
+}
+
+/// [`timeout_at`](crate::timeout_at()) for any error.
+///
+/// # Errors
+///
+/// As there; the time limit's error carries the body's as its source.
+pub fn timeout_at<R, E>(deadline: Instant, f: impl FnOnce() -> R) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error> + Into<Box<dyn StdError + Send + Sync>>,
+{
+    cancel::limit(CancelScope::at(deadline), f)
+}
+
+/// [`shield`](crate::shield()) for any error.
+///
+/// # Errors
+///
+/// As there.
+pub fn shield<R, E>(limit: Duration, f: impl FnOnce() -> R) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error>,
+{
+    cancel::shield_typed(limit, f)
+}
