@@ -387,7 +387,7 @@ impl CancelScope {
                     };
                     self.set_deadline(lp, frame, due);
                     if self.met.get() != Met::Not {
-                        deliver(lp, task);
+                        refresh(lp, task);
                     }
                 };
                 within(lp, task, Kind::Limit(self), enter, body)

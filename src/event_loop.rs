@@ -19,6 +19,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use slab::Slab;
 use crate::cancel::Frame;
 use crate::clock::Clock;
 use crate::observe::Hub;
-use crate::observe::event::{By, Event, Place, PollReason, Sent, Want};
+use crate::observe::event::{By, Event, Place, PollReason, Sent};
 use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
 use crate::stack::StackCache;
@@ -43,6 +44,8 @@ const BUDGET: u32 = 128;
 const RESUMES_BETWEEN_POLLS: u32 = 64;
 /// How many activations are kept for the next tasks.
 const KEPT_ACTIVATIONS: usize = 1_024;
+/// How much memory of small tasks is kept for the next tasks.
+const KEPT_CELLS: usize = 4_096;
 
 /// How far the end of the run has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -91,7 +94,7 @@ pub(crate) struct EventLoop {
     pub(crate) remote: Arc<Remote>,
     pub(crate) stacks: StackCache,
     pub(crate) hub: Hub,
-    /// The running task: it points to the reference in the frame of `step`.
+    /// The running task: it points to the reference that lies in the task.
     current: Cell<*const TaskRef>,
     phase: Cell<Phase>,
     resumes_since_poll: Cell<u32>,
@@ -107,6 +110,13 @@ pub(crate) struct EventLoop {
     /// How many regions are open in which nothing may suspend.
     pub(crate) no_suspend: Cell<u32>,
     spare: RefCell<Vec<Box<Activation>>>,
+    spare_cells: RefCell<Vec<NonNull<u8>>>,
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        self.spare_cells.get_mut().drain(..).for_each(crate::task::free_block);
+    }
 }
 
 thread_local! {
@@ -147,6 +157,7 @@ impl EventLoop {
             workers: Cell::new(0),
             no_suspend: Cell::new(0),
             spare: RefCell::default(),
+            spare_cells: RefCell::default(),
         })
     }
 
@@ -176,7 +187,8 @@ impl EventLoop {
     /// The running task, if it is a task that runs and not a callback.
     #[inline(always)]
     pub(crate) fn current(&self) -> Option<&TaskRef> {
-        // SAFETY: set by `step` to a reference in its own frame, for as long as the task runs.
+        // SAFETY: set by `step`, while the task runs, to the reference that lies in the task itself. So calls that wait
+        // may hold it across their suspension: whichever frame of the loop resumes them, the task is where it was.
         unsafe { self.current.get().as_ref() }
     }
 
@@ -235,7 +247,7 @@ impl EventLoop {
                 return Turn::Stuck;
             }
         } else if self.resumes_since_poll.get() >= RESUMES_BETWEEN_POLLS {
-            self.poll(Some(0), PollReason::Ready);
+            self.look();
         }
 
         // 4 Run what is ready now. What becomes ready meanwhile runs in the next turn.
@@ -253,18 +265,11 @@ impl EventLoop {
     }
 
     /// Resumes a task until it pauses or ends: the only place where a task is sent anything.
-    #[inline]
-    pub(crate) fn step(&self, task: TaskRef, input: Input) {
+    #[inline(always)]
+    fn step(&self, task: TaskRef, input: Input) {
         let core = &task.core;
-        if !core.is_active() {
-            if core.is_cancelled() || input == Input::Throw {
-                // It never runs. Its function is dropped outside any task: nothing can wait here.
-                let outer = self.current.replace(ptr::null());
-                task.body.refuse(core);
-                self.current.set(outer);
-                return self.complete(&task);
-            }
-            TaskCore::activate(&task, self);
+        if !core.is_active() && !self.begin(&task, input) {
+            return;
         }
         self.emit(|| Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
         core.set_state(State::Running);
@@ -272,29 +277,52 @@ impl EventLoop {
         self.budget.set(BUDGET);
         self.refused.set(0);
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
-        let outer = self.current.replace(&task);
+        let outer = self.current.replace(task.itself());
 
         let sent = core.send(input);
 
         self.current.set(outer);
         match sent {
             // Python's `yield`: it says what it waits for.
-            Some(Pause { want, at }) => {
-                self.emit(|| Event::Yield { task: core.id(), want, at });
-                if want == Want::Turn {
-                    core.set_state(State::Ready);
-                    self.emit(|| Event::Wake { task: core.id(), by: By::Itself });
-                    self.ready.borrow_mut().push_back(Ready::Task(task));
-                } else {
-                    core.set_state(State::Parked);
-                    if core.take_notified() {
-                        self.wake(&task, By::Itself);
-                    }
+            Some(Pause::Turn) => {
+                self.emit_yield(core);
+                core.set_state(State::Ready);
+                self.emit(|| Event::Wake { task: core.id(), by: By::Itself });
+                self.ready.borrow_mut().push_back(Ready::Task(task));
+            }
+            Some(Pause::Parked) => {
+                self.emit_yield(core);
+                core.set_state(State::Parked);
+                if core.take_notified() {
+                    self.wake(&task, By::Itself);
                 }
             }
             // Python's `StopIteration`.
             None => self.complete(&task),
         }
+    }
+
+    /// Puts a task onto a stack for its first turn; `false` if it was cancelled before, and so never runs.
+    #[inline(never)]
+    fn begin(&self, task: &TaskRef, input: Input) -> bool {
+        if task.core.is_cancelled() || input == Input::Throw {
+            // Its function is dropped outside any task: nothing can wait here.
+            let outer = self.current.replace(ptr::null());
+            task.body().refuse(&task.core);
+            self.current.set(outer);
+            self.complete(task);
+            return false;
+        }
+        TaskCore::activate(task, self);
+        true
+    }
+
+    #[inline(always)]
+    fn emit_yield(&self, core: &TaskCore) {
+        self.emit(|| {
+            let (want, at) = core.waits().expect("a task that has paused has said why");
+            Event::Yield { task: core.id(), want, at }
+        });
     }
 
     /// The task's function has returned, or will never run.
@@ -308,10 +336,14 @@ impl EventLoop {
         core.set_state(State::Done);
         self.emit(|| Event::Complete { task: core.id(), end: core.end() });
         let removed = self.tasks.borrow_mut().remove(core.key.get() as usize);
-        core.joiners.notify_all(self, By::Task(core.id()));
-        for callback in core.take_on_done() {
-            let done = Task { cell: task.clone() };
-            drop(self.call_soon(Box::new(move || callback(&done)), core.spawned_at()));
+        if !core.joiners.is_empty() {
+            core.joiners.notify_all(self, By::Task(core.id()));
+        }
+        if core.has_rare() {
+            for callback in core.take_on_done() {
+                let done = Task { cell: task.clone() };
+                drop(self.call_soon(Box::new(move || callback(&done)), core.spawned_at()));
+            }
         }
         // The scope it belongs to counts it as gone only now (R2).
         // SAFETY: the group outlives its children; this one is counted until the call below.
@@ -412,6 +444,21 @@ impl EventLoop {
 
     pub(crate) fn new_activation(&self) -> Box<Activation> {
         self.spare.borrow_mut().pop().unwrap_or_else(Activation::new)
+    }
+
+    /// Memory for a small task.
+    pub(crate) fn new_cell(&self) -> Option<NonNull<u8>> {
+        self.spare_cells.borrow_mut().pop()
+    }
+
+    /// Keeps the memory of a small task for the next one; `false` if there is enough.
+    pub(crate) fn recycle_cell(&self, cell: NonNull<u8>) -> bool {
+        let mut spare = self.spare_cells.borrow_mut();
+        let keep = spare.len() < KEPT_CELLS;
+        if keep {
+            spare.push(cell);
+        }
+        keep
     }
 
     pub(crate) fn recycle_activation(&self, mut activation: Box<Activation>) {
@@ -549,6 +596,18 @@ impl EventLoop {
         self.reactor.waiters() > 0 || self.workers.get() > 0 || self.remote.has_handles() || self.remote.has_news()
     }
 
+    /// Looks whether I/O or timers have made something ready, while there is work to do. If no task waits for I/O, the
+    /// kernel has nothing to tell: what other threads send is seen in the inbox.
+    #[inline(never)]
+    fn look(&self) {
+        if self.reactor.waiters() > 0 {
+            self.poll(Some(0), PollReason::Ready);
+        } else {
+            self.resumes_since_poll.set(0);
+            self.fire_timers();
+        }
+    }
+
     fn poll(&self, timeout: Option<Nanos>, why: PollReason) {
         self.resumes_since_poll.set(0);
         self.emit(|| Event::PollEnter { timeout, why });
@@ -596,6 +655,14 @@ impl EventLoop {
         }
     }
 
+    /// Tells them a task's name.
+    #[inline(always)]
+    pub(crate) fn emit_name(&self, task: &TaskCore) {
+        if cfg!(feature = "observe") && self.hub.is_on() {
+            crate::observe::named(task);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn emit_cold(&self, event: impl FnOnce() -> Event) {
@@ -619,7 +686,7 @@ fn next(counter: &Cell<u64>) -> u64 {
 fn sent(core: &TaskCore, input: Input) -> Sent {
     if input == Input::Throw {
         Sent::Throw
-    } else if core.pause().is_none() {
+    } else if core.waits().is_none() {
         Sent::Start
     } else if core.is_cancelled() {
         Sent::Cancelled
@@ -633,8 +700,8 @@ struct Waits<'a>(&'a TaskRef);
 
 impl std::fmt::Display for Waits<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.core.pause() {
-            Some(pause) => write!(f, "{}", pause.at),
+        match self.0.core.waits() {
+            Some((_, at)) => write!(f, "{at}"),
             None => f.write_str("its beginning"),
         }
     }

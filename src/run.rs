@@ -12,8 +12,6 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::mem::transmute;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cancel::{self, Cause};
@@ -23,7 +21,7 @@ use crate::event_loop::{EventLoop, Phase, Turn};
 use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
 use crate::task::body::{Detached, Function};
-use crate::task::{Body, IntoResult, TaskCell, TaskCore, TaskRef, Ticket, caller, cancel_all};
+use crate::task::{IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
 use crate::{secs, stack::StackSize};
 
 /// How long the tasks that are left have to end by themselves.
@@ -151,11 +149,10 @@ impl Runner {
 
         let body = Function::<_, R::Value, E, _>::new(main, Detached);
         let core = TaskCore::new(lp.next_task_id(), size, std::ptr::null(), at);
-        let task: Rc<TaskCell<dyn Body + '_>> = Rc::new(TaskCell { core, body });
-        // SAFETY: this forgets what `main` borrows. It outlives this call, and the call does not return before the task
+        // SAFETY: what `main` borrows outlives this call, and the call does not return before the task
         // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,
         // but the result is taken below, and the body is never looked at again.
-        let main: TaskRef = unsafe { transmute::<Rc<TaskCell<dyn Body + '_>>, TaskRef>(task) };
+        let main = unsafe { TaskRef::new(core, body) };
         main.core.set_name("main".to_owned());
         // SAFETY: the body above is of these types.
         let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 
 use crate::cancel::{self, Cause};
 use crate::error;
@@ -21,7 +20,7 @@ use crate::observe::event::{By, Event, Place, Want};
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
 use crate::task::{
-    Body, Builder, IntoResult, ScopedJoinHandle, TaskCell, TaskCore, TaskRef, Ticket, caller, not_in_a_callback,
+    Builder, IntoResult, ScopedJoinHandle, TaskCore, TaskRef, Ticket, caller, not_in_a_callback,
 };
 
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
@@ -226,6 +225,7 @@ where
 {
     in_context(|context| match context {
         Context::Task(lp, task) | Context::Unwinding(lp, task) => {
+            lp.assert_may_suspend(at);
             let group = Group {
                 id: lp.next_group_id(),
                 owner: task.clone(),
@@ -341,13 +341,12 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
     {
         let ledger = &self.ledger;
         let body = Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
-        let make = |core: TaskCore| -> TaskRef {
-            let task: Rc<TaskCell<dyn Body + 'scope>> = Rc::new(TaskCell { core, body });
-            // SAFETY: this forgets `'scope`. What the function borrows outlives the scope, and the scope does not end
+        let make = |core: TaskCore| {
+            // SAFETY: what the function borrows outlives the scope, and the scope does not end
             // before the loop has counted the child as gone, on return, error, panic, cancellation and shutdown alike
             // (`close`, R2); if it cannot, the process is aborted. Afterwards the cell may live on in a `Task`, but its
             // body is empty, or was leaked together with a forgotten handle, and is never looked at again.
-            unsafe { std::mem::transmute::<Rc<TaskCell<dyn Body + 'scope>>, TaskRef>(task) }
+            unsafe { TaskRef::new(core, body) }
         };
         let cell = builder.launch(&ledger.group, at, make)?;
         if ledger.group.is_cancelled() {

@@ -1,12 +1,13 @@
 //! What a task runs, and where its result goes.
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::cell::TaskRef;
 use super::core::{Body, TaskCore};
 use super::{JoinHandle, ScopedJoinHandle};
 use crate::error::{Shutdown, cancelled};
@@ -143,11 +144,11 @@ pub(crate) fn drop_quietly<T>(value: T, what: &str) {
 
 /// A function and, later, its result.
 ///
-/// The stage is dropped by hand only: by `run`, by the handle, or by the loop. If a handle was forgotten, its result is
-/// leaked with it. That matters for a task of a scope: a [`Task`](crate::Task) may keep the cell for longer than what
+/// It is emptied by hand only: by `run`, by the handle, or by the loop. If a handle was forgotten, its result is leaked
+/// with it. That matters for a task of a scope: a [`Task`](crate::Task) may keep the cell for longer than what
 /// the result borrows (R2).
 pub(crate) struct Function<F, T, E, S> {
-    stage: ManuallyDrop<Cell<Stage<F, T, E>>>,
+    stage: Cell<Stage<F, T, E>>,
     sink: S,
 }
 
@@ -159,7 +160,7 @@ enum Stage<F, T, E> {
 
 impl<F, T, E, S> Function<F, T, E, S> {
     pub(crate) fn new(f: F, sink: S) -> Self {
-        Function { stage: ManuallyDrop::new(Cell::new(Stage::Waiting(f))), sink }
+        Function { stage: Cell::new(Stage::Waiting(f)), sink }
     }
 }
 
@@ -228,6 +229,10 @@ where
         if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
             self.dispose(task, finished);
         }
+    }
+
+    fn layout(&self) -> Layout {
+        TaskRef::layout::<Self>()
     }
 
     unsafe fn take(&self, into: *mut ()) {

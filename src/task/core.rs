@@ -15,10 +15,11 @@
 //! cell, with the function and later its result, and from its first turn to its end an [`Activation`], which the loop
 //! recycles. So a task that has not begun costs less than 200 bytes.
 
+use std::alloc::Layout;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::rc::Rc;
 
+use super::cell::{TaskCell, TaskRef};
 use super::wait::WaitList;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
@@ -35,19 +36,13 @@ pub(crate) enum Input {
     Throw,
 }
 
-/// What a task hands to the loop: what it waits for, and where.
-#[derive(Clone, Copy)]
-pub(crate) struct Pause {
-    pub(crate) want: Want,
-    pub(crate) at: Place,
-}
-
-pub(crate) type TaskRef = Rc<TaskCell<dyn Body>>;
-
-/// A task: what the loop knows of it, and its function or result.
-pub(crate) struct TaskCell<B: ?Sized> {
-    pub(crate) core: TaskCore,
-    pub(crate) body: B,
+/// What a task hands to the loop. What it waits for, and where, it has written down in its activation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// It gives up its turn and is ready for the next.
+    Turn,
+    /// It waits until somebody wakes it.
+    Parked,
 }
 
 /// The function of a task and, later, its result, with the types forgotten.
@@ -64,6 +59,8 @@ pub(crate) trait Body {
     ///
     /// `into` points to such an option.
     unsafe fn take(&self, into: *mut ());
+    /// How the task was allocated: [`TaskRef::layout`] of the body's own type.
+    fn layout(&self) -> Layout;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,7 +122,10 @@ pub(crate) struct Activation {
     suspender: Cell<*const Suspender<Input, Pause>>,
     /// The ends of its stack.
     bounds: Cell<(usize, usize)>,
-    pause: Cell<Option<Pause>>,
+    /// What it waits for, or waited for last.
+    want: Cell<Want>,
+    /// Where; `None` before its first pause.
+    at: Cell<Option<Place>>,
     resumes: Cell<u32>,
     throws: Cell<u32>,
 }
@@ -243,6 +243,15 @@ impl TaskCore {
         u32::from(self.fruitless.get())
     }
 
+    /// Whether it has any of what few tasks have.
+    #[inline]
+    pub(crate) fn has_rare(&self) -> bool {
+        let rare = self.rare.take();
+        let has = rare.is_some();
+        self.rare.set(rare);
+        has
+    }
+
     fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
         // Taken out while it is used: nothing that `f` calls can meet it half-changed.
         let mut rare = self.rare.take().unwrap_or_default();
@@ -314,13 +323,13 @@ impl TaskCore {
         let activation = lp.new_activation();
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
         activation.bounds.set(stack.bounds());
-        let this: *const TaskCell<dyn Body> = Rc::as_ptr(task);
+        let this: *const TaskCell = &**task;
         let suspender_slot = std::ptr::from_ref(&activation.suspender);
         let root = move |suspender: &Suspender<Input, Pause>, _: Input| {
             // SAFETY: the loop's table holds the task until its function has returned, and the activation lives as long.
             let (task, slot) = unsafe { (&*this, &*suspender_slot) };
             slot.set(suspender);
-            task.body.run(&task.core);
+            task.body().run(&task.core);
         };
         // SAFETY: `run` does not unwind; what the function borrows outlives the task, which is the duty of
         // whoever erased its lifetime (`scope`, `run`).
@@ -339,10 +348,7 @@ impl TaskCore {
         // function runs it touches the other fields only.
         let fiber = unsafe { &mut *activation.fiber.get() };
         match fiber.as_mut().expect("an active task has a fiber").resume(input) {
-            Switched::Suspended(pause) => {
-                activation.pause.set(Some(pause));
-                Some(pause)
-            }
+            Switched::Suspended(pause) => Some(pause),
             Switched::Returned(()) => None,
         }
     }
@@ -359,17 +365,24 @@ impl TaskCore {
         lp.recycle_activation(activation);
     }
 
-    /// The way back to the loop; only for the running task.
+    /// Goes back to the loop; only for the running task.
     #[inline(always)]
-    pub(crate) fn suspender(&self) -> &Suspender<Input, Pause> {
+    pub(crate) fn suspend(&self, want: Want, at: Place) -> Input {
         debug_assert_eq!(self.state(), State::Running);
         // SAFETY: the task is running, so it has an activation, and its root frame, which set the pointer, is alive.
-        unsafe { &*(*self.activation.get()).suspender.get() }
+        let (activation, suspender) = unsafe {
+            let activation = &*self.activation.get();
+            (activation, &*activation.suspender.get())
+        };
+        activation.want.set(want);
+        activation.at.set(Some(at));
+        suspender.suspend(if want == Want::Turn { Pause::Turn } else { Pause::Parked })
     }
 
-    /// What it waits for, if it is suspended.
-    pub(crate) fn pause(&self) -> Option<Pause> {
-        self.activation().and_then(|activation| activation.pause.get())
+    /// What it waits for and where, or waited for last; `None` before its first pause and after its end.
+    pub(crate) fn waits(&self) -> Option<(Want, Place)> {
+        let activation = self.activation()?;
+        Some((activation.want.get(), activation.at.get()?))
     }
 
     pub(crate) fn resumes(&self) -> u32 {
@@ -395,20 +408,21 @@ impl Activation {
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(std::ptr::null()),
             bounds: Cell::new((0, 0)),
-            pause: Cell::new(None),
+            want: Cell::new(Want::Turn),
+            at: Cell::new(None),
             resumes: Cell::new(0),
             throws: Cell::new(0),
         })
     }
 
     pub(crate) fn reset(&mut self) {
-        self.pause.set(None);
+        self.at.set(None);
         self.resumes.set(0);
         self.throws.set(0);
     }
 }
 
-impl<B: ?Sized> fmt::Display for TaskCell<B> {
+impl fmt::Display for TaskRef {
     /// As log lines name a task: `task "reader" (4, spawned at src/main.rs:7:13)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {:?} ({}, spawned at {})", self.core.name(), self.core.id(), self.core.spawned_at())

@@ -148,7 +148,7 @@ impl Task {
 
 impl PartialEq for Task {
     fn eq(&self, other: &Task) -> bool {
-        std::rc::Rc::ptr_eq(&self.cell, &other.cell)
+        self.cell.ptr_eq(&other.cell)
     }
 }
 
@@ -210,6 +210,7 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
                     lp.emit(|| Event::NoPause { task: me.core.id(), want, at });
                     return Ok(());
                 }
+                lp.assert_may_suspend(at);
                 refuse_circle(me, target)?;
                 let joiners = &target.core.joiners;
                 let end = if me.core.is_cancelled() {
@@ -233,7 +234,7 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
         self.wait_for_end(at)?;
         let mut finished: Option<Finished<T, E>> = None;
         // SAFETY: the body is of these types, as `new` was promised.
-        unsafe { self.task.cell.body.take((&raw mut finished).cast()) };
+        unsafe { self.task.cell.body().take((&raw mut finished).cast()) };
         Ok(finished.expect("a result is kept for its handle"))
     }
 
@@ -260,7 +261,7 @@ impl<T, E> Drop for Ticket<T, E> {
         let cell = &self.task.cell;
         cell.core.drop_handle();
         if cell.core.state() == State::Done {
-            cell.body.discard(&cell.core);
+            cell.body().discard(&cell.core);
         }
     }
 }

@@ -5,12 +5,14 @@
 //!
 //! | File | Tells |
 //! |---|---|
+//! | `cell.rs` | the allocation, and counted references to it |
 //! | `core.rs` | what the loop keeps of a task, and its states |
 //! | `body.rs` | what it runs, and where the result goes |
 //! | `wait.rs` | how it stops, and how it is found again |
 //! | `handle.rs` | the tickets |
 
 pub(crate) mod body;
+mod cell;
 mod core;
 mod handle;
 pub(crate) mod wait;
@@ -18,11 +20,11 @@ pub(crate) mod wait;
 use std::fmt::Debug;
 use std::io;
 use std::panic::Location;
-use std::rc::Rc;
 
 pub use self::body::IntoResult;
 use self::body::{Detached, Function};
-pub(crate) use self::core::{Activation, Body, Input, Pause, State, TaskCell, TaskCore, TaskRef};
+pub(crate) use self::cell::{TaskRef, free_block};
+pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
 pub(crate) use self::handle::Ticket;
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
 pub(crate) use self::wait::not_in_a_callback;
@@ -165,7 +167,8 @@ impl Builder {
         E: From<io::Error> + Debug + 'static,
     {
         let body = Function::<F, R::Value, E, _>::new(f, Detached);
-        let cell = self.launch(std::ptr::null(), at, |core| Rc::new(TaskCell { core, body }))?;
+        // SAFETY: the body borrows nothing.
+        let cell = self.launch(std::ptr::null(), at, |core| unsafe { TaskRef::new(core, body) })?;
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
     }
@@ -198,7 +201,7 @@ impl Builder {
             if refused {
                 log::debug!(target: "corio::task", "not spawned, because the run or the caller is ending: {task}");
                 task.core.set_state(State::Done);
-                task.body.refuse(&task.core);
+                task.body().refuse(&task.core);
                 return Ok(task);
             }
             lp.admit(&task);
@@ -206,7 +209,7 @@ impl Builder {
             // SAFETY: a group outlives its children.
             let in_group = unsafe { group.as_ref() };
             lp.emit(|| Event::Spawn { task: id, by, group: in_group.map_or(0, |group| group.id), at });
-            crate::observe::named(&task.core);
+            lp.emit_name(&task.core);
             if let Some(group) = in_group {
                 group.add(&task);
             }

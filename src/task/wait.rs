@@ -14,7 +14,7 @@ use super::TaskRef;
 use crate::error::{Shutdown, cancelled};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Place, Want};
-use crate::task::{Input, Pause};
+use crate::task::Input;
 
 /// Where a suspending call was made.
 pub(crate) enum Context<'a> {
@@ -116,9 +116,8 @@ fn fail_cancelled(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Error {
 ///
 /// The caller has made sure that the thread is not panicking, and has put itself where the waker will look.
 #[inline(always)]
-pub(crate) fn park(lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
-    lp.assert_may_suspend(at);
-    match task.core.suspender().suspend(Pause { want, at }) {
+pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
+    match task.core.suspend(want, at) {
         Input::Go => {}
         Input::Throw => Shutdown::throw(),
     }
