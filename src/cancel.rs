@@ -134,7 +134,10 @@ impl Frame {
             Kind::Limit(scope) => unsafe { (**scope).meet(lp, Met::Expired) },
             Kind::Shield(holds) => {
                 holds.set(false);
-                spread(lp, &self.task, ptr::null(), &cause_of_any(&self.task));
+                // What lies inside meets what lies outside now, if there is anything to meet.
+                if let Some(cause) = cause_from(&self.task, self.outer) {
+                    spread(lp, &self.task, self, &cause);
+                }
                 deliver(lp, &self.task);
             }
             Kind::Group(_) => {}
@@ -159,7 +162,10 @@ impl Frame {
 
 /// The open regions of a task, innermost first.
 fn frames(task: &TaskRef) -> impl Iterator<Item = &Frame> {
-    let mut next = task.core.frames.get();
+    frames_from(task, task.core.frames.get())
+}
+
+fn frames_from(_: &TaskRef, mut next: *const Frame) -> impl Iterator<Item = &Frame> {
     std::iter::from_fn(move || {
         // SAFETY: linked frames are alive, see `within`.
         let frame = unsafe { next.as_ref() }?;
@@ -170,8 +176,19 @@ fn frames(task: &TaskRef) -> impl Iterator<Item = &Frame> {
 
 /// Why the task's innermost scope is cancelled, as far as no shield is in between.
 pub(crate) fn cause_of(task: &TaskRef) -> Option<Cause> {
+    cause_from(task, task.core.frames.get())
+}
+
+/// Why a task that is spawned in `group` now is cancelled before it begins: the region, or one around it, is.
+pub(crate) fn cause_for_child(owner: &TaskRef, group: *const Group) -> Option<Cause> {
+    let frame = frames(owner).find(|frame| matches!(frame.kind, Kind::Group(its) if ptr::eq(its, group)));
+    frame.and_then(|frame| cause_from(owner, frame))
+}
+
+/// Why the region of this frame is cancelled: by itself, or by what lies around it.
+fn cause_from(task: &TaskRef, frame: *const Frame) -> Option<Cause> {
     let shields_hold = EventLoop::with_current(|lp| !lp.is_some_and(EventLoop::forces));
-    for frame in frames(task) {
+    for frame in frames_from(task, frame) {
         if let Some(cause) = frame.cause() {
             return Some(cause);
         }
@@ -180,10 +197,6 @@ pub(crate) fn cause_of(task: &TaskRef) -> Option<Cause> {
         }
     }
     if task.core.requests() > 0 { Some(task.core.cause().unwrap_or(Cause::Requested(None))) } else { None }
-}
-
-fn cause_of_any(task: &TaskRef) -> Cause {
-    cause_of(task).unwrap_or(Cause::Requested(None))
 }
 
 /// Brings the task's flag up to date, the one that every suspending call looks at.
@@ -385,6 +398,9 @@ impl CancelScope {
                         Limit::After(d) => Some(lp.clock.now().saturating_add(nanos(d))),
                         Limit::At(t) => Some(lp.clock.nanos_at(t)),
                     };
+                    if let (Limit::After(_), Some(due)) = (self.limit.get(), due) {
+                        self.limit.set(Limit::At(lp.clock.instant(due)));
+                    }
                     self.set_deadline(lp, frame, due);
                     if self.met.get() != Met::Not {
                         refresh(lp, task);
@@ -445,15 +461,9 @@ impl CancelScope {
 
     /// Its deadline, if it has one and, for [`after`](Self::after), was entered. asyncio: `when`.
     pub fn when(&self) -> Option<Instant> {
-        let due = |frame: &Frame| {
-            let key = frame.timer.get()?;
-            EventLoop::with_current(|lp| lp.and_then(|lp| Some(lp.clock.instant(lp.timer_due(key)?))))
-        };
         match self.limit.get() {
             Limit::At(deadline) => Some(deadline),
-            Limit::None => None,
-            // SAFETY: set only while the frame that it points to is open.
-            Limit::After(_) => unsafe { self.frame.get().as_ref() }.and_then(due),
+            Limit::None | Limit::After(_) => None,
         }
     }
 

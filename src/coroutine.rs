@@ -414,7 +414,8 @@ impl<In, Out> Yielder<In, Out> {
     /// # Panics
     ///
     /// When it is called from anywhere but its own coroutine's stack, for example by a task that the body spawned; and
-    /// while a scope, time limit or shield that was opened in this coroutine is open.
+    /// while a scope, time limit or shield that was opened in this coroutine is open, or a `run` or
+    /// [`no_suspend`](crate::no_suspend) that was begun in it.
     #[inline]
     #[track_caller]
     pub fn yield_(&self, value: Out) -> io::Result<In> {
@@ -479,6 +480,9 @@ impl<In, Out> Yielder<In, Out> {
         }
         if !(self.low..self.high).contains(&crate::sys::stack_pointer()) {
             refuse("a `Yielder` works only on the stack of the coroutine that it belongs to", at);
+        }
+        if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.holds_stack(&(self.low..self.high)))) {
+            refuse("a coroutine cannot yield out of a `run` or a `no_suspend` that it began", at);
         }
         if EventLoop::with_current(|lp| lp.is_some_and(|lp| crate::cancel::opened_between(lp, self.low, self.high))) {
             refuse("a coroutine cannot yield while a scope, time limit or shield that it opened is open", at);

@@ -107,8 +107,10 @@ pub(crate) struct EventLoop {
     last_coroutine: Cell<u64>,
     /// Worker threads that will report back.
     pub(crate) workers: Cell<usize>,
-    /// How many regions are open in which nothing may suspend.
-    pub(crate) no_suspend: Cell<u32>,
+    /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0: none is open.
+    pub(crate) no_suspend: Cell<usize>,
+    /// Where it stood when the run began.
+    entered_at: Cell<usize>,
     spare: RefCell<Vec<Box<Activation>>>,
     spare_cells: RefCell<Vec<NonNull<u8>>>,
 }
@@ -156,6 +158,7 @@ impl EventLoop {
             last_coroutine: Cell::new(0),
             workers: Cell::new(0),
             no_suspend: Cell::new(0),
+            entered_at: Cell::new(0),
             spare: RefCell::default(),
             spare_cells: RefCell::default(),
         })
@@ -168,6 +171,7 @@ impl EventLoop {
     /// The loop outlives the guard, and the guard is dropped, not forgotten.
     pub(crate) unsafe fn enter(&self) -> Entered {
         CURRENT.set(self);
+        self.entered_at.set(crate::sys::stack_pointer());
         Entered(())
     }
 
@@ -216,6 +220,12 @@ impl EventLoop {
         if self.no_suspend.get() != 0 {
             refuse(at);
         }
+    }
+
+    /// Whether the run, or a region in which nothing may suspend, was begun on that stack: then it cannot be left.
+    #[inline(always)]
+    pub(crate) fn holds_stack(&self, stack: &std::ops::Range<usize>) -> bool {
+        stack.contains(&self.no_suspend.get()) || stack.contains(&self.entered_at.get())
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -541,7 +551,7 @@ impl EventLoop {
             if ready.is_empty() && timers.is_empty() {
                 return;
             }
-            drop_quietly((ready, timers), "a callback that was never called");
+            drop((ready, timers));
         }
     }
 
@@ -703,6 +713,15 @@ impl std::fmt::Display for Waits<'_> {
         match self.0.core.waits() {
             Some((_, at)) => write!(f, "{at}"),
             None => f.write_str("its beginning"),
+        }
+    }
+}
+
+impl Drop for Callback {
+    /// It was never called. What it holds is the user's.
+    fn drop(&mut self) {
+        if let Some(function) = self.function.take() {
+            drop_quietly(function, "a callback that was never called");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use crate::event_loop::EventLoop;
 use crate::observe::event::Place;
 use crate::reactor::{Registrar, Token};
+use crate::task::body::drop_quietly;
 use crate::task::caller;
 
 /// What other threads tell a loop.
@@ -124,7 +125,9 @@ impl Remote {
             inbox.closed = true;
             mem::take(&mut inbox.letters)
         };
-        drop(letters);
+        for letter in letters {
+            drop_quietly(letter, "a call from another thread that came too late");
+        }
     }
 }
 

@@ -26,6 +26,8 @@ use crate::{secs, stack::StackSize};
 
 /// How long the tasks that are left have to end by themselves.
 const GRACE: Duration = secs(10);
+/// How many turns may pass in the grace without time passing: on a virtual clock it never does while anything runs.
+const TIMELESS_TURNS: u32 = 100_000;
 /// How many turns they have to react when shields are lifted.
 const LAST_TURNS: usize = 100;
 
@@ -250,7 +252,11 @@ fn shut_down(lp: &EventLoop, grace: Duration) {
     cancel_all(lp, &Cause::Shutdown);
 
     let end = lp.clock.now().saturating_add(nanos(grace));
-    while lp.task_count() > 0 && lp.clock.now() < end && lp.run_once(Some(end)) == Turn::Done {}
+    let (mut now, mut timeless) = (lp.clock.now(), 0);
+    while lp.task_count() > 0 && now < end && timeless < TIMELESS_TURNS && lp.run_once(Some(end)) == Turn::Done {
+        let before = std::mem::replace(&mut now, lp.clock.now());
+        timeless = if now == before { timeless + 1 } else { 0 };
+    }
 
     let late = lp.all_tasks();
     if !late.is_empty() {

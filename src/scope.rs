@@ -137,6 +137,8 @@ impl<E> Sink<E> for ToLedger<E> {
     fn error(&self, _: &TaskCore, error: E, after_cancel: bool) {
         if !after_cancel || !(self.ledger().is_echo)(&error) {
             self.ledger().errors.borrow_mut().push(error);
+        } else {
+            drop_quietly(error, "a task's error");
         }
     }
 
@@ -349,8 +351,8 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
             unsafe { TaskRef::new(core, body) }
         };
         let cell = builder.launch(&ledger.group, at, make)?;
-        if ledger.group.is_cancelled() {
-            cancel::cancel_task(&cell, ledger.group.cause().unwrap_or(Cause::Sibling));
+        if let Some(cause) = cancel::cause_for_child(&ledger.group.owner, &ledger.group) {
+            cancel::cancel_task(&cell, cause);
         }
         // SAFETY: the body above is of these types.
         let ticket = unsafe { Ticket::new(cell) };

@@ -6,6 +6,7 @@
 //! The handler stores a number and writes one byte into a pipe that ends the loop's poll. It touches nothing else, and
 //! leaves `errno` as it was.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -35,6 +36,8 @@ pub(crate) struct Watch<'a> {
     listen: OwnedFd,
     _bell: OwnedFd,
     before: [libc::sigaction; WATCHED.len()],
+    /// The main task was cancelled. Once is enough: it may decide to go on.
+    told: Cell<bool>,
 }
 
 /// Begins to watch, unless another run of this process does, or it cannot be done.
@@ -58,13 +61,13 @@ fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
     CAUGHT.store(0, Ordering::SeqCst);
     BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
     let before = WATCHED.map(install);
-    Ok(Watch { lp, token, listen, _bell: bell, before })
+    Ok(Watch { lp, token, listen, _bell: bell, before, told: Cell::new(false) })
 }
 
 impl Watch<'_> {
     /// Looks whether a signal came; the first one cancels the main task.
     pub(crate) fn look(&self, main: &TaskRef) {
-        if CAUGHT.load(Ordering::Relaxed) != 0 && main.core.requests() == 0 {
+        if CAUGHT.load(Ordering::Relaxed) != 0 && !self.told.replace(true) {
             log::info!(target: "corio::signal", "{}: ending the run", name(CAUGHT.load(Ordering::Relaxed)));
             cancel::cancel_task(main, Cause::Interrupt);
         }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use crate::cancel::{self, CancelScope};
 use crate::run::Runner;
 use crate::scope::{self, Scope};
+use crate::task::body::debug_text;
 use crate::task::{Builder, IntoResult, JoinHandle, caller};
 
 /// [`run`](crate::run()) for any error.
@@ -89,7 +90,7 @@ fn first<E: Debug>(errors: Vec<E>) -> Option<E> {
     let mut errors = errors.into_iter();
     let first = errors.next();
     for other in errors {
-        log::error!(target: "corio::scope", "another task of the scope failed too: {other:?}");
+        log::error!(target: "corio::scope", "another task of the scope failed too: {}", debug_text(&other));
     }
     first
 }

@@ -87,6 +87,16 @@ pub(crate) enum Finished<T, E> {
     Panicked(Payload),
 }
 
+impl<T, E: From<io::Error>> Finished<T, E> {
+    /// The end of a task that was cancelled before it ran, or unwound. The conversion is the user's code.
+    fn cancelled() -> Self {
+        match catch_unwind(|| E::from(cancelled())) {
+            Ok(error) => Finished::Returned(Err(error)),
+            Err(payload) => Finished::Panicked(payload),
+        }
+    }
+}
+
 /// Where the failure of a task goes that nobody joins.
 pub(crate) trait Sink<E> {
     /// The task has failed, by an error or a panic, whoever will take it.
@@ -104,14 +114,15 @@ impl<E: Debug> Sink<E> for Detached {
     fn failed(&self, _: &TaskCore) {}
 
     fn error(&self, task: &TaskCore, error: E, after_cancel: bool) {
-        let (name, id, at) = (task.name(), task.id(), task.spawned_at());
+        let (name, id, at, text) = (task.name(), task.id(), task.spawned_at(), debug_text(&error));
         if after_cancel {
-            log::debug!(target: "corio::task", "task {name:?} ({id}, spawned at {at}) ended cancelled: {error:?}");
+            log::debug!(target: "corio::task", "task {name:?} ({id}, spawned at {at}) ended cancelled: {text}");
         } else {
             crate::observe::unseen(task);
             log::error!(target: "corio::task",
-                "task {name:?} ({id}, spawned at {at}) failed and nobody joined it: {error:?}");
+                "task {name:?} ({id}, spawned at {at}) failed and nobody joined it: {text}");
         }
+        drop_quietly(error, "a task's error");
     }
 
     fn panic(&self, task: &TaskCore, payload: Payload) {
@@ -120,6 +131,14 @@ impl<E: Debug> Sink<E> for Detached {
             task.name(), task.id(), task.spawned_at(), panic_text(&*payload));
         drop_quietly(payload, "the payload of a panic");
     }
+}
+
+/// What an error says of itself, which is the user's code.
+pub(crate) fn debug_text(error: &impl Debug) -> String {
+    catch_unwind(AssertUnwindSafe(|| format!("{error:?}"))).unwrap_or_else(|payload| {
+        drop_quietly(payload, "the payload of a panic");
+        "(an error that panicked when it was printed)".to_owned()
+    })
 }
 
 /// The text of a panic, as the default hook would print it.
@@ -205,7 +224,7 @@ where
         let (end, finished) = match catch_unwind(AssertUnwindSafe(move || task_root(f))) {
             Ok(Ok(value)) => (End::Returned, Finished::Returned(Ok(value))),
             Ok(Err(error)) => (cancelled_end(task.is_cancelled()), Finished::Returned(Err(error))),
-            Err(payload) if payload.is::<Shutdown>() => (End::Cancelled, Finished::Returned(Err(E::from(cancelled())))),
+            Err(payload) if payload.is::<Shutdown>() => (End::Cancelled, Finished::cancelled()),
             Err(payload) => (End::Panicked, Finished::Panicked(payload)),
         };
         task.set_end(end);
@@ -221,7 +240,7 @@ where
             drop_quietly(f, "a task's function, which was cancelled before its first turn,");
         }
         if task.has_handle() {
-            self.stage.set(Stage::Done(Finished::Returned(Err(E::from(cancelled())))));
+            self.stage.set(Stage::Done(Finished::cancelled()));
         }
     }
 

@@ -301,16 +301,16 @@ fn yield_elsewhere(context: Context<'_>) -> io::Result<()> {
 /// }).unwrap();
 /// ```
 pub fn no_suspend<R>(f: impl FnOnce() -> R) -> R {
-    struct Allow<'a>(&'a EventLoop);
-    impl Drop for Allow<'_> {
+    struct Restore<'a>(&'a EventLoop, usize);
+    impl Drop for Restore<'_> {
         fn drop(&mut self) {
-            self.0.no_suspend.set(self.0.no_suspend.get() - 1);
+            self.0.no_suspend.set(self.1);
         }
     }
     EventLoop::with_current(|lp| {
         let Some(lp) = lp else { return f() };
-        lp.no_suspend.set(lp.no_suspend.get() + 1);
-        let _allow = Allow(lp);
+        let outer = lp.no_suspend.replace(crate::sys::stack_pointer());
+        let _restore = Restore(lp, outer);
         f()
     })
 }
