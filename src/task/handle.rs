@@ -1,6 +1,7 @@
 //! Tickets: [`Task`] watches a task and can cancel it, [`JoinHandle`] is also the right to its result.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::resume_unwind;
@@ -10,7 +11,6 @@ use super::core::State;
 use super::wait::{Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding};
 use super::{TaskRef, caller};
 use crate::cancel::{self, Cause};
-use crate::error::cancelled;
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Event, Place, Want};
 
@@ -186,6 +186,15 @@ fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
     }
 }
 
+/// The waiter was cancelled: it cancels the task that it waits for, and waits for its end all the same.
+#[cold]
+#[inline(never)]
+fn pass_on_and_wait(lp: &EventLoop, me: &TaskRef, target: &TaskRef, at: Place) -> io::Result<()> {
+    let want = Want::Join { task: target.core.id() };
+    cancel::cancel_task(target, cancel::cause_of(me).unwrap_or(Cause::Requested(None)));
+    target.core.joiners.wait(lp, me, want, at, Patience::Owned)
+}
+
 /// The right to a task's result.
 pub(crate) struct Ticket<T, E> {
     task: Task,
@@ -201,45 +210,54 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
     }
 
     /// Waits for the end. A cancellation meanwhile is passed on, and the end awaited all the same.
+    #[inline(always)]
     fn wait_for_end(&self, at: Place) -> io::Result<()> {
         let target = &self.task.cell;
-        in_context(|context| match context {
-            Context::Task(lp, me) => {
-                let want = Want::Join { task: self.task.id() };
-                if self.task.is_done() {
-                    lp.emit(|| Event::NoPause { task: me.core.id(), want, at });
-                    return Ok(());
+        if self.task.is_done() {
+            EventLoop::with_current(|lp| {
+                if let Some(lp) = lp {
+                    lp.emit(|| Event::NoPause { task: lp.current_id(), want: Want::Join { task: self.task.id() }, at });
                 }
-                lp.assert_may_suspend(at);
-                refuse_circle(me, target)?;
-                let joiners = &target.core.joiners;
-                let end = if me.core.is_cancelled() {
-                    Err(cancelled())
-                } else {
-                    joiners.wait(lp, me, want, at, Patience::Cancellable)
-                };
-                if end.is_ok() || self.task.is_done() {
-                    return Ok(());
+            });
+            return Ok(());
+        }
+        in_context(
+            #[inline(always)]
+            |context| match context {
+                Context::Task(lp, me) => {
+                    lp.assert_may_suspend(at);
+                    refuse_circle(me, target)?;
+                    let want = Want::Join { task: self.task.id() };
+                    if !me.core.is_cancelled() {
+                        let end = target.core.joiners.wait(lp, me, want, at, Patience::Cancellable);
+                        if end.is_ok() || self.task.is_done() {
+                            return Ok(());
+                        }
+                    }
+                    pass_on_and_wait(lp, me, target, at)
                 }
-                cancel::cancel_task(target, cancel::cause_of(me).unwrap_or(Cause::Requested(None)));
-                joiners.wait(lp, me, want, at, Patience::Owned)
-            }
-            _ if self.task.is_done() => Ok(()),
-            Context::Unwinding(..) => Err(refuse_while_unwinding()),
-            Context::Callback | Context::Outside => Err(not_in_a_callback()),
-        })
+                Context::Unwinding(..) => Err(refuse_while_unwinding()),
+                Context::Callback | Context::Outside => Err(not_in_a_callback()),
+            },
+        )
     }
 
-    fn end(&self, at: Place) -> Result<Finished<T, E>, E> {
+    #[inline(always)]
+    fn end(self, at: Place) -> Result<(Finished<T, E>, Task), E> {
         self.wait_for_end(at)?;
         let mut finished: Option<Finished<T, E>> = None;
-        // SAFETY: the body is of these types, as `new` was promised.
-        unsafe { self.task.cell.body().take((&raw mut finished).cast()) };
-        Ok(finished.expect("a result is kept for its handle"))
+        // SAFETY: the body is of these types, as `new` was promised. The ticket is used up: its destructor, which would
+        // look for the result once more, need not run, and the task is moved out of it.
+        let task = unsafe {
+            self.task.cell.body().take((&raw mut finished).cast());
+            std::ptr::read(&ManuallyDrop::new(self).task)
+        };
+        Ok((finished.expect("a result is kept for its handle"), task))
     }
 
+    #[inline(always)]
     pub(crate) fn join(self, at: Place) -> Result<T, E> {
-        match self.end(at)? {
+        match self.end(at)?.0 {
             Finished::Returned(result) => result,
             Finished::Panicked(payload) => resume_unwind(payload),
         }
@@ -247,10 +265,10 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
 
     fn outcome(self, at: Place) -> Outcome<T, E> {
         match self.end(at) {
-            Ok(Finished::Returned(Ok(value))) => Outcome::Returned(value),
-            Ok(Finished::Returned(Err(error))) if self.task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
-            Ok(Finished::Returned(Err(error))) => Outcome::Failed(error),
-            Ok(Finished::Panicked(payload)) => Outcome::Panicked(payload),
+            Ok((Finished::Returned(Ok(value)), _)) => Outcome::Returned(value),
+            Ok((Finished::Returned(Err(error)), task)) if task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
+            Ok((Finished::Returned(Err(error)), _)) => Outcome::Failed(error),
+            Ok((Finished::Panicked(payload), _)) => Outcome::Panicked(payload),
             Err(error) => Outcome::Cancelled(error),
         }
     }
@@ -303,6 +321,7 @@ macro_rules! handle {
             /// # Panics
             ///
             /// If the task panicked: with the same payload.
+            #[inline]
             #[track_caller]
             pub fn join(self) -> Result<T, E> {
                 self.ticket.join(caller())

@@ -156,7 +156,7 @@ impl WaitList {
     }
 
     /// Parks the task until it is notified. A notification that has come wins over a cancellation (R13).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(
         &self,
         lp: &EventLoop,
@@ -169,7 +169,7 @@ impl WaitList {
     }
 
     /// The same, but a wait that `too_late` ends with `TimedOut`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait_unless(
         &self,
         lp: &EventLoop,
