@@ -25,7 +25,7 @@ use std::{io, ptr};
 use crate::clock::nanos;
 use crate::error;
 use crate::event_loop::{EventLoop, TimerAction};
-use crate::observe::event::{By, Event, Why};
+use crate::observe::event::{By, Event, Purpose, Why};
 use crate::scope::Group;
 use crate::task::wait::{Context, in_context};
 use crate::task::{IntoResult, State, TaskRef};
@@ -123,6 +123,18 @@ impl Frame {
         }
         if let Some(due) = due {
             self.timer.set(Some(lp.arm_timer(due, TimerAction::Frame(self), self.task.core.id())));
+        }
+    }
+
+    pub(crate) fn task_id(&self) -> u64 {
+        self.task.core.id()
+    }
+
+    /// What its timer is for.
+    pub(crate) fn purpose(&self) -> Purpose {
+        match self.kind {
+            Kind::Shield(_) => Purpose::Shield,
+            Kind::Limit(_) | Kind::Group(_) => Purpose::Limit,
         }
     }
 

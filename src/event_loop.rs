@@ -17,7 +17,7 @@
 //! Chapter: `docs/book/loop.md`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -30,7 +30,8 @@ use slab::Slab;
 use crate::cancel::Frame;
 use crate::clock::Clock;
 use crate::observe::Hub;
-use crate::observe::event::{By, Event, Place, PollReason, Sent};
+use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
+use crate::observe::state::Timer;
 use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
 use crate::stack::StackCache;
@@ -75,6 +76,17 @@ pub(crate) enum TimerAction {
     Call(Rc<Callback>),
     /// A timeout or a shield. Its guard takes the timer away before the frame goes.
     Frame(*const Frame),
+}
+
+impl TimerAction {
+    fn purpose(&self) -> Purpose {
+        match self {
+            TimerAction::Wake(_) => Purpose::Wake,
+            TimerAction::Call(_) => Purpose::Callback,
+            // SAFETY: the frame's guard takes the timer away before the frame goes.
+            TimerAction::Frame(frame) => unsafe { (**frame).purpose() },
+        }
+    }
 }
 
 /// What one turn of the loop came to.
@@ -510,8 +522,9 @@ impl EventLoop {
     // ---- time -------------------------------------------------------------------------------------------------------
 
     pub(crate) fn arm_timer(&self, due: Nanos, action: TimerAction, task: u64) -> TimerKey {
+        let purpose = action.purpose();
         let key = self.timers.borrow_mut().arm(due, action);
-        self.emit(|| Event::TimerArm { timer: key.id(), task, due });
+        self.emit(|| Event::TimerArm { timer: key.id(), task, due, purpose });
         key
     }
 
@@ -534,8 +547,18 @@ impl EventLoop {
         (self.arm_timer(due, TimerAction::Call(callback.clone()), 0), callback)
     }
 
-    pub(crate) fn timer_count(&self) -> usize {
-        self.timers.borrow().len()
+    /// The timers that are set, for pictures of the loop.
+    pub(crate) fn timers(&self) -> BTreeMap<u64, Timer> {
+        let timer = |(key, due, action): (TimerKey, Nanos, &TimerAction)| {
+            let task = match action {
+                TimerAction::Wake(task) => task.core.id(),
+                TimerAction::Call(_) => 0,
+                // SAFETY: the frame's guard takes the timer away before the frame goes.
+                TimerAction::Frame(frame) => unsafe { (**frame).task_id() },
+            };
+            (key.id(), Timer { due, task, purpose: action.purpose() })
+        };
+        self.timers.borrow().iter().map(timer).collect()
     }
 
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
@@ -548,6 +571,7 @@ impl EventLoop {
         for _ in 0..ROUNDS {
             let ready = std::mem::take(&mut *self.ready.borrow_mut());
             let timers = self.timers.replace(Timers::new());
+            timers.iter().for_each(|(key, ..)| self.emit(|| Event::TimerDrop { timer: key.id() }));
             if ready.is_empty() && timers.is_empty() {
                 return;
             }
@@ -586,7 +610,11 @@ impl EventLoop {
             (timer, latest) => timer.or(latest),
         };
         let timeout = until.map(|until| until.saturating_sub(self.clock.now()));
-        let why = if timer.is_some() { PollReason::Timer } else { PollReason::Nothing };
+        let why = match until {
+            None => PollReason::Nothing,
+            _ if until == timer => PollReason::Timer,
+            _ => PollReason::Grace,
+        };
         match until {
             Some(until) if self.clock.is_virtual() && !self.has_outside_hope() => {
                 self.emit(|| Event::PollEnter { timeout, why });
@@ -650,7 +678,7 @@ impl EventLoop {
                     self.ready.borrow_mut().push_back(Ready::Call(Callback::new(function, at)));
                 }
                 Message::Wake { key, id } => self.wake_by_key(key, id, By::Thread),
-                Message::Freed(token) => self.reactor.free(token),
+                Message::Freed(token) => self.reactor.free(self, token),
             }
         }
     }

@@ -14,6 +14,7 @@ mod mio_selector;
 pub(crate) mod source;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -26,6 +27,9 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Direction, Event};
 use crate::task::wait::WaitList;
 use mio_selector::MioSelector;
+
+/// The generation of what the loop keeps for itself.
+const OWN: u32 = u32::MAX;
 
 /// Names a registration: a slot, and which of its successive users. News for an earlier user is dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,7 +130,9 @@ impl Slot {
             self.write_ended.set(true);
         }
         let (readable, writable) = (news.readable || news.read_closed || over, news.writable || over);
-        lp.emit(|| Event::IoReady { source: u64::from(self.token.generation), readable, writable });
+        if self.token.generation != OWN {
+            lp.emit(|| Event::IoReady { source: u64::from(self.token.generation), readable, writable });
+        }
         if readable {
             self.readable.set(true);
             self.readers.notify_all(lp, By::Io(u64::from(self.token.generation)));
@@ -165,8 +171,22 @@ impl Reactor {
 
     /// Registers a source for both directions. Whatever is ready now is news of the next poll.
     pub(crate) fn register(&self, lp: &EventLoop, fd: RawFd) -> io::Result<Token> {
-        let generation = self.last_generation.get().wrapping_add(1).max(1);
+        let generation = match self.last_generation.get().wrapping_add(1) {
+            0 | OWN => 1,
+            generation => generation,
+        };
         self.last_generation.set(generation);
+        let token = self.enter(fd, generation)?;
+        lp.emit(|| Event::IoArm { source: u64::from(generation) });
+        Ok(token)
+    }
+
+    /// Registers what the loop keeps for itself: no view shows it, and no program waits for it.
+    pub(crate) fn register_own(&self, fd: RawFd) -> io::Result<Token> {
+        self.enter(fd, OWN)
+    }
+
+    fn enter(&self, fd: RawFd, generation: u32) -> io::Result<Token> {
         let mut slots = self.slots.borrow_mut();
         let entry = slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("fewer than 2^32 sources");
@@ -181,7 +201,6 @@ impl Reactor {
             readers: WaitList::new(),
             writers: WaitList::new(),
         }));
-        lp.emit(|| Event::IoArm { source: u64::from(generation) });
         Ok(token)
     }
 
@@ -205,15 +224,21 @@ impl Reactor {
     }
 
     /// The source was deregistered; late news for it finds nobody.
-    pub(crate) fn free(&self, token: Token) {
+    pub(crate) fn free(&self, lp: &EventLoop, token: Token) {
         let mut slots = self.slots.borrow_mut();
         if slots.get(token.slot as usize).is_some_and(|slot| slot.token == token) {
             drop(slots.remove(token.slot as usize));
+            if token.generation != OWN {
+                lp.emit(|| Event::IoDrop { source: u64::from(token.generation) });
+            }
         }
     }
 
-    pub(crate) fn sources(&self) -> usize {
-        self.slots.borrow().len()
+    /// The numbers of the program's sources.
+    pub(crate) fn source_ids(&self) -> BTreeSet<u64> {
+        let slots = self.slots.borrow();
+        let generations = slots.iter().map(|(_, slot)| slot.token.generation);
+        generations.filter(|generation| *generation != OWN).map(u64::from).collect()
     }
 
     pub(crate) fn waiters(&self) -> usize {

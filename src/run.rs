@@ -238,8 +238,25 @@ fn deadlock(lp: &EventLoop) -> io::Error {
     lp.flush();
     let report = crate::observe::dump::deadlock(lp);
     log::error!(target: "corio::run", "{report}");
-    io::Error::new(io::ErrorKind::Deadlock, report)
+    io::Error::new(io::ErrorKind::Deadlock, Report(report))
 }
+
+/// A text of several lines, which stays readable where `main` returns it and its `Debug` form is printed.
+struct Report(String);
+
+impl Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Report {}
 
 /// Ends what is left. When this returns, no task is on a stack.
 fn shut_down(lp: &EventLoop, grace: Duration) {

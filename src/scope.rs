@@ -26,6 +26,8 @@ use crate::task::{
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
 pub(crate) struct Group {
     pub(crate) id: u64,
+    /// Where the scope was opened.
+    pub(crate) at: Place,
     owner: TaskRef,
     children: RefCell<BTreeMap<u64, TaskRef>>,
     cause: RefCell<Option<Cause>>,
@@ -230,6 +232,7 @@ where
             lp.assert_may_suspend(at);
             let group = Group {
                 id: lp.next_group_id(),
+                at,
                 owner: task.clone(),
                 children: RefCell::default(),
                 cause: RefCell::default(),
@@ -266,6 +269,7 @@ fn close<E>(lp: &EventLoop, ledger: &Ledger<E>, failed: bool, at: Place) {
     let waited = catch_unwind(AssertUnwindSafe(|| group.wait(lp, at, Patience::Owned)));
     if let Err(thrown) = waited {
         group.end_by_force(lp);
+        lp.emit(|| Event::GroupClose { group: group.id });
         resume_unwind(thrown);
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn watch(lp: &EventLoop) -> Option<Watch<'_>> {
 
 fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
     let (listen, bell) = pipe()?;
-    let token = lp.reactor.register(lp, listen.as_raw_fd())?;
+    let token = lp.reactor.register_own(listen.as_raw_fd())?;
     CAUGHT.store(0, Ordering::SeqCst);
     BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
     let before = WATCHED.map(install);
@@ -90,7 +90,7 @@ impl Drop for Watch<'_> {
         }
         BELL.store(-1, Ordering::SeqCst);
         let _ = self.lp.remote.registrar.deregister(self.listen.as_raw_fd());
-        self.lp.reactor.free(self.token);
+        self.lp.reactor.free(self.lp, self.token);
         WATCHED_BY_A_RUN.store(false, Ordering::Release);
     }
 }

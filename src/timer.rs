@@ -193,6 +193,7 @@ impl<T> Timers<T> {
     }
 
     /// The number of armed timers, those due never included.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -96,6 +96,8 @@ pub enum Event {
         task: u64,
         /// When it is due, in loop time.
         due: Nanos,
+        /// What it is for.
+        purpose: Purpose,
     },
     /// A timer was due.
     TimerFire {
@@ -131,7 +133,7 @@ pub enum Event {
         /// Why that long.
         why: PollReason,
     },
-    /// The poll is over.
+    /// The poll is over; what it brought stands before this.
     PollReturn {
         /// How many sources have news.
         events: u32,
@@ -274,6 +276,19 @@ pub enum Direction {
     Write,
 }
 
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It wakes the task: a sleep, or the time limit of one operation.
+    Wake,
+    /// It cancels a region of the task: a timeout.
+    Limit,
+    /// It ends the protection of a region: a shield.
+    Shield,
+    /// It calls a callback.
+    Callback,
+}
+
 /// What made a task ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -331,4 +346,6 @@ pub enum PollReason {
     Timer,
     /// Nothing is ready, and there is no timer.
     Nothing,
+    /// The run is ending: until the end of the grace.
+    Grace,
 }

@@ -235,8 +235,7 @@ impl Registration {
         let _ = self.remote.registrar.deregister(fd);
         let here = EventLoop::with_current(|lp| match lp {
             Some(lp) if lp.remote.id == self.remote.id => {
-                lp.emit(|| Event::IoDrop { source: u64::from(self.token.generation) });
-                lp.reactor.free(self.token);
+                lp.reactor.free(lp, self.token);
                 true
             }
             _ => false,

@@ -1,0 +1,43 @@
+//! What the examples of the learning path share: who watches them.
+//!
+//! | flag | |
+//! | --- | --- |
+//! | `--quiet` | only what the program prints |
+//! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
+//! | `--real` | on the real clock: a second takes a second |
+//!
+//! `CORIO_LOG=debug` adds the library's log, on standard error.
+
+#![allow(dead_code)] // each example compiles its own copy
+
+use std::{env, io};
+
+use corio::Runner;
+use corio::observe::Narrator;
+
+/// Runs an example's program as its flags say.
+pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
+    env_logger::Builder::from_env("CORIO_LOG").init();
+    let (mut detail, mut real) = (1, false);
+    let mut flags = env::args().skip(1);
+    while let Some(flag) = flags.next() {
+        match &*flag {
+            "--quiet" => detail = 0,
+            "--detail" => detail = flags.next().and_then(|n| n.parse().ok()).ok_or_else(usage)?,
+            "--real" => real = true,
+            _ => return Err(usage()),
+        }
+    }
+    let mut runner = Runner::new();
+    if !real {
+        runner = runner.virtual_clock();
+    }
+    if detail > 0 {
+        runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
+    }
+    runner.run(program)
+}
+
+fn usage() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N and --real")
+}

@@ -1,0 +1,365 @@
+//! The run as a text: who does what, in which order, and why.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use super::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Want};
+use super::state::State;
+use super::words::{Seconds, Sources, place, tasks, want, why};
+use super::{Names, Observer};
+
+/// Tells a run as it happens, a line per event: the step, the time, who does it, and what.
+///
+/// What the program prints with [`say!`](crate::say) takes its place between the lines, set off to the left. Source lines
+/// are quoted where their files can be read. On the virtual clock the same program gives the same text every time.
+///
+/// ```
+/// use corio::observe::Narrator;
+/// use corio::{Runner, say, secs, sleep};
+///
+/// Runner::new().virtual_clock().observer(Narrator::new(std::io::stdout())).run(|| {
+///     say!("good night");
+///     sleep(secs(1))
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// prints
+///
+/// ```text
+///    step      time  who          what happens
+///       1     0.000  loop         starts (virtual clock: it jumps, nobody waits)
+///       3     0.000  main       ► resume: send(None), from the top
+///                    good night
+///       6     0.000  main       ■ pauses at main.rs:6 `sleep(secs(1))`                waits for: timer 1, due 1.000
+///       7     0.000  loop         nothing is ready, timer 1 is next: poll for 1.000
+///       8     1.000  loop         poll returns
+///    9-10     1.000  loop         timer 1 fires and wakes main                          ready: main
+///      11     1.000  main       ► resume: send(None), goes on after line 6
+///      12     1.000  main       ✔ returns
+///      13     1.000  loop         stops
+/// ```
+///
+/// The step is the number of the record; a gap means events that this detail leaves out.
+pub struct Narrator<W> {
+    out: W,
+    detail: u8,
+    state: State,
+    sources: Sources,
+    /// The line that later events may still add to.
+    line: Option<Line>,
+    started: bool,
+    /// Nobody reads any more.
+    deaf: bool,
+}
+
+/// One line of the narration.
+struct Line {
+    first: u64,
+    last: u64,
+    at: u64,
+    who: String,
+    sign: char,
+    text: String,
+    tail: String,
+    /// What the line tells of, if more of the kind may follow.
+    kind: Kind,
+    /// Who was made or woken by it.
+    made: Vec<u64>,
+    woken: Vec<u64>,
+    timers: Vec<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Spawn,
+    Timers,
+}
+
+impl<W: Write> Narrator<W> {
+    /// Tells of pauses and resumes (detail 1).
+    pub fn new(out: W) -> Narrator<W> {
+        Narrator {
+            out,
+            detail: 1,
+            state: State::new(),
+            sources: Sources::default(),
+            line: None,
+            started: false,
+            deaf: false,
+        }
+    }
+
+    /// How much it tells: 0, only what the program prints; 1, pauses, resumes and what leads from one to the other; 2,
+    /// every event.
+    #[must_use = "this returns the narrator"]
+    pub fn detail(mut self, detail: u8) -> Narrator<W> {
+        self.detail = detail;
+        self
+    }
+
+    fn tell(&mut self, record: &Record, names: &Names) {
+        match record.event {
+            Event::Out { text, .. } if self.detail == 0 => self.print(names.text(text)),
+            _ if self.detail == 0 => {}
+            Event::Out { text, .. } => {
+                self.finish(names);
+                self.aside(names.text(text));
+            }
+            Event::Mark { text } => {
+                self.finish(names);
+                self.aside(&format!("── {} ──", names.text(text)));
+            }
+            _ => {
+                if self.add_to_line(record).is_continue()
+                    && let Some(line) = self.line_of(record, names)
+                {
+                    self.finish(names);
+                    self.line = Some(line);
+                }
+            }
+        }
+        self.state.apply(record);
+        if self.detail > 1 || record.event == Event::LoopStop {
+            self.finish(names);
+        }
+    }
+
+    /// Lets the line before tell this event too, if it belongs there.
+    fn add_to_line(&mut self, record: &Record) -> ControlFlow<()> {
+        let detail = self.detail;
+        let Some(line) = self.line.as_mut().filter(|_| detail < 2) else { return ControlFlow::Continue(()) };
+        match (line.kind, record.event) {
+            (Kind::Spawn, Event::Spawn { task, .. }) => line.made.push(task),
+            (Kind::Timers, Event::TimerFire { timer }) => line.timers.push(timer),
+            (_, Event::Wake { by: By::Itself, .. }) => {}
+            (_, Event::Wake { task, .. }) => line.woken.push(task),
+            _ => return ControlFlow::Continue(()),
+        }
+        line.last = record.seq;
+        ControlFlow::Break(())
+    }
+
+    /// What an event is called; `None`: this detail leaves it out.
+    fn line_of(&mut self, record: &Record, names: &Names) -> Option<Line> {
+        let all = self.detail > 1;
+        let name = |task: u64| if task == 0 { "loop".to_owned() } else { names.task(task) };
+        let running = self.state.running.last().copied().unwrap_or(0);
+        let mut line = Line {
+            first: record.seq,
+            last: record.seq,
+            at: record.at,
+            who: name(running),
+            sign: ' ',
+            text: String::new(),
+            tail: String::new(),
+            kind: Kind::Plain,
+            made: Vec::new(),
+            woken: Vec::new(),
+            timers: Vec::new(),
+        };
+        line.text = match record.event {
+            Event::LoopStart { virtual_clock: true } => "starts (virtual clock: it jumps, nobody waits)".to_owned(),
+            Event::LoopStart { virtual_clock: false } => "starts".to_owned(),
+            Event::LoopStop => "stops".to_owned(),
+            Event::Spawn { task, by, .. } => {
+                if by == 0 && task == 1 && !all {
+                    return None;
+                }
+                (line.who, line.kind) = (name(by), Kind::Spawn);
+                line.made.push(task);
+                "creates ".to_owned()
+            }
+            Event::Resume { task, sent, .. } => {
+                (line.who, line.sign) = (name(task), '►');
+                let paused = self.state.tasks.get(&task).and_then(|task| task.paused_at);
+                let at = paused.map_or_else(|| "the top".to_owned(), |at| format!("line {}", at.line()));
+                match sent {
+                    Sent::Start => "resume: send(None), from the top".to_owned(),
+                    Sent::Nothing => format!("resume: send(None), goes on after {at}"),
+                    Sent::Cancelled => format!("resume: throw(Cancelled), met at {at}"),
+                    Sent::Throw => format!("resume: throw(Shutdown), unwinds from {at}"),
+                }
+            }
+            Event::Yield { task, want: wanted, at } => {
+                (line.who, line.sign) = (name(task), '■');
+                line.tail = format!("waits for: {}", want(wanted, &self.state, names));
+                format!("pauses at {}", self.quoted(at))
+            }
+            Event::NoPause { task, want: wanted, at } => {
+                line.who = name(task);
+                match wanted {
+                    Want::Join { task } => {
+                        format!("goes on at {}, no pause: {} has ended", self.quoted(at), names.task(task))
+                    }
+                    wanted => {
+                        format!("goes on at {}, no pause: {}", self.quoted(at), want(wanted, &self.state, names))
+                    }
+                }
+            }
+            Event::Complete { task, end } => {
+                line.who = name(task);
+                let unrun = self.state.running.last() != Some(&task);
+                let (sign, text) = match end {
+                    End::Returned => ('✔', "returns"),
+                    End::Failed => ('✘', "fails: its error goes to whoever joins it"),
+                    End::Cancelled if unrun => ('✘', "ends, cancelled before it began"),
+                    End::Cancelled => ('✘', "ends cancelled"),
+                    End::Panicked => ('✘', "panics"),
+                };
+                line.sign = sign;
+                text.to_owned()
+            }
+            Event::Wake { task, by } => {
+                line.woken.push(task);
+                match by {
+                    By::Itself => "wants another turn".to_owned(),
+                    By::Thread => "a message from another thread".to_owned(),
+                    By::Cancel => "the cancellation is delivered".to_owned(),
+                    By::Timer(timer) => format!("timer {timer}"),
+                    By::Io(source) => format!("source {source}"),
+                    By::Task(task) => names.task(task),
+                    By::Loop => "the loop".to_owned(),
+                }
+            }
+            Event::TimerArm { timer, task, due, purpose } => {
+                let what = match purpose {
+                    Purpose::Limit => "sets a time limit",
+                    Purpose::Shield => "raises a shield",
+                    _ if !all => return None,
+                    Purpose::Wake => "sets a timer",
+                    Purpose::Callback => "sets a callback's timer",
+                };
+                line.who = name(if task == 0 { running } else { task });
+                format!("{what}: timer {timer}, due {}", Seconds(due))
+            }
+            Event::TimerFire { timer } => {
+                line.kind = Kind::Timers;
+                line.timers.push(timer);
+                String::new()
+            }
+            Event::TimerDrop { timer } => match self.state.timers.get(&timer).map(|timer| timer.purpose) {
+                Some(Purpose::Limit) => format!("leaves its time limit: gives timer {timer} up"),
+                Some(Purpose::Shield) => format!("lowers its shield: gives timer {timer} up"),
+                _ if all => format!("gives timer {timer} up"),
+                _ => return None,
+            },
+            Event::IoArm { source } => format!("registers source {source} with the poll"),
+            Event::IoDrop { source } if all => format!("takes source {source} out of the poll"),
+            Event::WouldBlock { task, direction } if all => {
+                line.who = name(task);
+                let call = if direction == Direction::Read { "reading" } else { "writing" };
+                format!("{call} would block")
+            }
+            Event::PollEnter { timeout, why } => match (why, timeout, self.state.next_timer()) {
+                (PollReason::Ready, ..) if !all => return None,
+                (PollReason::Ready, ..) => "looks for news, without waiting".to_owned(),
+                (PollReason::Timer, Some(timeout), Some((timer, _))) => {
+                    format!("nothing is ready, timer {timer} is next: poll for {}", Seconds(timeout))
+                }
+                (PollReason::Grace, Some(timeout), _) => {
+                    format!("nothing is ready, the grace of the shutdown runs: poll for {}", Seconds(timeout))
+                }
+                _ => "nothing is ready, no timer is set: poll until something happens".to_owned(),
+            },
+            Event::PollReturn { .. } if !all && self.line.is_none() => return None,
+            Event::PollReturn { events: 0 } => "poll returns".to_owned(),
+            Event::PollReturn { events: 1 } => "poll returns with news of 1 source".to_owned(),
+            Event::PollReturn { events } => format!("poll returns with news of {events} sources"),
+            Event::IoReady { source, readable, writable } => match (readable, writable) {
+                (true, true) => format!("source {source} is readable and writable"),
+                (true, false) => format!("source {source} is readable"),
+                (false, true) => format!("source {source} is writable"),
+                (false, false) => format!("source {source} has news"),
+            },
+            Event::CancelAsk { task, by, why: reason } => {
+                line.who = name(by);
+                format!("cancels {} ({})", names.task(task), why(reason))
+            }
+            Event::GroupOpen { group, at, .. } => format!("opens group {group} at {}", self.quoted(at)),
+            Event::GroupClose { group } => format!("closes group {group}: all its tasks have ended"),
+            Event::GenSend { coroutine, task, thrown } => {
+                line.who = name(task);
+                let verb = if thrown { "throw" } else { "send" };
+                match self.state.coroutines.get(&coroutine) {
+                    Some(at) if thrown => format!("→ coroutine {coroutine}: throw, met at line {}", at.line()),
+                    Some(at) => format!("→ coroutine {coroutine}: {verb}, goes on after line {}", at.line()),
+                    None => format!("→ coroutine {coroutine}: {verb}(None), from the top"),
+                }
+            }
+            Event::GenYield { coroutine, at } => format!("← coroutine {coroutine}: pauses at {}", self.quoted(at)),
+            Event::GenReturn { coroutine } => format!("← coroutine {coroutine}: ends"),
+            Event::Callback { at } => format!("calls the callback scheduled at {}", self.quoted(at)),
+            Event::Deadlock { tasks } => format!("deadlock: nothing can ever run again, and {tasks} tasks wait"),
+            Event::Unseen { task } => format!("nobody took the error of {}", names.task(task)),
+            _ => return None,
+        };
+        Some(line)
+    }
+
+    fn quoted(&mut self, at: Place) -> String {
+        match self.sources.call(at) {
+            Some(call) => format!("{} `{call}`", place(at)),
+            None => place(at),
+        }
+    }
+
+    /// Writes the line that is under way. The state is that after its last event.
+    fn finish(&mut self, names: &Names) {
+        let Some(line) = self.line.take() else { return };
+        let step =
+            if line.first == line.last { line.first.to_string() } else { format!("{}-{}", line.first, line.last) };
+        let mut text = line.text;
+        text += &tasks(&line.made, names, ", ");
+        if let [timer] = line.timers[..] {
+            text += &format!("timer {timer} fires");
+        } else if !line.timers.is_empty() {
+            let timers: Vec<String> = line.timers.iter().map(u64::to_string).collect();
+            text += &format!("timers {} fire", timers.join(", "));
+        }
+        let mut tail = line.tail;
+        if !line.woken.is_empty() {
+            let verb = if line.timers.len() > 1 { "wake" } else { "wakes" };
+            text += &format!(" and {verb} {}", tasks(&line.woken, names, ", "));
+        }
+        if tail.is_empty() && !(line.made.is_empty() && line.woken.is_empty()) {
+            tail = format!("ready: {}", tasks(&self.state.ready, names, ", "));
+        }
+        let time = Seconds(line.at);
+        let told = format!("{step:>7} {time:>9}  {:<10} {} {text:<52}  {tail}", line.who, line.sign);
+        self.print(told.trim_end());
+    }
+
+    /// A line of the program's own.
+    fn aside(&mut self, text: &str) {
+        for line in text.lines() {
+            self.print(&format!("{:19}{line}", ""));
+        }
+    }
+
+    fn print(&mut self, line: &str) {
+        if !self.started && self.detail > 0 {
+            self.started = true;
+            self.print("   step      time  who          what happens");
+        }
+        if !self.deaf {
+            self.deaf = writeln!(self.out, "{line}").is_err();
+        }
+    }
+}
+
+impl<W: Write> Observer for Narrator<W> {
+    fn record(&mut self, record: &Record, names: &Names) {
+        self.tell(record, names);
+        if record.event == Event::LoopStop && self.out.flush().is_err() {
+            self.deaf = true;
+        }
+    }
+}
+
+impl<W> std::fmt::Debug for Narrator<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Narrator").field("detail", &self.detail).field("step", &self.state.step).finish_non_exhaustive()
+    }
+}

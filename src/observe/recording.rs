@@ -1,0 +1,66 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::event::{Event, Record};
+use super::{Names, Narrator, Observer};
+
+/// Keeps all records of a run, to look at them afterwards, as often as one likes, forwards and backwards.
+///
+/// It is a handle: the clone that is given to [`Runner::observer`](crate::Runner::observer) and the one that is kept are
+/// the same recording. A record takes 64 bytes at most; nothing is thrown away.
+///
+/// ```
+/// use corio::observe::Recording;
+/// use corio::{Runner, secs, sleep};
+///
+/// let recording = Recording::new();
+/// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
+/// assert!(recording.narrate(1).contains("nothing is ready"));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    tape: Rc<RefCell<(Vec<Record>, Names)>>,
+}
+
+impl Recording {
+    /// An empty one.
+    pub fn new() -> Recording {
+        Recording::default()
+    }
+
+    /// The records so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.tape.borrow().0.clone()
+    }
+
+    /// The names and texts that the records refer to.
+    pub fn names(&self) -> Names {
+        self.tape.borrow().1.clone()
+    }
+
+    /// The run as a [`Narrator`] tells it.
+    pub fn narrate(&self, detail: u8) -> String {
+        let mut text = Vec::new();
+        {
+            let (records, names) = &*self.tape.borrow();
+            let mut narrator = Narrator::new(&mut text).detail(detail);
+            records.iter().for_each(|record| narrator.record(record, names));
+        }
+        String::from_utf8(text).expect("a narrator writes text")
+    }
+}
+
+impl Observer for Recording {
+    fn record(&mut self, record: &Record, names: &Names) {
+        let (records, kept) = &mut *self.tape.borrow_mut();
+        records.push(*record);
+        match record.event {
+            // The names at the end are those that tasks have been given.
+            Event::LoopStop => kept.clone_from(names),
+            Event::Spawn { task, .. } => drop(kept.tasks.insert(task, names.task(task))),
+            Event::Out { .. } | Event::Mark { .. } => kept.texts.extend_from_slice(&names.texts[kept.texts.len()..]),
+            _ => {}
+        }
+    }
+}

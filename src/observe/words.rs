@@ -1,0 +1,100 @@
+//! The words of all views: one way to say each thing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Names;
+use super::event::{Direction, Place, Want, Why};
+use super::state::State;
+use crate::timer::Nanos;
+
+/// A place by its file's own name and its line: the same wherever the program was compiled. Names that every crate has
+/// are given their directory.
+pub(super) fn place(at: Place) -> String {
+    let path = Path::new(at.file());
+    let part = |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let name = part(Some(path));
+    match &*name {
+        "mod.rs" | "lib.rs" | "main.rs" => format!("{}/{name}:{}", part(path.parent()), at.line()),
+        _ => format!("{name}:{}", at.line()),
+    }
+}
+
+/// Loop time in seconds.
+pub(super) struct Seconds(pub(super) Nanos);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Cut, not rounded: nothing is shown before its time.
+        f.pad(&format!("{}.{:03}", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1_000))
+    }
+}
+
+/// What a task waits for, after "waits for".
+pub(super) fn want(want: Want, state: &State, names: &Names) -> String {
+    match want {
+        Want::Turn => "its next turn".to_owned(),
+        Want::Sleep { timer } => match state.timers.get(&timer) {
+            Some(set) if set.due == Nanos::MAX => format!("timer {timer}, due never"),
+            Some(set) => format!("timer {timer}, due {}", Seconds(set.due)),
+            None => format!("timer {timer}"),
+        },
+        Want::Io { source, direction: Direction::Read } => format!("source {source} to be readable"),
+        Want::Io { source, direction: Direction::Write } => format!("source {source} to be writable"),
+        Want::Join { task } => format!("{} to end", names.task(task)),
+        Want::Children { group } => format!("the tasks of group {group} to end"),
+        Want::Worker => "a helper thread".to_owned(),
+        Want::Signal => "a signal".to_owned(),
+    }
+}
+
+/// Why somebody is asked to end.
+pub(super) fn why(why: Why) -> &'static str {
+    match why {
+        Why::Requested => "requested",
+        Why::Deadline => "time limit met",
+        Why::Sibling => "its group failed",
+        Why::Interrupt => "Ctrl-C, or SIGTERM",
+        Why::Shutdown => "the run is ending",
+    }
+}
+
+/// The names of several tasks.
+pub(super) fn tasks<'a>(tasks: impl IntoIterator<Item = &'a u64>, names: &Names, between: &str) -> String {
+    tasks.into_iter().map(|task| names.task(*task)).collect::<Vec<_>>().join(between)
+}
+
+/// Source files, as far as they can be read where the program runs.
+#[derive(Default)]
+pub(super) struct Sources {
+    files: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Sources {
+    /// The call at a place, as far as it stands on one line; `None` if the file cannot be read.
+    pub(super) fn call(&mut self, at: Place) -> Option<String> {
+        const LONGEST: usize = 40;
+        let lines = self.files.entry(at.file()).or_insert_with(|| read(at.file()));
+        let line = lines.get(at.line() as usize - 1)?;
+        let column = line.char_indices().nth(at.column() as usize - 1)?.0;
+        // A method's place is its name: what it is called on stands before it.
+        let receiver = line[..column].rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+        let start = receiver.map_or(0, |last| last + line[last..].chars().next().map_or(0, char::len_utf8));
+        let mut depth = 0;
+        let end = line[column..].char_indices().find(|(_, c)| {
+            depth += i32::from(*c == '(') - i32::from(*c == ')');
+            *c == ')' && depth == 0
+        });
+        let whole = line[start..end.map_or(line.len(), |(end, _)| column + end + 1)].trim();
+        let cut = whole.char_indices().nth(LONGEST).map_or(whole.len(), |(cut, _)| cut);
+        let more = if end.is_none() || cut < whole.len() { " …" } else { "" };
+        (!whole.is_empty()).then(|| format!("{}{more}", whole[..cut].trim_end()))
+    }
+}
+
+fn read(file: &str) -> Vec<String> {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let text = std::fs::read_to_string(file).or_else(|_| std::fs::read_to_string(root.join(file)));
+    text.unwrap_or_default().lines().map(str::to_owned).collect()
+}
