@@ -93,19 +93,19 @@ fn within<R>(lp: &EventLoop, task: &TaskRef, kind: Kind, enter: impl FnOnce(&Fra
             if let Some(timer) = frame.timer.take() {
                 lp.drop_timer(timer);
             }
-            debug_assert!(ptr::eq(frame.task.core.frames.get(), frame), "regions close in the order they opened");
-            frame.task.core.frames.set(frame.outer);
+            debug_assert!(ptr::eq(frame.task.core.frames(), frame), "regions close in the order they opened");
+            frame.task.core.set_frames(frame.outer);
             refresh(lp, &frame.task);
         }
     }
     let frame = Frame {
-        outer: task.core.frames.get(),
+        outer: task.core.frames(),
         kind,
         stack_pointer: crate::sys::stack_pointer(),
         task: task.clone(),
         timer: Cell::new(None),
     };
-    task.core.frames.set(&frame);
+    task.core.set_frames(&frame);
     let _leave = Leave(lp, &frame);
     enter(&frame);
     f()
@@ -174,7 +174,7 @@ impl Frame {
 
 /// The open regions of a task, innermost first.
 fn frames(task: &TaskRef) -> impl Iterator<Item = &Frame> {
-    frames_from(task, task.core.frames.get())
+    frames_from(task, task.core.frames())
 }
 
 fn frames_from(_: &TaskRef, mut next: *const Frame) -> impl Iterator<Item = &Frame> {
@@ -188,7 +188,16 @@ fn frames_from(_: &TaskRef, mut next: *const Frame) -> impl Iterator<Item = &Fra
 
 /// Why the task's innermost scope is cancelled, as far as no shield is in between.
 pub(crate) fn cause_of(task: &TaskRef) -> Option<Cause> {
-    cause_from(task, task.core.frames.get())
+    cause_from(task, task.core.frames())
+}
+
+/// The region of `group` was cancelled: so are the regions that its owner has opened inside it, and their children.
+pub(crate) fn cancel_body(lp: &EventLoop, owner: &TaskRef, group: *const Group, cause: &Cause) {
+    let region = frames(owner).find(|frame| matches!(frame.kind, Kind::Group(its) if ptr::eq(its, group)));
+    if let Some(region) = region {
+        spread(lp, owner, region, cause);
+    }
+    deliver(lp, owner);
 }
 
 /// Why a task that is spawned in `group` now is cancelled before it begins: the region, or one around it, is.
@@ -240,7 +249,7 @@ pub(crate) fn deliver(lp: &EventLoop, task: &TaskRef) {
 /// Cancels the children of every `scope` that the task has open inside `inside` (null: all), down to the first shield.
 pub(crate) fn spread(lp: &EventLoop, task: &TaskRef, inside: *const Frame, cause: &Cause) {
     // The region's outermost shield: what lies inside it is protected.
-    let mut innermost: *const Frame = task.core.frames.get();
+    let mut innermost: *const Frame = task.core.frames();
     if !lp.forces() {
         for frame in frames(task).take_while(|frame| !ptr::eq(*frame, inside)) {
             if matches!(&frame.kind, Kind::Shield(holds) if holds.get()) {

@@ -136,6 +136,7 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     ///
     /// If the body panics, with the same payload.
     pub fn start(&mut self) -> io::Result<State<Out, Ret>> {
+        refuse_to_resume_while_panicking()?;
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Fresh(function) => {
                 let running = self.begin(function)?;
@@ -185,9 +186,7 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     }
 
     fn go_on(&mut self, verb: &str, input: Input<In>) -> io::Result<State<Out, Ret>> {
-        if std::thread::panicking() {
-            return Err(misuse("a coroutine cannot be resumed while the thread panics"));
-        }
+        refuse_to_resume_while_panicking()?;
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Paused(running) => {
                 let thrown = matches!(input, Input::Throw(_));
@@ -259,12 +258,13 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
     }
 
     fn begin(&self, function: Function<In, Out, Ret>) -> io::Result<Running<In, Out, Ret>> {
-        let owner = Rc::new(Owner::new(OwnerKind::Coroutine, self.made_at));
+        let owner = Rc::new(Owner::new(OwnerKind::Coroutine, self.id, self.made_at));
         let stack = stack::take_shared(StackSize::default_size(), &*owner)?;
         let (low, high) = stack.bounds();
         let id = self.id;
         let root = move |suspender: &Suspender<Input<In>, Output<Out>>, _: Input<In>| -> Ended<Ret> {
-            let yielder = Yielder { suspender, low, high, id, refusals: Cell::new(0), closing: Cell::new(false) };
+            let (refusals, closing, closer_panics) = (Cell::new(0), Cell::new(false), Cell::new(false));
+            let yielder = Yielder { suspender, low, high, id, refusals, closing, closer_panics };
             catch_unwind(AssertUnwindSafe(|| function(&yielder)))
         };
         // SAFETY: the root catches every panic. What it captures is its own or `'static`, by the bounds of `new`.
@@ -306,6 +306,14 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
     }
 }
 
+/// R5: while the thread panics a body could neither wait nor yield.
+fn refuse_to_resume_while_panicking() -> io::Result<()> {
+    if std::thread::panicking() {
+        return Err(misuse("a coroutine cannot be resumed while the thread panics"));
+    }
+    Ok(())
+}
+
 fn emit(event: impl FnOnce(&EventLoop) -> Event) {
     EventLoop::with_current(|lp| {
         if let Some(lp) = lp {
@@ -339,6 +347,10 @@ impl<Item: 'static, Ret: 'static> Iterator for Coroutine<(), Item, Ret> {
     type Item = io::Result<Item>;
 
     fn next(&mut self) -> Option<io::Result<Item>> {
+        // To a thread that panics it is over: an error each time would be no end for a `for` that ignores errors.
+        if std::thread::panicking() {
+            return None;
+        }
         let state = match self.stage {
             Stage::Fresh(_) => self.start(),
             Stage::Paused(_) => self.send(()),
@@ -375,10 +387,15 @@ pub struct Yielder<In, Out> {
     low: usize,
     high: usize,
     id: u64,
-    /// Yields that were refused since it was told to close.
+    /// Yields that were refused since it was told to close, or began to unwind.
     refusals: Cell<u32>,
     closing: Cell<bool>,
+    /// Whoever closes it was panicking already.
+    closer_panics: Cell<bool>,
 }
+
+/// How many yields are refused before a coroutine that should end is given up.
+const PATIENCE: u32 = 100;
 
 /// The payload that unwinds a coroutine which was told to close and yields again.
 struct Closed;
@@ -420,9 +437,12 @@ impl<In, Out> Yielder<In, Out> {
     #[track_caller]
     pub fn yield_(&self, value: Out) -> io::Result<In> {
         let at = Location::caller();
+        if std::thread::panicking() {
+            return Err(self.refuse_while_panicking());
+        }
         self.check_place(at);
-        if self.closing.get() || std::thread::panicking() {
-            self.refuse()?;
+        if self.closing.get() {
+            self.refuse();
         }
         emit(|_| Event::GenYield { coroutine: self.id, at });
         // SAFETY: the suspender lies at the root of this coroutine's stack, on which this call runs (just checked).
@@ -431,6 +451,7 @@ impl<In, Out> Yielder<In, Out> {
             Input::Throw(error) => Err(error),
             Input::Close => {
                 self.closing.set(true);
+                self.closer_panics.set(std::thread::panicking());
                 Err(closing())
             }
         }
@@ -478,30 +499,60 @@ impl<In, Out> Yielder<In, Out> {
         fn refuse(why: &str, at: Place) -> ! {
             panic!("`yield_` at {at}: {why}");
         }
-        if !(self.low..self.high).contains(&crate::sys::stack_pointer()) {
-            refuse("a `Yielder` works only on the stack of the coroutine that it belongs to", at);
-        }
-        if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.holds_stack(&(self.low..self.high)))) {
-            refuse("a coroutine cannot yield out of a `run` or a `no_suspend` that it began", at);
-        }
-        if EventLoop::with_current(|lp| lp.is_some_and(|lp| crate::cancel::opened_between(lp, self.low, self.high))) {
-            refuse("a coroutine cannot yield while a scope, time limit or shield that it opened is open", at);
+        if let Some(why) = self.misplaced() {
+            refuse(why, at);
         }
     }
 
-    /// It is closing, or the thread panics: no value leaves any more.
-    #[cold]
-    fn refuse(&self) -> io::Result<()> {
-        const PATIENCE: u32 = 100;
-        self.refusals.set(self.refusals.get() + 1);
-        if self.refusals.get() > PATIENCE {
-            // SAFETY: as in `yield_`. Whoever closes this coroutine leaks its stack now, and does not come back.
-            unsafe { &*self.suspender }.suspend(Output::Defied);
+    #[inline(always)]
+    fn misplaced(&self) -> Option<&'static str> {
+        if !(self.low..self.high).contains(&crate::sys::stack_pointer()) {
+            return Some("a `Yielder` works only on the stack of the coroutine that it belongs to");
         }
-        if std::thread::panicking() {
-            return Err(closing());
+        if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.holds_stack(&(self.low..self.high)))) {
+            return Some("a coroutine cannot yield out of a `run` or a `no_suspend` that it began");
+        }
+        if EventLoop::with_current(|lp| lp.is_some_and(|lp| crate::cancel::opened_between(lp, self.low, self.high))) {
+            return Some("a coroutine cannot yield while a scope, time limit or shield that it opened is open");
+        }
+        None
+    }
+
+    /// It was told to close: no value leaves any more.
+    #[cold]
+    fn refuse(&self) -> ! {
+        if self.count_refusal() > PATIENCE {
+            self.defy();
         }
         resume_unwind(Box::new(Closed))
+    }
+
+    /// Nothing may switch while the thread panics (R5): whoever was switched to would find itself panicking, for ever.
+    /// Only if the panic is that of whoever closes this coroutine may it be left behind, for then it stays with him.
+    #[cold]
+    fn refuse_while_panicking(&self) -> io::Error {
+        const ABORT_AT: u32 = 10_000_000;
+        let refusals = self.count_refusal();
+        if refusals > PATIENCE && self.closer_panics.get() && self.misplaced().is_none() {
+            self.defy();
+        }
+        if refusals >= ABORT_AT {
+            crate::fatal(format_args!(
+                "a coroutine is unwinding and does not stop trying to yield, which nothing can end"
+            ));
+        }
+        closing()
+    }
+
+    fn count_refusal(&self) -> u32 {
+        self.refusals.set(self.refusals.get() + 1);
+        self.refusals.get()
+    }
+
+    /// Leaves for good: whoever closes this coroutine leaks its stack now, and does not come back.
+    fn defy(&self) {
+        // SAFETY: as in `yield_`: this runs on the coroutine's own stack, as both callers have checked.
+        unsafe { &*self.suspender }.suspend(Output::Defied);
     }
 }
 

@@ -123,6 +123,7 @@ pub(crate) struct EventLoop {
     pub(crate) no_suspend: Cell<usize>,
     /// Where it stood when the run began.
     entered_at: Cell<usize>,
+    #[expect(clippy::vec_box, reason = "a suspended task points to its activation, so it does not move")]
     spare: RefCell<Vec<Box<Activation>>>,
     spare_cells: RefCell<Vec<NonNull<u8>>>,
 }

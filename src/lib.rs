@@ -101,3 +101,8 @@ fn fatal(why: std::fmt::Arguments<'_>) -> ! {
     eprintln!("corio: fatal: {why}");
     std::process::abort()
 }
+
+/// The README's programs, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

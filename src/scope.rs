@@ -19,9 +19,7 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Event, Place, Want};
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
-use crate::task::{
-    Builder, IntoResult, ScopedJoinHandle, TaskCore, TaskRef, Ticket, caller, not_in_a_callback,
-};
+use crate::task::{Builder, IntoResult, ScopedJoinHandle, TaskCore, TaskRef, Ticket, caller, not_in_a_callback};
 
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
 pub(crate) struct Group {
@@ -58,7 +56,7 @@ impl Group {
         self.cancel_children(&cause);
         EventLoop::with_current(|lp| {
             if let Some(lp) = lp {
-                cancel::deliver(lp, &self.owner);
+                cancel::cancel_body(lp, &self.owner, self, &cause);
             }
         });
     }

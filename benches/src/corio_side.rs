@@ -1,6 +1,6 @@
 //! The contender: the library as a user would call it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use corio::net::{TcpListener, TcpStream};
-use corio::{Builder, Event, LoopHandle};
+use corio::{Builder, CancelScope, LoopHandle};
 
 use crate::figures::{self, REQUESTS, Stopwatch, measure};
 use crate::{at_depth, delays_ms};
@@ -27,7 +27,7 @@ pub fn echo(port: u16, stack: usize) -> io::Result<()> {
         for stream in listener.incoming() {
             let stream = stream?;
             let builder = if stack == 0 { Builder::new() } else { Builder::new().stack_size(stack) };
-            builder.spawn(move || answer(stream))?;
+            drop(builder.spawn(move || answer(stream))?);
         }
         Ok(())
     })
@@ -117,10 +117,11 @@ pub fn sleepers(operations: u64) -> io::Result<()> {
         let asleep = Rc::new(Cell::new(0));
         for _ in 0..operations {
             let asleep = Rc::clone(&asleep);
-            Builder::new().stack_size(SMALL_STACK).spawn(move || {
+            let sleeper = Builder::new().stack_size(SMALL_STACK).spawn(move || {
                 asleep.set(asleep.get() + 1);
                 corio::sleep(Duration::from_secs(86_400))
             })?;
+            drop(sleeper); // it sleeps on
         }
         let unstarted = figures::memory()?;
         while asleep.get() < operations {
@@ -144,31 +145,34 @@ pub fn sleepers(operations: u64) -> io::Result<()> {
 }
 
 thread_local! {
-    // The way from a callback, which has to be `Send`, to the event, which is not: it runs on the event's own thread.
-    static BELL: Rc<Event> = Rc::new(Event::new());
+    // The way from a callback, which has to be `Send`, to the task's scope, which is not: both are on the loop's thread.
+    static BELL: RefCell<Option<Rc<CancelScope>>> = const { RefCell::new(None) };
 }
 
-/// Round trips between an OS thread and a task: a callback that sets an event one way, `unpark` the other.
+/// Round trips between an OS thread and a task: a callback that ends the task's wait one way, `unpark` the other.
 pub fn wake(operations: u64) -> io::Result<()> {
     corio::run(|| {
+        let silence = TcpListener::bind(("127.0.0.1", 0))?; // something to wait for that arms no timer
+        let event_loop = LoopHandle::current()?;
+        let answered = Arc::new(AtomicU64::new(0));
+        let answers = Arc::clone(&answered);
+        let ring = || BELL.with_borrow(|bell| bell.as_ref().expect("hung up below").cancel());
         measure("wake", operations, || {
-            let bell = BELL.with(Rc::clone);
-            let event_loop = LoopHandle::current()?;
-            let answered = Arc::new(AtomicU64::new(0));
-            let answers = Arc::clone(&answered);
             let asking = thread::spawn(move || {
                 for round in 1..=operations {
-                    event_loop.call_soon(|| BELL.with(|bell| bell.set())).expect("the loop is there");
                     while answers.load(Ordering::Acquire) < round {
                         thread::park();
                     }
+                    event_loop.call_soon(ring).expect("the loop is there");
                 }
             });
             for round in 1..=operations {
-                bell.wait()?;
-                bell.clear();
+                let bell = Rc::new(CancelScope::new());
+                BELL.set(Some(Rc::clone(&bell)));
                 answered.store(round, Ordering::Release);
                 asking.thread().unpark();
+                let heard = bell.run(|| silence.accept());
+                debug_assert!(heard.is_err_and(|error| corio::is_cancelled(&error)));
             }
             asking.join().map_err(|_| io::Error::other("the asking thread panicked"))
         })

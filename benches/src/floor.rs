@@ -53,7 +53,7 @@ impl ColouredStack {
     }
 }
 
-// SAFETY: the lower part of a `DefaultStack`, so the guard page is its own; the shift is below 2 KiB of 64 and a multiple of the alignment.
+// SAFETY: all but the top 2 KiB, at most, of a `DefaultStack` of 64 KiB, whose guard page it keeps; the shift is aligned.
 unsafe impl Stack for ColouredStack {
     fn base(&self) -> StackPointer {
         StackPointer::new(self.stack.base().get() - self.shift).expect("far from zero")

@@ -54,9 +54,12 @@ use std::ptr;
 pub(crate) use self::cache::StackCache;
 pub(crate) use self::overflow::prepare_thread;
 pub(crate) use self::size::StackSize;
+#[cfg(test)]
 pub(crate) use self::slab::GuardKind;
 use self::slab::Slot;
-pub(crate) use self::store::{give_shared, guard_kind, take_shared};
+#[cfg(test)]
+pub(crate) use self::store::guard_kind;
+pub(crate) use self::store::{give_shared, take_shared};
 use crate::sys;
 
 /// One stack, taken from a cache or from the store.
@@ -68,6 +71,7 @@ pub(crate) struct Stack(&'static Slot);
 
 impl Stack {
     /// The size class that this stack belongs to.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> StackSize {
         self.0.size()
     }
@@ -116,41 +120,46 @@ pub(crate) enum OwnerKind {
 /// debugger, hence the fixed layout.
 #[repr(C)]
 pub(crate) struct Owner {
-    kind: OwnerKind,
-    id: Cell<u64>,
-    name: Cell<*const u8>,
-    name_len: Cell<usize>,
+    /// The number, and in the highest bit the kind.
+    id: u64,
+    /// Null: it has none.
+    name: Cell<*const Box<str>>,
     spawned_at: &'static Location<'static>,
 }
 
+/// The bit of an owner's number that tells a coroutine from a task.
+const COROUTINE: u64 = 1 << 63;
+
 impl Owner {
-    pub(crate) const fn new(kind: OwnerKind, spawned_at: &'static Location<'static>) -> Self {
-        Self { kind, id: Cell::new(0), name: Cell::new(ptr::null()), name_len: Cell::new(0), spawned_at }
+    /// The number 0 is not shown.
+    pub(crate) const fn new(kind: OwnerKind, id: u64, spawned_at: &'static Location<'static>) -> Self {
+        let bit = match kind {
+            OwnerKind::Task => 0,
+            OwnerKind::Coroutine => COROUTINE,
+        };
+        Self { id: id | bit, name: Cell::new(ptr::null()), spawned_at }
     }
 
     pub(crate) fn id(&self) -> u64 {
-        self.id.get()
+        self.id & !COROUTINE
+    }
+
+    fn kind(&self) -> OwnerKind {
+        if self.id & COROUTINE == 0 { OwnerKind::Task } else { OwnerKind::Coroutine }
     }
 
     pub(crate) fn place(&self) -> &'static Location<'static> {
         self.spawned_at
     }
 
-    /// Sets the number that is shown; 0, the first value, is not.
-    pub(crate) fn set_id(&self, id: u64) {
-        self.id.set(id);
-    }
-
     /// Sets the name that is shown.
     ///
     /// # Safety
     ///
-    /// The text stays where it is, unchanged, for as long as this owner is known to a stack or
+    /// The box stays where it is, unchanged, for as long as this owner is known to a stack or
     /// until another name is set.
-    pub(crate) unsafe fn set_name(&self, name: Option<&str>) {
-        // The length is never larger than what the pointer is good for, whenever a signal comes.
-        self.name_len.set(0);
-        self.name.set(name.map_or(ptr::null(), str::as_ptr));
-        self.name_len.set(name.map_or(0, str::len));
+    #[expect(clippy::borrowed_box, reason = "a box is one word away, so a signal never meets half a name")]
+    pub(crate) unsafe fn set_name(&self, name: Option<&Box<str>>) {
+        self.name.set(name.map_or(ptr::null(), ptr::from_ref));
     }
 }

@@ -12,7 +12,6 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem;
 use std::ptr;
-use std::slice;
 use std::sync::{Once, OnceLock};
 
 use super::slab::{Slab, Slot};
@@ -258,18 +257,17 @@ impl Text {
         let Some(owner) = owner else {
             return self.add("a coroutine");
         };
-        let (kind, a_kind) = match owner.kind {
+        let (kind, a_kind) = match owner.kind() {
             OwnerKind::Task => ("task", "a task"),
             OwnerKind::Coroutine => ("coroutine", "a coroutine"),
         };
-        let id = owner.id.get();
-        let name = owner.name.get();
-        if !name.is_null() {
-            let len = owner.name_len.get().min(Self::MAX_NAME);
+        let id = owner.id();
+        // SAFETY: the text is there, by the promise made to `set_name`.
+        if let Some(name) = unsafe { owner.name.get().as_ref() } {
+            let name = name.as_bytes();
             self.add(kind);
             self.add(" \"");
-            // SAFETY: text of at least that length, by the promise made to `set_name`.
-            self.add_bytes(unsafe { slice::from_raw_parts(name, len) });
+            self.add_bytes(&name[..name.len().min(Self::MAX_NAME)]);
             self.add("\"");
             if id != 0 {
                 self.add(" (id ");
@@ -288,7 +286,7 @@ impl Text {
     /// ` (spawned at src/main.rs:12:5)`
     fn place(&mut self, owner: Option<&Owner>) {
         let Some(owner) = owner else { return };
-        self.add(match owner.kind {
+        self.add(match owner.kind() {
             OwnerKind::Task => " (spawned at ",
             OwnerKind::Coroutine => " (created at ",
         });

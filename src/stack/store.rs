@@ -68,6 +68,7 @@ pub(crate) unsafe fn give_shared(stack: Stack) {
 }
 
 /// How the newest guard was made; `None` before the first.
+#[cfg(test)]
 pub(crate) fn guard_kind() -> Option<GuardKind> {
     lock().guard_kind
 }

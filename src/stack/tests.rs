@@ -40,9 +40,9 @@ fn give(cache: &StackCache, stack: Stack) {
 
 #[track_caller]
 fn owner(kind: OwnerKind, id: u64, name: Option<&'static str>) -> Owner {
-    let owner = Owner::new(kind, Location::caller());
-    owner.set_id(id);
-    // SAFETY: the text is static.
+    let owner = Owner::new(kind, id, Location::caller());
+    let name = name.map(|name| &*Box::leak(Box::new(Box::<str>::from(name))));
+    // SAFETY: the box is leaked.
     unsafe { owner.set_name(name) };
     owner
 }

@@ -92,15 +92,11 @@ pub(crate) struct TaskCore {
     flags: Cell<u8>,
     /// How its function ended, when it is done.
     end: Cell<End>,
-    /// How many cancelled calls it has ignored.
-    fruitless: Cell<u16>,
     /// How often `cancel` was called, less `uncancel`.
     requests: Cell<u32>,
     pub(crate) stack_size: StackSize,
     /// Null before its first turn and after its end.
     activation: Cell<*const Activation>,
-    /// The innermost open timeout, shield or scope of this task.
-    pub(crate) frames: Cell<*const Frame>,
     /// The scope that it is a child of, or null. It outlives the task (R2).
     pub(crate) group: Cell<*const Group>,
     /// Who waits for its end.
@@ -108,12 +104,14 @@ pub(crate) struct TaskCore {
     rare: Cell<Option<Box<Rare>>>,
 }
 
+type OnDone = Box<dyn FnOnce(&super::Task)>;
+
 /// What few tasks have.
 #[derive(Default)]
 struct Rare {
     name: Option<Box<str>>,
     cause: Option<Cause>,
-    on_done: Vec<Box<dyn FnOnce(&super::Task)>>,
+    on_done: Vec<OnDone>,
 }
 
 /// What a task has while its function is on a stack.
@@ -126,25 +124,25 @@ pub(crate) struct Activation {
     want: Cell<Want>,
     /// Where; `None` before its first pause.
     at: Cell<Option<Place>>,
+    /// The innermost open region.
+    frames: Cell<*const Frame>,
     resumes: Cell<u32>,
     throws: Cell<u32>,
+    /// How many cancelled calls it has ignored.
+    fruitless: Cell<u32>,
 }
 
 impl TaskCore {
     pub(crate) fn new(id: u64, stack_size: StackSize, group: *const Group, at: Place) -> TaskCore {
-        let owner = Owner::new(OwnerKind::Task, at);
-        owner.set_id(id);
         TaskCore {
-            owner,
+            owner: Owner::new(OwnerKind::Task, id, at),
             key: Cell::new(u32::MAX),
             state: Cell::new(State::Ready),
             flags: Cell::new(flag::HANDLE),
             end: Cell::new(End::Returned),
-            fruitless: Cell::new(0),
             requests: Cell::new(0),
             stack_size,
             activation: Cell::new(std::ptr::null()),
-            frames: Cell::new(std::ptr::null()),
             group: Cell::new(group),
             joiners: WaitList::new(),
             rare: Cell::new(None),
@@ -238,9 +236,20 @@ impl TaskCore {
         self.requests.set(n);
     }
 
+    /// The innermost open timeout, shield or scope of this task.
+    #[inline]
+    pub(crate) fn frames(&self) -> *const Frame {
+        self.activation().map_or(std::ptr::null(), |activation| activation.frames.get())
+    }
+
+    pub(crate) fn set_frames(&self, innermost: *const Frame) {
+        self.activation().expect("a task that opens a region is active").frames.set(innermost);
+    }
+
     pub(crate) fn count_fruitless(&self) -> u32 {
-        self.fruitless.set(self.fruitless.get().saturating_add(1));
-        u32::from(self.fruitless.get())
+        let Some(activation) = self.activation() else { return 0 };
+        activation.fruitless.set(activation.fruitless.get().saturating_add(1));
+        activation.fruitless.get()
     }
 
     /// Whether it has any of what few tasks have.
@@ -274,10 +283,12 @@ impl TaskCore {
 
     pub(crate) fn set_name(&self, name: String) {
         let old = self.with_rare(|rare| {
+            // SAFETY: no name is always there.
+            unsafe { self.owner.set_name(None) };
             let old = rare.name.replace(name.into_boxed_str());
-            // SAFETY: the text is on the heap, and stays there until it is replaced here or the task is freed, which is
-            // after its stack was given back.
-            unsafe { self.owner.set_name(rare.name.as_deref()) };
+            // SAFETY: `Rare` is on the heap and stays there until the task is freed, which is after its stack was given
+            // back; and the name in it changes only here.
+            unsafe { self.owner.set_name(rare.name.as_ref()) };
             old
         });
         // Freed only now: until here the overflow report could have read it.
@@ -292,11 +303,11 @@ impl TaskCore {
         self.with_rare(|rare| rare.cause = cause);
     }
 
-    pub(crate) fn add_on_done(&self, f: Box<dyn FnOnce(&super::Task)>) {
+    pub(crate) fn add_on_done(&self, f: OnDone) {
         self.with_rare(|rare| rare.on_done.push(f));
     }
 
-    pub(crate) fn take_on_done(&self) -> Vec<Box<dyn FnOnce(&super::Task)>> {
+    pub(crate) fn take_on_done(&self) -> Vec<OnDone> {
         match self.rare.take() {
             None => Vec::new(),
             Some(mut rare) => {
@@ -410,8 +421,10 @@ impl Activation {
             bounds: Cell::new((0, 0)),
             want: Cell::new(Want::Turn),
             at: Cell::new(None),
+            frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),
+            fruitless: Cell::new(0),
         })
     }
 
@@ -419,6 +432,7 @@ impl Activation {
         self.at.set(None);
         self.resumes.set(0);
         self.throws.set(0);
+        self.fruitless.set(0);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Tickets: [`Task`] watches a task and can cancel it, [`JoinHandle`] is also the right to its result.
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::resume_unwind;
 

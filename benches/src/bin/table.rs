@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p corio-benches -- [quick] [ROW...] [--rounds N] [--out FILE] [--check]`
 //!
-//! ROW is the first word of our command (`yield`, `spawn`, `timercancel`, `echo`, `sleepers`, ...); without
-//! one, all rows. `quick` does a tenth of the work in three rounds. `--out` writes every run and every row as a line of
-//! JSON. `--check` ends with status 1 if a target is missed by more than the run's own noise.
+//! ROW is the first word of our command (`yield`, `spawn`, `timercancel`, `wake`, `echo`, `timers`, `sleepers`); without
+//! one, all rows. `quick` does a tenth of the work in three rounds instead of nine. `--out` writes every run and every
+//! row as a line of JSON. `--check` ends with status 1 if a target is missed by more than the run's own noise.
 //!
 //! The host may change its speed between two runs, so a run of the floor stands before and after each of ours (floor,
 //! ours, floor, ours, ..., floor), and the ratio is to the mean of these two. Its median counts; the spread is
@@ -24,7 +24,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.split_first() {
         Some((first, rest)) if first == "contender" => corio_benches::contender(rest).map(|()| true),
-        _ => Options::parse(&args).and_then(table),
+        _ => table(args),
     };
     let status = match result {
         Ok(true) => return,
@@ -37,31 +37,19 @@ fn main() {
     std::process::exit(status);
 }
 
-#[derive(Default)]
-struct Options {
-    quick: bool,
-    check: bool,
-    rounds: Option<usize>,
-    out: Option<File>,
-    rows: Vec<String>,
+/// Takes a word out of the arguments.
+fn flag(args: &mut Vec<String>, name: &str) -> bool {
+    let before = args.len();
+    args.retain(|arg| arg != name);
+    args.len() < before
 }
 
-impl Options {
-    fn parse(args: &[String]) -> io::Result<Options> {
-        let mut options = Options::default();
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().ok_or_else(|| io::Error::other(format!("{arg} what?")));
-            match arg.as_str() {
-                "quick" => options.quick = true,
-                "--check" => options.check = true,
-                "--rounds" => options.rounds = Some(value()?.parse().map_err(io::Error::other)?),
-                "--out" => options.out = Some(File::create(value()?)?),
-                row => options.rows.push(row.to_owned()),
-            }
-        }
-        Ok(options)
-    }
+/// The same with the word that follows it.
+fn option(args: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = args.iter().position(|arg| arg == name)?;
+    let value = args.get(at + 1)?.clone();
+    args.drain(at..at + 2);
+    Some(value)
 }
 
 // ---- what is measured ---------------------------------------------------------------------------------------------
@@ -71,7 +59,7 @@ struct Bench {
     ours: String,
     floor: Option<String>,
     load: Option<Load>,
-    rounds: usize,
+    most_rounds: usize,
     rows: Vec<Row>,
 }
 
@@ -103,7 +91,7 @@ impl Bench {
     /// A workload and its floor, which take the same arguments.
     fn new(ours: &str, floor: &str, size: &str) -> Bench {
         let floor = (!floor.is_empty()).then(|| format!("{floor} {size}"));
-        Bench { ours: format!("{ours} {size}"), floor, load: None, rounds: 9, rows: Vec::new() }
+        Bench { ours: format!("{ours} {size}"), floor, load: None, most_rounds: usize::MAX, rows: Vec::new() }
     }
 
     fn row(mut self, name: impl Into<String>, figure: &'static str, targets: &[Target]) -> Bench {
@@ -141,9 +129,9 @@ fn benches(quick: bool) -> Vec<Bench> {
         let bench = bench.row(&name, "cpu_ns_op", &[Times(1.03)]);
         all.push(bench.row(format!("{name}: system calls"), "syscalls_op", &[Above(0.02)]));
     }
-    let bench = Bench { rounds: 3, ..Bench::new("timers", "", &n(1_000_000).to_string()) };
+    let bench = Bench { most_rounds: 3, ..Bench::new("timers", "", &n(1_000_000).to_string()) };
     all.push(bench.row("spawn, sleep within 1 s, join", "cpu_ns_op", &[]));
-    let bench = Bench { rounds: 1, ..Bench::new("sleepers", "", &n(1_000_000).to_string()) };
+    let bench = Bench { most_rounds: 1, ..Bench::new("sleepers", "", &n(1_000_000).to_string()) };
     let bench = bench.row("asleep, 64 KiB stacks: resident", "rss_b", &[AtMost(4600.0)]);
     let bench = bench.row("asleep: page tables", "pte_b", &[]).row("asleep: time to get there", "cpu_ns_op", &[]);
     all.push(bench.row("spawned, not started: resident", "unstarted_b", &[AtMost(200.0)]));
@@ -155,20 +143,21 @@ fn benches(quick: bool) -> Vec<Bench> {
 const COLUMNS: [&str; 7] = ["workload", "floor", "ours", "ratio", "spread", "target", "verdict"];
 
 /// Measures and prints; false if a target that was to be checked is missed.
-fn table(mut options: Options) -> io::Result<bool> {
-    let benches = benches(options.quick);
-    if let Some(unknown) = options.rows.iter().find(|row| !benches.iter().any(|bench| bench.word() == **row)) {
-        return Err(io::Error::other(format!("no row begins with `{unknown}`")));
+fn table(mut args: Vec<String>) -> io::Result<bool> {
+    let (quick, check) = (flag(&mut args, "quick"), flag(&mut args, "--check"));
+    let rounds = option(&mut args, "--rounds").map(|rounds| rounds.parse().map_err(io::Error::other));
+    let rounds = rounds.unwrap_or(Ok(if quick { 3 } else { 9 }))?;
+    let mut out = option(&mut args, "--out").map(File::create).transpose()?;
+    let benches = benches(quick);
+    if let Some(unknown) = args.iter().find(|row| !benches.iter().any(|bench| bench.word() == **row)) {
+        return Err(io::Error::other(format!("neither an option nor a row: {unknown}")));
     }
     let cores = thread::available_parallelism()?.get();
     println!("{}\n\n| {} |\n|---|--:|--:|--:|--:|--:|---|", machine(cores), COLUMNS.join(" | "));
     let mut missed = false;
-    for bench in
-        benches.iter().filter(|bench| options.rows.is_empty() || options.rows.iter().any(|row| bench.word() == row))
-    {
-        let rounds = if options.quick { bench.rounds.min(3) } else { bench.rounds };
-        let mut runs = Runs { cores, out: &mut options.out, ours: Vec::new(), floor: Vec::new() };
-        let failure = runs.take(bench, options.rounds.unwrap_or(rounds)).err();
+    for bench in benches.iter().filter(|bench| args.is_empty() || args.iter().any(|row| bench.word() == row)) {
+        let mut runs = Runs { cores, out: &mut out, ours: Vec::new(), floor: Vec::new() };
+        let failure = runs.take(bench, rounds.min(bench.most_rounds)).err();
         for row in &bench.rows {
             let compared = Compared::new(row.figure, &runs);
             let (met, mut cells) = compared.cells(row);
@@ -182,7 +171,7 @@ fn table(mut options: Options) -> io::Result<bool> {
             runs.log(COLUMNS.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
         }
     }
-    Ok(!(options.check && missed))
+    Ok(!(check && missed))
 }
 
 /// What this is measured on, as far as the kernel tells.
