@@ -1,0 +1,211 @@
+//! What the tests of the core share.
+#![allow(dead_code)] // each test file uses some of it
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::sync::Once;
+use std::time::{Duration, Instant};
+use std::{env, fmt, io, thread};
+
+use corio::{IntoResult, Runner};
+
+/// Runs on the virtual clock. Time passes only where the program sleeps, so every run is the same.
+#[track_caller]
+pub(crate) fn sim<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
+    runner().run(main)
+}
+
+/// The settings of [`sim`].
+pub(crate) fn runner() -> Runner {
+    Runner::new().virtual_clock().ctrl_c(false)
+}
+
+/// The text that `f` panics with.
+pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("a panic");
+    match payload.downcast_ref::<String>() {
+        Some(text) => text.clone(),
+        None => (*payload.downcast_ref::<&str>().expect("a payload that is a text")).to_owned(),
+    }
+}
+
+/// Seconds since `start`, on the clock of the loop.
+pub(crate) fn since(start: Instant) -> f64 {
+    (corio::now() - start).as_secs_f64()
+}
+
+// ---- what happened, in order -----------------------------------------------------------------
+
+/// Lines that tasks write, and whoever looks at the end reads.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn say(&self, line: impl fmt::Display) {
+        self.0.borrow_mut().push(line.to_string());
+    }
+
+    /// Everything so far, as one line; the log is empty then.
+    pub(crate) fn take(&self) -> String {
+        self.0.take().join(" ")
+    }
+
+    /// A value that writes a line when it is dropped.
+    pub(crate) fn at_drop(&self, line: impl Into<String>) -> AtDrop {
+        AtDrop(self.clone(), line.into())
+    }
+}
+
+/// See [`Log::at_drop`].
+pub(crate) struct AtDrop(Log, String);
+
+impl Drop for AtDrop {
+    fn drop(&mut self) {
+        self.0.say(&self.1);
+    }
+}
+
+/// A value whose destructor calls a function.
+pub(crate) struct Finally<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+// ---- the log -----------------------------------------------------------------------------------
+
+thread_local! {
+    static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+struct Capture;
+
+impl log::Log for Capture {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}: {}", record.level(), record.target(), record.args());
+        CAPTURED.with_borrow_mut(|lines| {
+            if let Some(lines) = lines {
+                lines.push(line);
+            }
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+/// Calls `f` and gives back, besides its result, what this thread logged meanwhile: `LEVEL target: text`.
+pub(crate) fn logged<R>(f: impl FnOnce() -> R) -> (R, Vec<String>) {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        log::set_logger(&Capture).expect("nobody else logs here");
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+    CAPTURED.set(Some(Vec::new()));
+    let result = f();
+    (result, CAPTURED.take().unwrap_or_default())
+}
+
+/// The lines of one level that contain all of these texts.
+#[track_caller]
+pub(crate) fn only(lines: &[String], level: &str, texts: &[&str]) -> String {
+    let found: Vec<_> = lines.iter().filter(|l| l.starts_with(level) && texts.iter().all(|t| l.contains(t))).collect();
+    assert_eq!(found.len(), 1, "wanted one {level} line with {texts:?} among {lines:#?}");
+    found[0].clone()
+}
+
+// ---- processes ---------------------------------------------------------------------------------
+
+const SCENARIO: &str = "CORIO_TEST_SCENARIO";
+
+/// Whether this process was started by [`child`] for the test of that name, to play its scenario.
+pub(crate) fn plays(test: &str) -> bool {
+    env::var(SCENARIO).is_ok_and(|name| name == test)
+}
+
+/// How a process ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Asserts that it aborted, and said all of this.
+    #[track_caller]
+    pub(crate) fn aborted(&self, said: &[&str]) {
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(self.status.signal(), Some(libc::SIGABRT), "{self:#?}");
+        for text in said {
+            assert!(self.stderr.contains(text), "{text:?} is missing in {self:#?}");
+        }
+    }
+
+    /// Asserts that all went well.
+    #[track_caller]
+    pub(crate) fn succeeded(&self) -> &Self {
+        assert!(self.status.success(), "{self:#?}");
+        self
+    }
+}
+
+/// Runs one test of this binary in a process of its own, where [`plays`] is true.
+pub(crate) fn child(test: &str) -> Ended {
+    child_with(test, &[])
+}
+
+/// The same, with environment variables.
+pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env::current_exe().expect("the path of this program"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
+    command.envs(variables.iter().copied());
+    finish(command)
+}
+
+/// Runs a command to its end. One that hangs is killed after two minutes: that is no measurement, it only ends the test.
+pub(crate) fn finish(mut command: Command) -> Ended {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let read = |pipe: Option<Box<dyn io::Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.expect("a pipe").read_to_end(&mut bytes).expect("its output");
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = read(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let stderr = read(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let status = wait(&mut child);
+    Ended { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("its end") {
+            return status;
+        }
+        if started.elapsed() > Duration::from_secs(120) {
+            let _ = child.kill();
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether tests that take long may run; says that they were left out if not.
+pub(crate) fn slow(test: &str) -> bool {
+    let wanted = env::var_os("CORIO_SLOW_TESTS").is_some_and(|value| value == "1");
+    if !wanted {
+        eprintln!("SKIPPED: {test} takes long; set CORIO_SLOW_TESTS=1 to run it");
+    }
+    wanted
+}
