@@ -10,6 +10,7 @@
 
 use std::io;
 
+use corio::observe::mark;
 use corio::{Builder, is_cancelled, millis, say, secs, shield, sleep};
 
 mod common;
@@ -49,6 +50,7 @@ fn job_with_a_note() -> io::Result<()> {
 pub(crate) fn program() -> io::Result<()> {
     let task = Builder::new().name("job").spawn(job_with_a_note)?;
     sleep(millis(3_500))?;
+    mark("cancelling");
     task.cancel();
     match task.join() {
         Err(e) if is_cancelled(&e) => say!("the job was cancelled"),

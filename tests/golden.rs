@@ -2,6 +2,7 @@
 //!
 //! `BLESS=1 cargo test --test golden` rewrites the files; read the difference before you commit it.
 
+#![cfg(feature = "observe")]
 #![allow(dead_code)] // the examples' own `main` functions
 #![allow(clippy::duplicate_mod)] // each of them has its `mod common`
 

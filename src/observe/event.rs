@@ -10,6 +10,7 @@ use crate::timer::Nanos;
 /// A place in the source of the program.
 pub type Place = &'static Location<'static>;
 
+// ANCHOR: record
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
@@ -22,6 +23,7 @@ pub struct Record {
     /// What happened.
     pub event: Event,
 }
+// ANCHOR_END: record
 
 const _: () = assert!(size_of::<Record>() <= 64, "a record is small enough to keep millions");
 

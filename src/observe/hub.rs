@@ -110,6 +110,7 @@ impl Hub {
     }
 }
 
+// ANCHOR: compare
 /// A picture of what is not so would be worse than none.
 fn compare(fold: &State, flush: u64, lp: &EventLoop) {
     const MANY: usize = 1_000;
@@ -125,6 +126,7 @@ fn compare(fold: &State, flush: u64, lp: &EventLoop) {
         crate::fatal(format_args!("step {}: the event stream tells a wrong story of {difference}", fold.step));
     }
 }
+// ANCHOR_END: compare
 
 /// Which record made the next one happen.
 #[derive(Default)]

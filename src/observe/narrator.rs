@@ -64,6 +64,8 @@ struct Line {
     tail: String,
     /// What the line tells of, if more of the kind may follow.
     kind: Kind,
+    /// Whether the ready queue has grown.
+    queue: bool,
     /// Who was made or woken by it.
     made: Vec<u64>,
     woken: Vec<u64>,
@@ -155,6 +157,7 @@ impl<W: Write> Narrator<W> {
             text: String::new(),
             tail: String::new(),
             kind: Kind::Plain,
+            queue: false,
             made: Vec::new(),
             woken: Vec::new(),
             timers: Vec::new(),
@@ -167,7 +170,7 @@ impl<W: Write> Narrator<W> {
                 if by == 0 && task == 1 && !all {
                     return None;
                 }
-                (line.who, line.kind) = (name(by), Kind::Spawn);
+                (line.who, line.kind, line.queue) = (name(by), Kind::Spawn, true);
                 line.made.push(task);
                 "creates ".to_owned()
             }
@@ -212,16 +215,17 @@ impl<W: Write> Narrator<W> {
                 text.to_owned()
             }
             Event::Wake { task, by } => {
-                line.woken.push(task);
-                match by {
-                    By::Itself => "wants another turn".to_owned(),
-                    By::Thread => "a message from another thread".to_owned(),
-                    By::Cancel => "the cancellation is delivered".to_owned(),
+                let by = match by {
+                    By::Itself => "itself".to_owned(),
+                    By::Thread => "another thread".to_owned(),
+                    By::Cancel => "the cancellation".to_owned(),
                     By::Timer(timer) => format!("timer {timer}"),
                     By::Io(source) => format!("source {source}"),
                     By::Task(task) => names.task(task),
                     By::Loop => "the loop".to_owned(),
-                }
+                };
+                line.queue = true;
+                format!("{} is ready, woken by {by}", names.task(task))
             }
             Event::TimerArm { timer, task, due, purpose } => {
                 let what = match purpose {
@@ -323,7 +327,7 @@ impl<W: Write> Narrator<W> {
             let verb = if line.timers.len() > 1 { "wake" } else { "wakes" };
             text += &format!(" and {verb} {}", tasks(&line.woken, names, ", "));
         }
-        if tail.is_empty() && !(line.made.is_empty() && line.woken.is_empty()) {
+        if tail.is_empty() && (line.queue || !line.woken.is_empty()) {
             tail = format!("ready: {}", tasks(&self.state.ready, names, ", "));
         }
         let time = Seconds(line.at);

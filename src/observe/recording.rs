@@ -13,6 +13,7 @@ use super::{Names, Narrator, Observer};
 /// use corio::observe::Recording;
 /// use corio::{Runner, secs, sleep};
 ///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
 /// let recording = Recording::new();
 /// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
 /// assert!(recording.narrate(1).contains("nothing is ready"));

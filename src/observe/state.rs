@@ -17,6 +17,7 @@ use crate::timer::Nanos;
 /// use corio::observe::{Recording, State};
 /// use corio::{Runner, secs, sleep, spawn};
 ///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
 /// let recording = Recording::new();
 /// Runner::new().virtual_clock().observer(recording.clone()).run(|| {
 ///     let task = spawn(|| sleep(secs(3)));
@@ -164,6 +165,7 @@ impl State {
                 self.tasks.insert(task, Task::new(by, group, at, Some(record.at)));
                 self.ready.push_back(task);
             }
+            // ANCHOR: fold
             Event::Resume { task, nth, .. } => {
                 self.leave_queue(task);
                 self.running.push(task);
@@ -184,6 +186,7 @@ impl State {
                 self.ready.push_back(task);
                 self.enter(task, Stage::Ready);
             }
+            // ANCHOR_END: fold
             Event::CancelAsk { task, why, .. } => self.with(task, |task| task.cancel = Some(why)),
             Event::TimerArm { timer, task, due, purpose } => {
                 self.timers.insert(timer, Timer { due, task, purpose });
@@ -279,6 +282,7 @@ impl State {
                 rule(by == 0 || self.running.contains(&by), "only who runs can spawn")?;
                 rule(group == 0 || self.groups.contains_key(&group), "a child's group is open")
             }
+            // ANCHOR: rules
             Event::Resume { task, sent, nth } => {
                 let resumed = known(task)?;
                 rule(nth == resumed.resumes + 1, "resumes are counted")?;
@@ -290,6 +294,7 @@ impl State {
                 rule((sent == Sent::Start) == (resumed.stage == Stage::New), "a task starts once")?;
                 rule(next.cause != 0 || task == 1, "every resume has a cause")
             }
+            // ANCHOR_END: rules
             Event::Yield { task, .. } => rule(self.running.last() == Some(&task), "only who runs can pause"),
             Event::Complete { task, end } => {
                 let unrun = known(task)?.stage == Stage::New && end == End::Cancelled;

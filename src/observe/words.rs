@@ -89,7 +89,8 @@ impl Sources {
         let whole = line[start..end.map_or(line.len(), |(end, _)| column + end + 1)].trim();
         let cut = whole.char_indices().nth(LONGEST).map_or(whole.len(), |(cut, _)| cut);
         let more = if end.is_none() || cut < whole.len() { " …" } else { "" };
-        (!whole.is_empty()).then(|| format!("{}{more}", whole[..cut].trim_end()))
+        let less = if whole.starts_with('.') { "…" } else { "" };
+        (!whole.is_empty()).then(|| format!("{less}{}{more}", whole[..cut].trim_end()))
     }
 }
 

@@ -1,0 +1,152 @@
+//! What the documents show is what the programs do, and what the sources say.
+//!
+//! In `README.md` and everywhere below `docs/`, a block of code is kept between two comments:
+//!
+//! | comment | what stands between it and `<!-- end -->` |
+//! | --- | --- |
+//! | `<!-- golden e11_tasks -->` | the example's narration, from `examples/golden` |
+//! | `<!-- golden e11_tasks from=joining to=joined -->` | the part of it between two marks; either may be left out |
+//! | `<!-- code e11_tasks program -->` | the lines between `// ANCHOR: program` and `// ANCHOR_END: program` |
+//! | `<!-- code src/observe/state.rs fold -->` | the same of any file |
+//!
+//! `BLESS=1 cargo test --test docs` rewrites the blocks.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+const END: &str = "<!-- end -->";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_documents_show_what_is_so() {
+    let mut documents = vec![root().join("README.md")];
+    collect(&root().join("docs"), &mut documents);
+    let mut stale = Vec::new();
+    for path in documents.iter().filter(|path| path.exists()) {
+        let text = fs::read_to_string(path).unwrap();
+        let name = path.strip_prefix(root()).unwrap().display();
+        match renew(&text) {
+            Err(trouble) => stale.push(format!("{name}: {trouble}")),
+            Ok(new) if new == text => {}
+            Ok(new) if env::var_os("BLESS").is_some() => fs::write(path, new).unwrap(),
+            Ok(new) => {
+                let line = new.lines().zip(text.lines()).take_while(|(new, old)| new == old).count();
+                let (old, new) = (text.lines().nth(line), new.lines().nth(line));
+                stale.push(format!("{name}, line {}:\n-  {}\n+  {}", line + 1, old.unwrap_or(""), new.unwrap_or("")));
+            }
+        }
+    }
+    assert!(stale.is_empty(), "{}\nBLESS=1 rewrites what is old", stale.join("\n"));
+}
+
+fn collect(directory: &Path, documents: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            collect(&path, documents);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(path);
+        }
+    }
+}
+
+/// A document with its blocks as they should be.
+fn renew(text: &str) -> Result<String, String> {
+    let mut new = String::new();
+    let mut lines = (1..).zip(text.lines());
+    let mut fenced = false;
+    while let Some((number, line)) = lines.next() {
+        new += line;
+        new.push('\n');
+        fenced ^= line.trim_start().starts_with("```");
+        let Some(directive) = line.trim().strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")) else {
+            continue;
+        };
+        let words: Vec<&str> = directive.split_whitespace().collect();
+        let block = match words[..] {
+            _ if fenced => continue, // a document that explains this
+            ["golden", name, ref marks @ ..] => golden(name, marks).map(|text| ("text", text)),
+            ["code", name, anchor] => code(name, anchor).map(|text| ("rust", text)),
+            ["golden" | "code", ..] => Err("a name is missing, or there is one too many".to_owned()),
+            ["end"] => Err("this ends nothing".to_owned()),
+            _ => continue, // somebody else's comment
+        };
+        let (language, block) = block.map_err(|trouble| format!("line {number}, `{line}`: {trouble}"))?;
+        if !lines
+            .by_ref()
+            .take_while(|(_, line)| !line.starts_with("<!-- ") || *line == END)
+            .any(|(_, line)| line == END)
+        {
+            return Err(format!("line {number}, `{line}`: no `{END}` follows"));
+        }
+        new += &format!("\n```{language}\n{}\n```\n\n{END}\n", block.trim_end());
+    }
+    Ok(new)
+}
+
+/// The narration of an example, or the part between two marks.
+fn golden(name: &str, marks: &[&str]) -> Result<String, String> {
+    let text = fs::read_to_string(root().join(format!("examples/golden/{name}.txt")))
+        .map_err(|_| format!("there is no golden file of {name}"))?;
+    let lines: Vec<&str> = text.lines().collect();
+    let find = |mark: &str| {
+        let position = lines.iter().position(|line| line.trim() == format!("── {mark} ──"));
+        position.ok_or_else(|| format!("{name} has no mark {mark}"))
+    };
+    let (mut from, mut to) = (0, lines.len());
+    for mark in marks {
+        match mark.split_once('=') {
+            Some(("from", mark)) => from = find(mark)? + 1,
+            Some(("to", mark)) => to = find(mark)?,
+            _ => return Err(format!("`{mark}` is neither from= nor to=")),
+        }
+    }
+    lines.get(from..to).map(|part| part.join("\n")).ok_or_else(|| format!("{name}: `to` stands before `from`"))
+}
+
+/// The lines of a source file between two anchors, without what they are indented by.
+fn code(name: &str, anchor: &str) -> Result<String, String> {
+    let file = if name.ends_with(".rs") { name.to_owned() } else { format!("examples/{name}.rs") };
+    let text = fs::read_to_string(root().join(&file)).map_err(|_| format!("there is no {file}"))?;
+    let is = |line: &&str, what: &str| line.trim() == format!("// {what}: {anchor}");
+    let mut part = text.lines().skip_while(|line| !is(line, "ANCHOR")).skip(1);
+    let lines: Vec<&str> = part.by_ref().take_while(|line| !is(line, "ANCHOR_END")).collect();
+    if lines.is_empty() || !text.lines().any(|line| is(&line, "ANCHOR_END")) {
+        return Err(format!("{file} has no anchor {anchor}, or no end of it"));
+    }
+    let filled = lines.iter().filter(|line| !line.trim().is_empty());
+    let indent = filled.map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    let cut =
+        lines.iter().filter(|line| !line.trim().starts_with("// ANCHOR")).map(|line| line.get(indent..).unwrap_or(""));
+    Ok(cut.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn what_is_wrong_is_found() {
+    for (text, trouble) in [
+        ("<!-- golden e99_nobody -->\n<!-- end -->", "there is no golden file"),
+        ("<!-- golden e11_tasks from=nowhere -->\n<!-- end -->", "has no mark nowhere"),
+        ("<!-- golden e11_tasks upto=joining -->\n<!-- end -->", "is neither"),
+        ("<!-- code e11_tasks nothing -->\n<!-- end -->", "has no anchor nothing"),
+        ("<!-- code src/nothing.rs a -->\n<!-- end -->", "there is no src/nothing.rs"),
+        ("<!-- code e11_tasks -->\n<!-- end -->", "a name is missing"),
+        ("<!-- golden e11_tasks -->\n```\n", "no `<!-- end -->` follows"),
+        ("<!-- golden e11_tasks -->\n<!-- golden e11_tasks -->\n<!-- end -->", "no `<!-- end -->` follows"),
+        ("<!-- end -->", "this ends nothing"),
+    ] {
+        let found = renew(text).expect_err(text);
+        assert!(found.contains(trouble), "{text}: {found}");
+    }
+    let untouched = "# A title\n\n<!-- a comment -->\n```text\n<!-- golden e99_nobody -->\n```\n";
+    assert_eq!(renew(untouched).unwrap(), untouched);
+    let new = renew("<!-- code e11_tasks program -->\n<!-- end -->\n").unwrap();
+    assert!(new.contains("\n```rust\nfn greet(name: &str)"), "{new}");
+    assert_eq!(renew(&new).unwrap(), new, "once is enough");
+    let slice = renew("<!-- golden e11_tasks to=joining -->\n<!-- end -->\n").unwrap();
+    assert!(slice.contains("creates Ada, Grace, Barbara") && !slice.contains("Hello"), "{slice}");
+}

@@ -1,0 +1,441 @@
+//! The event stream: every run keeps the rules, whatever it does, and watching changes nothing.
+//!
+//! In a debug build each of these runs also compares the fold with the loop's own tables, after every step.
+
+#![cfg(feature = "observe")]
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use corio::net::{TcpListener, TcpStream};
+use corio::observe::event::{End, Event, Record, Sent, Want, Why};
+use corio::observe::state::Stage;
+use corio::observe::{self, Narrator, Recording, State};
+use corio::{
+    Builder, CancelScope, Generator, LoopHandle, Runner, Task, call_later, call_soon, current, is_timed_out, millis,
+    say, scope, secs, shield, sleep, spawn, timeout, yield_now,
+};
+
+type Log = Rc<RefCell<Vec<String>>>;
+
+/// Runs a program under observation, checks every rule at every step, and hands the records over.
+fn watched(runner: Runner, program: impl FnOnce() -> io::Result<()>) -> (Recording, io::Result<()>) {
+    let recording = Recording::new();
+    let result = runner.observer(recording.clone()).run(program);
+    let mut state = State::new();
+    for record in recording.records() {
+        if let Err(broken) = state.check(&record) {
+            panic!("{broken}\nby {record:?}\nin\n{}", recording.narrate(2));
+        }
+        state.apply(&record);
+    }
+    (recording, result)
+}
+
+fn events(recording: &Recording) -> Vec<Event> {
+    recording.records().iter().map(|record| record.event).collect()
+}
+
+/// Programs on the virtual clock that between them do everything that tasks can do.
+fn programs() -> Vec<(&'static str, fn(&Log) -> io::Result<()>)> {
+    fn note(log: &Log, what: impl Into<String>) {
+        log.borrow_mut().push(format!("{} {}", current().id(), what.into()));
+    }
+    vec![
+        ("a scope whose child fails", |log| {
+            let failed = scope(|s| {
+                for n in 1..=3 {
+                    s.spawn(move || {
+                        let result = sleep(secs(n));
+                        note(log, format!("{n}: {}", result.is_ok()));
+                        if n == 2 { Err(io::Error::other("two")) } else { result }
+                    });
+                }
+                sleep(secs(60))
+            });
+            note(log, failed.unwrap_err().to_string());
+            Ok(())
+        }),
+        ("a scope whose child panics", |log| {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                scope(|s| {
+                    s.spawn(|| sleep(secs(9)));
+                    s.spawn(|| -> io::Result<()> { std::panic::resume_unwind(Box::new("on purpose")) });
+                    Ok(())
+                })
+            }));
+            note(log, format!("{}", caught.is_err()));
+            yield_now()
+        }),
+        ("nested time limits and shields", |log| {
+            let result = timeout(secs(5), || {
+                let inner = timeout(secs(1), || sleep(secs(9)));
+                note(log, format!("{}", is_timed_out(&inner.unwrap_err())));
+                let patience = CancelScope::after(secs(1));
+                let _ = patience.run(|| shield(secs(2), || sleep(secs(9))));
+                sleep(secs(9))
+            });
+            note(log, format!("{}", is_timed_out(&result.unwrap_err())));
+            Ok(())
+        }),
+        ("tasks that cancel each other and themselves", |log| {
+            let first = spawn(|| sleep(secs(9)));
+            let never = spawn(|| Ok(()));
+            never.cancel();
+            let (one, two) = (first.task(), log.clone());
+            let other = spawn(move || {
+                one.cancel();
+                current().cancel();
+                note(&two, format!("{}", sleep(secs(1)).is_err()));
+                current().uncancel();
+                sleep(secs(1))
+            });
+            note(log, format!("{}", first.join().is_err()));
+            note(log, format!("{}", never.join().is_err()));
+            other.join()
+        }),
+        ("callbacks, and a generator that sleeps", |log| {
+            let late = log.clone();
+            call_later(secs(2), move || late.borrow_mut().push("late".into()));
+            let soon = log.clone();
+            call_soon(move || drop(spawn(move || note(&soon, "from a callback"))));
+            let ticks = Generator::new(|y| {
+                for n in 0..3 {
+                    y.yield_(n)?;
+                    sleep(secs(1))?;
+                }
+                Ok(())
+            });
+            for tick in ticks {
+                note(log, format!("tick {}", tick?));
+            }
+            Ok(())
+        }),
+        ("a run that ends before its tasks", |log| {
+            for n in 1..=3 {
+                let log = log.clone();
+                drop(spawn(move || {
+                    let _ = sleep(secs(60));
+                    // One is gone at once, one says goodbye, and one ignores that it is over.
+                    match n {
+                        1 => Ok(()),
+                        2 => shield(secs(5), || sleep(secs(1)).inspect(|()| note(&log, "goodbye"))),
+                        _ => shield(secs(60), || scope(|s| s.spawn(|| sleep(secs(60))).join())),
+                    }
+                }));
+            }
+            call_later(secs(90), || unreachable!("nobody waits for this"));
+            yield_now()
+        }),
+    ]
+}
+
+fn virtual_clock() -> Runner {
+    Runner::new().virtual_clock().ctrl_c(false)
+}
+
+#[test]
+fn every_program_keeps_the_rules() {
+    for (name, program) in programs() {
+        let log = Log::default();
+        let (recording, result) = watched(virtual_clock(), || program(&log));
+        result.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(events(&recording).last(), Some(&Event::LoopStop), "{name}");
+    }
+}
+
+/// A child on whose end its scope waits, and that hears nothing, is thrown out before the scope.
+#[test]
+fn what_a_shutdown_unwinds_keeps_the_rules() {
+    let (recording, result) = watched(virtual_clock().grace(secs(0)), || {
+        drop(spawn(|| {
+            scope(|s| {
+                s.spawn(|| {
+                    while current().name() != "heard" {
+                        let _ = sleep(secs(60));
+                    }
+                });
+                Ok(())
+            })
+        }));
+        sleep(secs(1))
+    });
+    result.unwrap();
+    let events = events(&recording);
+    let thrown = events.iter().filter_map(|event| match event {
+        Event::Resume { task, sent: Sent::Throw, .. } => Some(*task),
+        _ => None,
+    });
+    assert_eq!(thrown.collect::<Vec<_>>(), [3, 2], "the child goes before the scope that it belongs to");
+    assert!(events.contains(&Event::GroupClose { group: 1 }));
+}
+
+#[test]
+fn watching_changes_nothing() {
+    for (name, program) in programs() {
+        let (plain, seen) = (Log::default(), Log::default());
+        virtual_clock().run(|| program(&plain)).unwrap();
+        let (recording, _) = watched(virtual_clock(), || program(&seen));
+        assert_eq!(plain, seen, "{name}");
+        let (again, _) = watched(virtual_clock(), || program(&Log::default()));
+        assert_eq!(recording.narrate(2), again.narrate(2), "{name}: the second run is another");
+    }
+}
+
+/// Every task is resumed because it was made, or was woken after its last pause; and the record says by which event.
+#[test]
+fn every_resume_has_its_cause() {
+    for (name, program) in programs() {
+        let (recording, _) = watched(virtual_clock(), || program(&Log::default()));
+        let records = recording.records();
+        let at = |seq: u64| -> &Record { &records[seq as usize - 1] };
+        for record in &records {
+            let Event::Resume { task, sent, .. } = record.event else { continue };
+            if sent == Sent::Throw {
+                continue; // the shutdown waits for nobody
+            }
+            match at(record.cause).event {
+                Event::Spawn { task: made, .. } => assert_eq!((made, sent), (task, Sent::Start), "{name}"),
+                Event::Wake { task: woken, .. } => assert_eq!(woken, task, "{name}"),
+                other => panic!("{name}: {record:?} because of {other:?}"),
+            }
+            let pauses = |other: &&Record| matches!(other.event, Event::Yield { task: paused, .. } if paused == task);
+            assert!(records[record.cause as usize..record.seq as usize - 1].iter().find(pauses).is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn real_sockets_keep_the_rules() {
+    let (recording, result) = watched(Runner::new(), || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        scope(|s| {
+            s.spawn(|| {
+                for _ in 0..8 {
+                    let (mut stream, _) = listener.accept()?;
+                    s.spawn(move || {
+                        let mut byte = [0];
+                        while stream.read(&mut byte)? == 1 {
+                            sleep(millis(1))?;
+                            stream.write_all(&byte)?;
+                        }
+                        Ok(())
+                    });
+                }
+                Ok(())
+            });
+            for n in 0..8 {
+                s.spawn(move || {
+                    let mut stream = TcpStream::connect(address)?;
+                    for _ in 0..5 {
+                        stream.write_all(&[n])?;
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte)?;
+                        assert_eq!(byte, [n]);
+                    }
+                    // One socket is closed by another thread: its registration goes all the same.
+                    if n == 0 {
+                        std::thread::spawn(move || drop(stream)).join().unwrap();
+                    }
+                    Ok(())
+                });
+            }
+            Ok(())
+        })?;
+        drop(listener);
+        sleep(millis(2))
+    });
+    result.unwrap();
+    let events = events(&recording);
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    assert!(count(|event| matches!(event, Event::IoArm { .. })) >= 16);
+    assert_eq!(
+        count(|event| matches!(event, Event::IoArm { .. })),
+        count(|event| matches!(event, Event::IoDrop { .. })),
+        "what is registered is taken out again"
+    );
+}
+
+#[test]
+fn messages_from_other_threads_keep_the_rules() {
+    let (recording, result) = watched(Runner::new(), || {
+        let sleeper = spawn(|| sleep(secs(60)));
+        let handle = LoopHandle::current()?;
+        std::thread::spawn(move || {
+            handle.call_soon(|| assert!(corio::all_tasks().iter().filter(|task| task.id() == 2).all(Task::cancel)))
+        });
+        assert!(sleeper.join().is_err());
+        Ok(())
+    });
+    result.unwrap();
+    assert!(events(&recording).contains(&Event::CancelAsk { task: 2, by: 0, why: Why::Requested }));
+}
+
+#[test]
+fn the_time_of_a_task_is_split_three_ways() {
+    let (recording, _) = watched(virtual_clock(), || {
+        let task = spawn(|| sleep(secs(3)));
+        sleep(secs(1))?;
+        task.join()
+    });
+    let mut state = State::new();
+    recording.records().iter().for_each(|record| state.apply(record));
+    let task = &state.tasks[&2];
+    assert_eq!(task.stage, Stage::Done(End::Returned));
+    assert_eq!((task.running, task.ready, task.parked), (0, 0, 3_000_000_000));
+    assert_eq!(state.tasks[&1].parked, 3_000_000_000);
+}
+
+#[test]
+fn an_observer_that_panics_is_sent_away_and_the_run_goes_on() {
+    let kept = Recording::new();
+    let mut calls = 0;
+    let result = virtual_clock()
+        .observer(move |_: &Record, _: &observe::Names| {
+            calls += 1;
+            assert!(calls < 3, "on purpose");
+        })
+        .observer(kept.clone())
+        .run(|| {
+            say!("still here");
+            sleep(secs(1))
+        });
+    result.unwrap();
+    assert_eq!(events(&kept).last(), Some(&Event::LoopStop));
+    assert!(kept.narrate(0).contains("still here"));
+}
+
+/// An observer may look around, and may even print: what it says comes after what it was told of.
+#[test]
+fn an_observer_may_use_the_library() {
+    let kept = Recording::new();
+    virtual_clock()
+        .observer(|record: &Record, _: &observe::Names| {
+            if matches!(record.event, Event::Yield { want: Want::Sleep { .. }, .. }) {
+                assert!(observe::dump().contains("parked"));
+                say!("somebody sleeps");
+            }
+        })
+        .observer(kept.clone())
+        .run(|| {
+            say!("I");
+            sleep(secs(1))?;
+            say!("am awake");
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(kept.narrate(0), "I\nsomebody sleeps\nam awake\n");
+}
+
+#[test]
+fn unwatched_nothing_is_recorded() {
+    let recording = Recording::new();
+    virtual_clock().run(|| sleep(secs(1))).unwrap();
+    assert!(recording.records().is_empty());
+    observe::mark("outside of any loop, this does nothing");
+    assert_eq!(observe::dump(), "no event loop runs on this thread\n");
+}
+
+#[test]
+fn what_the_program_prints_stands_alone_at_detail_0() {
+    let (recording, _) = watched(virtual_clock(), || {
+        say!("one");
+        sleep(secs(1))?;
+        say!("two\nand three");
+        observe::mark("a mark is not printed by the program");
+        Ok(())
+    });
+    assert_eq!(recording.narrate(0), "one\ntwo\nand three\n");
+    // At detail 2, every step is there.
+    let told = recording.narrate(2);
+    for record in recording.records() {
+        let own = matches!(record.event, Event::Out { .. } | Event::Mark { .. });
+        let step = format!("{:>7} ", record.seq);
+        assert_eq!(told.lines().any(|line| line.starts_with(&step)), !own, "{step} in\n{told}");
+    }
+}
+
+#[test]
+fn nobody_reads_the_narration() {
+    struct Broken;
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    virtual_clock().observer(Narrator::new(Broken)).run(|| sleep(secs(1))).unwrap();
+}
+
+#[test]
+fn a_dump_needs_no_observer_and_tells_more_with_one() {
+    fn look() -> io::Result<String> {
+        scope(|s| {
+            let reader = Builder::new().name("reader").spawn_scoped(s, || sleep(secs(9)))?;
+            Builder::new().name("writer").spawn_scoped(s, move || reader.join())?;
+            sleep(secs(2))?;
+            s.spawn(|| Ok(()));
+            let dump = observe::dump();
+            s.cancel();
+            Ok(dump)
+        })
+    }
+    let plain = virtual_clock().run(look).unwrap();
+    let (summary, tree) = plain.split_once("\n\n").unwrap();
+    assert_eq!(
+        summary,
+        "loop at 2.000 s: 4 tasks, 1 ready; 1 timer (the next is due 9.000); 0 sources of I/O; 0 helper threads out"
+    );
+    let rows: Vec<String> =
+        tree.lines().map(|row| row.split("  ").map(str::trim).collect::<Vec<_>>().join("|")).collect();
+    let place = |row: &str| row.replace("observe.rs:", "");
+    for (row, parts) in rows.iter().zip([
+        &["task", "state", "waits for"][..],
+        &["main (1)", "running"],
+        &["└─ group 1"],
+        &["├─ reader (2)", "parked", "timer 2, due 9.000"],
+        &["├─ writer (3)", "parked", "reader to end"],
+        &["└─ task-4 (4)", "new"],
+    ]) {
+        assert!(parts.iter().all(|part| place(row).contains(part)), "{row} lacks one of {parts:?} in\n{plain}");
+    }
+    let watched = virtual_clock().observer(Recording::new()).run(look).unwrap();
+    assert!(watched.contains("parked 2.000 s  timer 2, due 9.000"), "{watched}");
+}
+
+#[test]
+fn a_deadlock_names_the_circle() {
+    let error = virtual_clock()
+        .run(|| {
+            let second: Rc<RefCell<Option<Task>>> = Rc::default();
+            let later = second.clone();
+            let ann = Builder::new().name("ann").spawn(move || {
+                yield_now()?;
+                let bob = later.borrow().clone();
+                bob.expect("bob is there by now").wait()
+            })?;
+            let waits_for = ann.task();
+            let bob = Builder::new().name("bob").spawn(move || waits_for.wait())?;
+            *second.borrow_mut() = Some(bob.task());
+            scope(|s| s.spawn(|| ann.wait()).join())
+        })
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Deadlock);
+    let text = error.to_string();
+    assert!(text.starts_with("deadlock at 0.000 s: all 4 tasks wait, and nothing can ever wake them."), "{text}");
+    assert!(text.ends_with("\ncycle: ann waits for bob, bob waits for ann\n"), "{text}");
+    assert!(format!("{error:?}").contains(&text), "where `main` returns it, the text is readable too: {error:?}");
+}
+
+#[test]
+fn a_deadlock_without_a_circle_says_what_each_waits_for() {
+    let error = virtual_clock().run(|| sleep(std::time::Duration::MAX)).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("deadlock at 0.000 s: the only task waits, and nothing can ever wake it."), "{text}");
+    assert!(text.contains("due never") && !text.contains("cycle"), "{text}");
+}
