@@ -66,7 +66,7 @@ where
 }
 
 /// [`scope`](crate::scope()) for any error. If several tasks fail, the first error is returned and the others are
-/// logged.
+/// logged: at level debug, because after a cancellation they may be no more than its echo.
 ///
 /// # Errors
 ///
@@ -82,7 +82,13 @@ where
     E: From<io::Error> + Debug,
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, E>) -> R,
 {
-    scope::open(f, |_| true, first, caller())
+    scope::open(f, echo, first, caller())
+}
+
+/// An error of a task that had been cancelled, or of a body whose scope had been: it is taken for the answer to that.
+fn echo<E: Debug>(error: &E) -> bool {
+    log::debug!(target: "corio::scope", "after the scope was cancelled, a part of it ended with: {}", debug_text(error));
+    true
 }
 
 /// The first error; the others go to the log.
