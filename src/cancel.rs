@@ -221,6 +221,7 @@ fn cause_from(task: &TaskRef, frame: *const Frame) -> Option<Cause> {
 }
 
 /// Brings the task's flag up to date, the one that every suspending call looks at.
+// ANCHOR: refresh
 fn refresh(lp: &EventLoop, task: &TaskRef) {
     let shields_hold = !lp.forces();
     let mut cancelled = task.core.requests() > 0;
@@ -236,6 +237,7 @@ fn refresh(lp: &EventLoop, task: &TaskRef) {
     }
     task.core.set_cancelled(cancelled);
 }
+// ANCHOR_END: refresh
 
 /// Lets the task see that its scopes have changed.
 pub(crate) fn deliver(lp: &EventLoop, task: &TaskRef) {

@@ -505,6 +505,7 @@ impl<In, Out> Yielder<In, Out> {
     }
 
     #[inline(always)]
+    // ANCHOR: misplaced
     fn misplaced(&self) -> Option<&'static str> {
         if !(self.low..self.high).contains(&crate::sys::stack_pointer()) {
             return Some("a `Yielder` works only on the stack of the coroutine that it belongs to");
@@ -517,6 +518,7 @@ impl<In, Out> Yielder<In, Out> {
         }
         None
     }
+    // ANCHOR_END: misplaced
 
     /// It was told to close: no value leaves any more.
     #[cold]

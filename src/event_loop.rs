@@ -257,6 +257,7 @@ impl EventLoop {
     // ---- one turn ---------------------------------------------------------------------------------------------------
 
     /// One turn of the loop. It sleeps until `latest` at most.
+    // ANCHOR: turn
     pub(crate) fn run_once(&self, latest: Option<Nanos>) -> Turn {
         // 1 Take in what other threads sent.
         if self.remote.has_news() {
@@ -286,6 +287,7 @@ impl EventLoop {
         }
         Turn::Done
     }
+    // ANCHOR_END: turn
 
     /// Resumes a task until it pauses or ends: the only place where a task is sent anything.
     #[inline(always)]
@@ -300,6 +302,7 @@ impl EventLoop {
         self.budget.set(BUDGET);
         self.refused.set(0);
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
+        // ANCHOR: step
         let outer = self.current.replace(task.itself());
 
         let sent = core.send(input);
@@ -323,6 +326,7 @@ impl EventLoop {
             // Python's `StopIteration`.
             None => self.complete(&task),
         }
+        // ANCHOR_END: step
     }
 
     /// Puts a task onto a stack for its first turn; `false` if it was cancelled before, and so never runs.
@@ -616,6 +620,7 @@ impl EventLoop {
             _ if until == timer => PollReason::Timer,
             _ => PollReason::Grace,
         };
+        // ANCHOR: jump
         match until {
             Some(until) if self.clock.is_virtual() && !self.has_outside_hope() => {
                 self.emit(|| Event::PollEnter { timeout, why });
@@ -626,6 +631,7 @@ impl EventLoop {
             }
             _ => self.poll(timeout, why),
         }
+        // ANCHOR_END: jump
         true
     }
 

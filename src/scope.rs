@@ -255,6 +255,7 @@ where
 }
 
 /// Waits for the children, whatever happens.
+// ANCHOR: close
 fn close<E>(lp: &EventLoop, ledger: &Ledger<E>, failed: bool, at: Place) {
     let group = &ledger.group;
     if failed {
@@ -271,6 +272,7 @@ fn close<E>(lp: &EventLoop, ledger: &Ledger<E>, failed: bool, at: Place) {
         resume_unwind(thrown);
     }
 }
+// ANCHOR_END: close
 
 /// What the scope returns, when all children are gone.
 fn settle<T, E: From<io::Error>>(

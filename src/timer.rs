@@ -326,6 +326,7 @@ impl<T> Timers<T> {
     }
 
     /// Puts a timer where its deadline and the cursor say.
+    // ANCHOR: place
     fn place(&mut self, index: u32) {
         let due = self.entries[index as usize].due;
         let tick = due >> TICK_BITS;
@@ -339,6 +340,7 @@ impl<T> Timers<T> {
             self.join_slot(index, level as u8, slot as u8);
         }
     }
+    // ANCHOR_END: place
 
     fn join_slot(&mut self, index: u32, level: u8, slot: u8) {
         if self.levels.len() <= level.into() {

@@ -67,6 +67,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    // ANCHOR: slot
     fn new(start: usize, stride: usize, index: usize) -> Option<Self> {
         let top = start.checked_add(stride)?;
         Some(Self {
@@ -76,6 +77,7 @@ impl Slot {
             next: AtomicPtr::new(ptr::null_mut()),
         })
     }
+    // ANCHOR_END: slot
 
     #[inline]
     pub(super) fn low(&self) -> usize {
