@@ -105,11 +105,24 @@ impl Slot {
 
     /// An attempt has found the end of what was ready. A direction that has ended stays ready.
     #[inline]
+    // ANCHOR: clear
     pub(crate) fn clear(&self, direction: Direction) {
         match direction {
             Direction::Read => self.readable.set(self.read_ended.get()),
             Direction::Write => self.writable.set(self.write_ended.get()),
         }
+    }
+    // ANCHOR_END: clear
+
+    /// An attempt would have blocked: nothing is ready, and what looked like the end was none.
+    #[inline]
+    pub(crate) fn refute(&self, direction: Direction) {
+        let (ready, ended) = match direction {
+            Direction::Read => (&self.readable, &self.read_ended),
+            Direction::Write => (&self.writable, &self.write_ended),
+        };
+        ready.set(false);
+        ended.set(false);
     }
 
     pub(crate) fn waiters(&self, direction: Direction) -> &WaitList {

@@ -1,17 +1,21 @@
 //! TCP.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, MaybeUninitSlice, Protocol, SockRef, Socket, Type};
 
 use super::address::{ToSocketAddrs, each};
+use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
 use crate::task::caller;
+use crate::task::wait::{Context, checkpoint, in_context};
 use crate::{millis, sleep};
 
 /// How many connections may wait to be accepted, unless the program says otherwise. The kernel may allow fewer.
@@ -75,6 +79,14 @@ impl TcpStream {
     }
 
     fn connect_one(address: SocketAddr, limit: Option<Duration>, at: Place) -> io::Result<TcpStream> {
+        // Before anything is sent: a call that cannot succeed, and a cancelled task, reach nobody.
+        if limit.is_some_and(|limit| limit.is_zero()) {
+            return Err(misuse("a time limit of zero"));
+        }
+        in_context(|context| match context {
+            Context::Task(lp, task) => checkpoint(lp, task, at),
+            _ => Ok(()),
+        })?;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         match socket.connect(&address.into()) {
@@ -144,7 +156,7 @@ impl TcpStream {
     /// As a read.
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.retry(Direction::Read, caller(), || self.socket.peek(buffer), |_| false)
+        self.source.retry(Direction::Read, caller(), || recv(&self.socket, buffer, libc::MSG_PEEK), |_| false)
     }
 
     /// Ends one direction, or both. Tasks that wait for it are woken.
@@ -266,6 +278,26 @@ impl TcpStream {
     }
 }
 
+/// One attempt to read.
+///
+/// It asks not to wait, whatever the socket's mode: that is shared with clones, and one that [`TcpStream::into_std`] gave
+/// away is in blocking mode.
+#[inline]
+fn recv(socket: &std::net::TcpStream, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the kernel writes nothing but initialised bytes.
+    let buffer = unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+    SockRef::from(socket).recv_with_flags(buffer, flags | libc::MSG_DONTWAIT)
+}
+
+/// How an attempt to write asks not to wait, nor to raise SIGPIPE; Apple's sockets have an option for that, which is set.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND: libc::c_int = libc::MSG_DONTWAIT;
+
+/// How many slices the kernel takes at once. What it leaves over is no sign of a socket that is full, or empty.
+const MOST_SLICES: usize = 1_024;
+
 /// A read that gave something, but less than there was room for, has emptied the socket.
 fn drained(room: usize) -> impl Fn(&usize) -> bool {
     move |&n| 0 < n && n < room
@@ -281,13 +313,20 @@ impl Read for &TcpStream {
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len();
-        self.source.retry(Direction::Read, caller(), || (&self.socket).read(buffer), drained(room))
+        self.source.retry(Direction::Read, caller(), || recv(&self.socket, buffer, 0), drained(room))
     }
 
     #[track_caller]
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let count = buffers.len().min(MOST_SLICES);
+        let buffers = &mut buffers[..count];
         let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.source.retry(Direction::Read, caller(), || (&self.socket).read_vectored(buffers), drained(room))
+        let attempt = || {
+            // SAFETY: both types are an `iovec` each, the kernel writes nothing but initialised bytes.
+            let buffers = unsafe { &mut *(ptr::from_mut(buffers) as *mut [MaybeUninitSlice<'_>]) };
+            SockRef::from(&self.socket).recv_vectored_with_flags(buffers, libc::MSG_DONTWAIT).map(|(n, _)| n)
+        };
+        self.source.retry(Direction::Read, caller(), attempt, drained(room))
     }
 }
 
@@ -295,13 +334,16 @@ impl Write for &TcpStream {
     #[inline]
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.source.retry(Direction::Write, caller(), || (&self.socket).write(bytes), filled(bytes.len()))
+        let attempt = || SockRef::from(&self.socket).send_with_flags(bytes, SEND);
+        self.source.retry(Direction::Write, caller(), attempt, filled(bytes.len()))
     }
 
     #[track_caller]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let slices = &slices[..slices.len().min(MOST_SLICES)];
         let length = slices.iter().map(|slice| slice.len()).sum();
-        self.source.retry(Direction::Write, caller(), || (&self.socket).write_vectored(slices), filled(length))
+        let attempt = || SockRef::from(&self.socket).send_vectored_with_flags(slices, SEND);
+        self.source.retry(Direction::Write, caller(), attempt, filled(length))
     }
 
     /// Nothing: the kernel sends what it was given by itself.
@@ -415,7 +457,7 @@ impl TcpListener {
             };
             match error.raw_os_error() {
                 Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM) => {}
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
                     if !self.starving.swap(true, Ordering::Relaxed) {
                         log::error!(target: "corio::net",
                             "cannot accept connections: {error}; trying again until it works");

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Token;
+use super::{Slot, Token};
 use crate::clock::nanos;
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Direction, Event, Place, Want};
@@ -24,6 +24,7 @@ use crate::task::TaskRef;
 use crate::task::not_in_a_callback;
 use crate::task::wait::{Context, Patience, checkpoint, in_context, refuse_while_unwinding};
 use crate::time::Alarm;
+use crate::timer::Nanos;
 
 /// What `register` remembers.
 struct Registration {
@@ -78,6 +79,10 @@ impl Source {
         }
     }
 
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.impatient.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_impatient(&self, impatient: bool) {
         self.impatient.store(impatient, Ordering::Relaxed);
     }
@@ -93,29 +98,33 @@ impl Source {
         mut attempt: impl FnMut() -> io::Result<T>,
         drained: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        if self.impatient.load(Ordering::Relaxed) {
+        if self.is_impatient() {
             return uninterrupted(&mut attempt);
         }
         in_context(|context| match context {
             Context::Task(lp, task) => {
                 checkpoint(lp, task, at)?;
+                // The limit is one of the whole operation, however often another task was quicker.
+                let mut due = None;
                 loop {
+                    // ANCHOR: retry
                     if self.seems_ready(lp, direction) {
                         match uninterrupted(&mut attempt) {
                             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                                 lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
-                                self.clear(lp, direction);
+                                self.with_slot(lp, |slot| slot.refute(direction));
                             }
                             Ok(value) => {
                                 if drained(&value) {
-                                    self.clear(lp, direction);
+                                    self.with_slot(lp, |slot| slot.clear(direction));
                                 }
                                 return Ok(value);
                             }
                             Err(error) => return Err(error),
                         }
                     }
-                    self.wait(lp, task, direction, at)?;
+                    self.wait(lp, task, direction, at, &mut due)?;
+                    // ANCHOR_END: retry
                 }
             }
             // One attempt, then the cancellation error: nothing can be switched to (R5).
@@ -155,16 +164,17 @@ impl Source {
     }
 
     #[inline]
-    fn clear(&self, lp: &EventLoop, direction: Direction) {
+    fn with_slot(&self, lp: &EventLoop, f: impl FnOnce(&Slot)) {
         if let Some(token) = self.token_on(lp) {
-            lp.reactor.with_slot(token, |slot| slot.clear(direction));
+            lp.reactor.with_slot(token, f);
         }
     }
 
     /// The registration, if it is with this loop.
     #[inline]
     fn token_on(&self, lp: &EventLoop) -> Option<Token> {
-        let owner = self.owner.load(Ordering::Acquire);
+        // In one order with the count of the waiting, see above; on x86-64 this is a load like any other.
+        let owner = self.owner.load(Ordering::SeqCst);
         if (owner >> 32) as u32 != lp.remote.id || owner == 0 {
             return None;
         }
@@ -172,7 +182,14 @@ impl Source {
     }
 
     /// Parks until the direction is ready, unless it is by now.
-    fn wait(&self, lp: &EventLoop, task: &TaskRef, direction: Direction, at: Place) -> io::Result<()> {
+    fn wait(
+        &self,
+        lp: &EventLoop,
+        task: &TaskRef,
+        direction: Direction,
+        at: Place,
+        due: &mut Option<Nanos>,
+    ) -> io::Result<()> {
         struct Waiting<'a>(&'a AtomicU32);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -195,7 +212,8 @@ impl Source {
         match self.limit(direction) {
             None => waiters.wait(lp, task, want, at, Patience::Cancellable),
             Some(limit) => {
-                let alarm = Alarm::wake(lp, task, lp.clock.now().saturating_add(nanos(limit)));
+                let due = *due.get_or_insert_with(|| lp.clock.now().saturating_add(nanos(limit)));
+                let alarm = Alarm::wake(lp, task, due);
                 waiters.wait_unless(lp, task, want, at, Patience::Cancellable, || alarm.has_fired())
             }
         }
@@ -206,6 +224,10 @@ impl Source {
     fn register(&self, lp: &EventLoop) -> io::Result<Token> {
         let mut registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = &*registration {
+            // Another loop has just tried to take it, and put the word back by now.
+            if old.remote.id == lp.remote.id {
+                return Ok(old.token);
+            }
             let word = self.owner.swap(0, Ordering::SeqCst);
             // One of the waiting is the caller.
             if !old.remote.is_closed() && self.waiting.load(Ordering::SeqCst) > 1 {

@@ -1,0 +1,1209 @@
+//! TCP against the real kernel: peers that misbehave, streams that are shared, moved and cancelled, limits that are met.
+//!
+//! Ids in comments: Bx, Dx, Fx are rows of the table of faults, Rx rules of the design.
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use corio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use corio::observe::event::Event;
+use corio::{
+    Runner, call_soon, cancel_cause, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout,
+    yield_now,
+};
+use support::{assert_success, child, in_child, is_child, watchdog};
+
+const ANY: &str = "127.0.0.1:0";
+
+/// Two ends of a connection.
+fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind(ANY)?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    Ok((client, listener.accept()?.0))
+}
+
+/// A connection of which one end belongs to std: a peer that knows nothing of loops.
+fn pair_with_std() -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let (ours, theirs) = pair()?;
+    Ok((ours, theirs.into_std()?))
+}
+
+/// Makes the stream wait once, so that it is registered with the loop from now on.
+fn register(stream: &TcpStream) -> io::Result<()> {
+    assert!(is_timed_out(&timeout(millis(1), || (&*stream).read(&mut [0])).unwrap_err()));
+    yield_now()
+}
+
+/// Closes with a reset instead of a farewell.
+fn reset(stream: std::net::TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+// ---- ends of connections --------------------------------------------------------------------------------------------
+
+/// The end comes in one edge with the last data; the short read must not make the reader forget it.
+#[test]
+fn b06_data_and_the_end_in_one_edge_are_a_short_read_and_then_the_end() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (mut ours, mut theirs) = pair_with_std()?;
+        let reader = spawn(move || {
+            let mut buffer = [0; 100];
+            let first = ours.read(&mut buffer)?;
+            let text = String::from_utf8_lossy(&buffer[..first]).into_owned();
+            Ok((text, ours.read(&mut buffer)?, ours.read(&mut buffer)?))
+        });
+        yield_now()?;
+        theirs.write_all(b"last words")?;
+        drop(theirs);
+        assert_eq!(reader.join()?, ("last words".to_owned(), 0, 0));
+        Ok(())
+    })
+}
+
+#[test]
+fn b06_f02_half_close_ends_reading_and_leaves_writing_alone() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (mut ours, mut theirs) = pair_with_std()?;
+        register(&ours)?;
+        theirs.write_all(b"question")?;
+        theirs.shutdown(Shutdown::Write)?;
+        let mut text = String::new();
+        ours.read_to_string(&mut text)?;
+        assert_eq!(text, "question");
+        for _ in 0..3 {
+            ours.write_all(b"answer ")?;
+            assert_eq!(ours.read(&mut [0])?, 0);
+        }
+        drop(ours);
+        text.clear();
+        theirs.read_to_string(&mut text)?;
+        assert_eq!(text, "answer answer answer ");
+        Ok(())
+    })
+}
+
+#[test]
+fn our_own_half_close_sends_what_is_left_and_reading_goes_on() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, theirs) = pair()?;
+        scope(|s| {
+            s.spawn(|| {
+                let mut text = String::new();
+                (&theirs).read_to_string(&mut text)?;
+                assert_eq!(text, "question");
+                (&theirs).write_all(b"answer")?;
+                theirs.shutdown(Shutdown::Both)
+            });
+            (&ours).write_all(b"question")?;
+            ours.shutdown(Shutdown::Write)?;
+            assert_eq!((&ours).write(b"more").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            let mut text = String::new();
+            (&ours).read_to_string(&mut text)?;
+            assert_eq!(text, "answer");
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn shutting_a_stream_down_wakes_the_task_that_reads_from_it() -> io::Result<()> {
+    let _watchdog = watchdog();
+    for how in [Shutdown::Read, Shutdown::Both] {
+        run(|| {
+            let (ours, _theirs) = pair()?;
+            scope(|s| {
+                let reader = s.spawn(|| (&ours).read(&mut [0]));
+                yield_now()?;
+                ours.shutdown(how)?;
+                assert_eq!(reader.join()?, 0);
+                Ok(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn f01_a_reset_is_an_error_for_reader_and_writer() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, theirs) = pair_with_std()?;
+        let ticks = Cell::new(0);
+        scope(|s| {
+            let reader = s.spawn(|| Ok((&ours).read(&mut [0]).unwrap_err().kind()));
+            yield_now()?;
+            reset(theirs);
+            assert_eq!(reader.join()?, io::ErrorKind::ConnectionReset);
+            // A loop over a dead connection gets an error each time, and others run meanwhile (F7).
+            let ticker = s.spawn(|| -> io::Result<()> {
+                loop {
+                    ticks.set(ticks.get() + 1);
+                    yield_now()?;
+                }
+            });
+            for _ in 0..1_000 {
+                assert_eq!((&ours).write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            }
+            assert!(ticks.get() > 3);
+            ticker.cancel();
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn f01_a_blocked_writer_hears_of_the_reset() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (mut ours, theirs) = pair_with_std()?;
+        let writer = spawn(move || {
+            let chunk = [7; 65_536];
+            loop {
+                if let Err(error) = ours.write_all(&chunk) {
+                    return Ok(error.kind());
+                }
+            }
+        });
+        sleep(millis(5))?;
+        assert!(!writer.is_done());
+        reset(theirs);
+        let kind = writer.join()?;
+        assert!(matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{kind}");
+        Ok(())
+    })
+}
+
+/// Also in a program that left the signal at its default, which is death.
+#[test]
+fn f01_no_write_to_a_dead_peer_raises_sigpipe() {
+    let output = in_child("f01_no_write_to_a_dead_peer_raises_sigpipe", || {
+        // SAFETY: restores the default action.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        run(|| {
+            for vectored in [false, true] {
+                let (ours, theirs) = pair_with_std()?;
+                reset(theirs);
+                let _ = (&ours).read(&mut [0]);
+                let result =
+                    if vectored { (&ours).write_vectored(&[IoSlice::new(b"x"); 2]) } else { (&ours).write(b"x") };
+                assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            }
+            Ok(())
+        })
+        .unwrap();
+    });
+    assert_success(&output);
+}
+
+// ---- accepting ------------------------------------------------------------------------------------------------------
+
+/// B1: no descriptors. The queued client is accepted as soon as there is one; meanwhile nothing spins, and the log has
+/// one line.
+#[test]
+fn b01_a_queued_client_is_accepted_once_descriptors_are_free() {
+    static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    struct Lines;
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if record.level() <= log::Level::Error {
+                LINES.lock().unwrap().push(record.args().to_string());
+            }
+        }
+        fn flush(&self) {}
+    }
+    let output = in_child("b01_a_queued_client_is_accepted_once_descriptors_are_free", || {
+        log::set_logger(&Lines).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+        // SAFETY: passes a valid structure.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+        let polls = Rc::new(Cell::new(0));
+        let seen = polls.clone();
+        let observer = move |record: &corio::observe::event::Record, _: &corio::observe::Names| {
+            if matches!(record.event, Event::PollEnter { .. }) {
+                seen.set(seen.get() + 1);
+            }
+        };
+        Runner::new()
+            .observer(observer)
+            .run(move || {
+                let listener = TcpListener::bind(ANY)?;
+                let address = listener.local_addr()?;
+                let clients = [TcpStream::connect(address)?, TcpStream::connect(address)?];
+                let mut hoard = Vec::new();
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    hoard.push(file);
+                }
+                let accepted = Rc::new(Cell::new(0));
+                let count = accepted.clone();
+                let server = spawn(move || {
+                    for stream in listener.incoming() {
+                        stream?.write_all(b"!")?;
+                        count.set(count.get() + 1);
+                    }
+                    Ok(())
+                });
+                polls.set(0);
+                sleep(millis(350))?;
+                assert_eq!(accepted.get(), 0);
+                assert!(polls.get() < 20, "{} polls: this is a spin", polls.get());
+                assert_eq!(LINES.lock().unwrap().len(), 1, "{:?}", LINES.lock().unwrap());
+                drop(hoard);
+                for mut client in clients {
+                    client.read_exact(&mut [0])?;
+                }
+                assert_eq!(accepted.get(), 2);
+                server.cancel();
+                assert!(is_cancelled(&server.join().unwrap_err()));
+                Ok(())
+            })
+            .unwrap();
+    });
+    assert_success(&output);
+}
+
+/// In non-blocking mode it waits for nothing, not for descriptors either.
+#[test]
+fn b01_without_descriptors_a_nonblocking_accept_fails_at_once() {
+    let output = in_child("b01_without_descriptors_a_nonblocking_accept_fails_at_once", || {
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+        // SAFETY: passes a valid structure.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+        run(|| {
+            let listener = TcpListener::bind(ANY)?;
+            listener.set_nonblocking(true)?;
+            let _client = TcpStream::connect(listener.local_addr()?)?;
+            let mut hoard = Vec::new();
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                hoard.push(file);
+            }
+            assert_eq!(listener.accept().unwrap_err().raw_os_error(), Some(libc::EMFILE));
+            drop(hoard);
+            listener.accept().map(drop)
+        })
+        .unwrap();
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn b02_clients_that_were_reset_in_the_queue_do_not_keep_the_next_one_waiting() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        let address = listener.local_addr()?;
+        for _ in 0..20 {
+            reset(std::net::TcpStream::connect(address)?);
+        }
+        let mut good = std::net::TcpStream::connect(address)?;
+        good.write_all(b"hello")?;
+        for stream in listener.incoming() {
+            let mut text = [0; 5];
+            if stream?.read_exact(&mut text).is_ok() {
+                assert_eq!(&text, b"hello");
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// D4: a full queue of clients is served in portions, and others run in between.
+#[test]
+fn d04_connections_without_end_let_others_run() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        let address = listener.local_addr()?;
+        let clients = (0..400).map(|_| std::net::TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
+        let turns = Rc::new(Cell::new(0));
+        let count = turns.clone();
+        let other = spawn(move || -> io::Result<()> {
+            loop {
+                count.set(count.get() + 1);
+                yield_now()?;
+            }
+        });
+        let mut accepted = Vec::new();
+        while accepted.len() < clients.len() {
+            accepted.push(listener.accept()?);
+        }
+        assert!(turns.get() >= 3, "{}", turns.get());
+        other.cancel();
+        Ok(())
+    })
+}
+
+/// D3: so is a reader whose peer is always ahead.
+#[test]
+fn d03_a_socket_that_is_always_ready_lets_others_run() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (mut ours, mut theirs) = pair_with_std()?;
+        theirs.write_all(&[1; 4_000])?;
+        let turns = Rc::new(Cell::new(0));
+        let count = turns.clone();
+        let other = spawn(move || -> io::Result<()> {
+            loop {
+                count.set(count.get() + 1);
+                yield_now()?;
+            }
+        });
+        for _ in 0..4_000 {
+            ours.read_exact(&mut [0])?;
+        }
+        assert!(turns.get() >= 10, "{}", turns.get());
+        other.cancel();
+        Ok(())
+    })
+}
+
+// ---- connecting -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn connecting_to_nobody_is_refused_in_a_task_and_on_a_thread() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let address = std::net::TcpListener::bind(ANY)?.local_addr()?;
+    let kind = || TcpStream::connect(address).unwrap_err().kind();
+    assert_eq!(kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(run(|| Ok(kind()))?, io::ErrorKind::ConnectionRefused);
+    let limited = || TcpStream::connect_timeout(&address, secs(5)).unwrap_err().kind();
+    assert_eq!(limited(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(run(|| Ok(limited()))?, io::ErrorKind::ConnectionRefused);
+    Ok(())
+}
+
+/// A listener whose queue is full: connecting to it goes on and on.
+fn full() -> io::Result<(TcpListener, Vec<std::net::TcpStream>)> {
+    let listener = TcpListener::bind_with_backlog(ANY, 0)?;
+    let address = listener.local_addr()?;
+    let mut clients = Vec::new();
+    while let Ok(client) = std::net::TcpStream::connect_timeout(&address, millis(50)) {
+        clients.push(client);
+    }
+    Ok((listener, clients))
+}
+
+#[test]
+fn a_connect_that_gets_no_answer_times_out_and_can_be_cancelled() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let (listener, _clients) = full()?;
+    let address = listener.local_addr()?;
+    let attempt = || {
+        let start = Instant::now();
+        let error = TcpStream::connect_timeout(&address, millis(30)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= millis(30));
+    };
+    attempt();
+    run(|| {
+        attempt();
+        assert!(is_timed_out(&timeout(millis(10), || TcpStream::connect(address)).unwrap_err()));
+        let task = spawn(move || TcpStream::connect(address).map(drop));
+        yield_now()?;
+        yield_now()?;
+        task.cancel();
+        assert!(is_cancelled(&task.join().unwrap_err()));
+        Ok(())
+    })
+}
+
+#[test]
+fn c01_a_time_limit_of_nothing_is_refused_and_an_enormous_one_is_none() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        let address = listener.local_addr()?;
+        let error = TcpStream::connect_timeout(&address, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let stream = TcpStream::connect_timeout(&address, Duration::MAX)?;
+        assert_eq!(stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        stream.set_read_timeout(Some(Duration::MAX))?;
+        stream.set_write_timeout(Some(Duration::MAX))?;
+        assert_eq!(stream.read_timeout()?.map(|limit| limit > secs(1 << 32)), Some(true));
+        let (mut accepted, _) = listener.accept()?;
+        let reader = spawn(move || (&stream).read(&mut [0]));
+        yield_now()?;
+        accepted.write_all(b"x")?;
+        assert_eq!(reader.join()?, 1);
+        Ok(())
+    })
+}
+
+/// Law 1: cancelled means that it did not happen. Not even a connection that nobody wanted.
+#[test]
+fn a_connect_in_a_cancelled_task_reaches_nobody() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let listener = std::net::TcpListener::bind(ANY)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    run(move || {
+        let task = spawn(move || {
+            corio::current().cancel();
+            TcpStream::connect(address).map(drop)
+        });
+        assert!(is_cancelled(&task.join().unwrap_err()));
+        Ok(())
+    })?;
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    Ok(())
+}
+
+#[test]
+fn r16_a_name_is_looked_up_while_others_run() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        let address = listener.local_addr()?;
+        let ran = Rc::new(Cell::new(false));
+        let other = ran.clone();
+        drop(spawn(move || other.set(true)));
+        let stream = TcpStream::connect(("localhost", address.port()))?;
+        assert!(ran.get(), "the look-up did not pause");
+        assert_eq!(stream.peer_addr()?, address);
+        let (accepted, peer) = listener.accept()?;
+        assert_eq!(peer, stream.local_addr()?);
+        drop((stream, accepted));
+        let _ = TcpStream::connect(format!("localhost:{}", address.port()))?;
+        Ok(())
+    })
+}
+
+#[test]
+fn r16_a_cancelled_look_up_ends_at_once_and_a_bad_name_is_an_error() -> io::Result<()> {
+    let _watchdog = watchdog();
+    fn lookup(name: impl ToSocketAddrs) -> io::Error {
+        TcpStream::connect(name).unwrap_err()
+    }
+    run(|| {
+        let task = spawn(|| TcpStream::connect("localhost:9").map(drop));
+        yield_now()?;
+        task.cancel();
+        assert!(is_cancelled(&task.join().unwrap_err()));
+        assert_eq!(lookup("no port here").kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(lookup("").kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(lookup("localhost:70000").kind(), io::ErrorKind::InvalidInput);
+        assert!(!is_cancelled(&lookup("name\0with a nul:80")));
+        assert!(!is_cancelled(&lookup(&[][..])));
+        Ok(())
+    })?;
+    assert_eq!(lookup("no port here").kind(), io::ErrorKind::InvalidInput);
+    Ok(())
+}
+
+// ---- several tasks on one stream ------------------------------------------------------------------------------------
+
+#[test]
+fn a_reader_and_a_writer_share_a_stream() -> io::Result<()> {
+    let _watchdog = watchdog();
+    const LEN: usize = 3 << 20;
+    run(|| {
+        let (left, right) = pair()?;
+        scope(|s| {
+            for (seed, stream) in [(1, &left), (2, &right)] {
+                s.spawn(move || {
+                    let mut stream = stream;
+                    stream.write_all(&noise(seed, LEN))?;
+                    stream.shutdown(Shutdown::Write)
+                });
+                s.spawn(move || {
+                    let (mut stream, mut all) = (stream, Vec::new());
+                    stream.read_to_end(&mut all)?;
+                    assert!(all == noise(3 - seed, LEN), "{} bytes", all.len());
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn b10_two_readers_are_both_woken_in_order_and_no_byte_is_read_twice() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let ours = Rc::new(ours);
+        let got: Rc<RefCell<Vec<(u32, u8)>>> = Rc::default();
+        let readers: Vec<_> = (0..3)
+            .map(|id| {
+                let (ours, got) = (ours.clone(), got.clone());
+                spawn(move || {
+                    let mut byte = [0];
+                    while (&*ours).read(&mut byte)? > 0 {
+                        got.borrow_mut().push((id, byte[0]));
+                        yield_now()?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        sleep(millis(1))?;
+        theirs.write_all(&noise(5, 300))?;
+        drop(theirs);
+        for reader in readers {
+            reader.join()?;
+        }
+        let got = got.take();
+        assert_eq!(got.iter().map(|(_, byte)| *byte).collect::<Vec<_>>(), noise(5, 300));
+        assert_eq!(got[..3].iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1, 2]);
+        Ok(())
+    })
+}
+
+/// The limit is one of the whole read, however often another task was quicker.
+#[test]
+fn a_read_timeout_counts_from_the_beginning_of_the_read() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        ours.set_read_timeout(Some(millis(60)))?;
+        let ours = Rc::new(ours);
+        let thief = ours.clone();
+        let thief = spawn(move || -> io::Result<()> {
+            loop {
+                let _ = (&*thief).read(&mut [0; 8]);
+                if cancel_cause().is_some() {
+                    return Err(io::ErrorKind::Other.into());
+                }
+            }
+        });
+        yield_now()?;
+        let victim = spawn(move || Ok((&*ours).read(&mut [0; 8]).unwrap_err().kind()));
+        for _ in 0..100 {
+            sleep(millis(5))?;
+            if victim.is_done() {
+                thief.cancel();
+                assert_eq!(victim.join()?, io::ErrorKind::TimedOut);
+                return Ok(());
+            }
+            theirs.write_all(b"x")?;
+        }
+        panic!("the read is not over after eight times its limit");
+    })
+}
+
+// ---- several loops --------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_stream_moves_to_another_loop_and_back_and_works_on_a_thread_without_one() -> io::Result<()> {
+    let _watchdog = watchdog();
+    fn answer(mut stream: TcpStream, peer: &mut std::net::TcpStream, word: &'static [u8]) -> io::Result<TcpStream> {
+        let mut peer = peer.try_clone()?;
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(millis(3)); // most likely the reader waits by now; either way it must work
+            peer.write_all(word)
+        });
+        let mut read = vec![0; word.len()];
+        stream.read_exact(&mut read)?;
+        assert_eq!(read, word);
+        writer.join().unwrap()?;
+        Ok(stream)
+    }
+    let (mut stream, mut peer) = run(|| {
+        let (stream, mut peer) = pair_with_std()?;
+        Ok((answer(stream, &mut peer, b"first loop")?, peer))
+    })?;
+    for round in 0..6 {
+        (stream, peer) = std::thread::spawn(move || match round % 3 {
+            0 => run(|| Ok((answer(stream, &mut peer, b"another loop")?, peer))),
+            1 => Ok((answer(stream, &mut peer, b"no loop")?, peer)),
+            _ => {
+                let stream = run(|| answer(stream, &mut peer, b"a loop"))?;
+                io::Result::Ok((answer(stream, &mut peer, b"after the run")?, peer))
+            }
+        })
+        .join()
+        .unwrap()?;
+    }
+    run(|| answer(stream, &mut peer, b"home again").map(drop))
+}
+
+#[test]
+fn a_second_loop_takes_a_stream_only_while_nobody_waits_for_it_on_the_first() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let ours = Arc::new(ours);
+        let elsewhere = |word: &'static [u8]| {
+            let ours = ours.clone();
+            std::thread::spawn(move || {
+                run(move || {
+                    let mut byte = [0];
+                    (&*ours).read_exact(&mut byte).map(|()| byte[0])
+                })
+                .map(|byte| byte == word[0])
+            })
+        };
+        let here = ours.clone();
+        let reader = spawn(move || {
+            let mut byte = [0];
+            (&*here).read_exact(&mut byte)?;
+            Ok(byte[0])
+        });
+        yield_now()?;
+        let busy = elsewhere(b"-").join().unwrap().unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        assert!(busy.to_string().contains("loop"), "{busy}");
+        theirs.write_all(b"a")?;
+        assert_eq!(reader.join()?, b'a');
+
+        // Nobody waits here now: the other loop may have it, and later this one again.
+        let other = elsewhere(b"b");
+        std::thread::sleep(millis(2));
+        theirs.write_all(b"b")?;
+        assert!(other.join().unwrap()?);
+        let here = ours.clone();
+        let reader = spawn(move || {
+            let mut byte = [0];
+            (&*here).read_exact(&mut byte)?;
+            Ok(byte[0])
+        });
+        yield_now()?;
+        theirs.write_all(b"c")?;
+        assert_eq!(reader.join()?, b'c');
+        Ok(())
+    })
+}
+
+/// Threads fight for one stream: each either gets bytes or is told that it is busy, and nothing is lost.
+#[test]
+fn many_loops_fight_for_one_stream() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let (ours, mut theirs) = pair_with_std()?;
+    let ours = Arc::new(ours);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let ours = ours.clone();
+            std::thread::spawn(move || {
+                run(move || {
+                    let (mut sum, mut byte) = (0_u64, [0]);
+                    loop {
+                        match (&*ours).read(&mut byte) {
+                            Ok(0) => return Ok(sum),
+                            Ok(_) => sum += u64::from(byte[0]),
+                            Err(e) if e.kind() == io::ErrorKind::ResourceBusy => sleep(Duration::from_micros(50))?,
+                            Err(error) => return Err(error),
+                        }
+                    }
+                })
+            })
+        })
+        .collect();
+    let bytes = noise(11, 4_000);
+    for chunk in bytes.chunks(10) {
+        theirs.write_all(chunk)?;
+        std::thread::yield_now();
+    }
+    drop(theirs);
+    let mut sum = 0;
+    for thread in threads {
+        sum += thread.join().unwrap()?;
+    }
+    assert_eq!(sum, bytes.iter().copied().map(u64::from).sum());
+    Ok(())
+}
+
+/// B8: deregistered first, then closed, also on another thread. Whoever gets the number next is a stranger to it.
+#[test]
+fn b08_a_stream_that_is_dropped_on_another_thread_leaves_nothing_behind() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        for _ in 0..20 {
+            let (ours, _theirs) = pair()?;
+            register(&ours)?;
+            std::thread::spawn(move || drop(ours)).join().unwrap();
+            let (next, mut peer) = pair_with_std()?;
+            let reader = spawn(move || (&next).read(&mut [0]));
+            yield_now()?;
+            peer.write_all(b"x")?;
+            assert_eq!(reader.join()?, 1);
+        }
+        Ok(())
+    })
+}
+
+/// A duplicate of the descriptor, as a child process might hold one, must not go on waking the loop.
+#[test]
+fn b08_a_duplicate_of_a_closed_descriptor_wakes_nobody() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let news = Rc::new(Cell::new(0));
+    let seen = news.clone();
+    let observer = move |record: &corio::observe::event::Record, _: &corio::observe::Names| {
+        if matches!(record.event, Event::IoReady { .. }) {
+            seen.set(seen.get() + 1);
+        }
+    };
+    Runner::new().observer(observer).run(move || {
+        let (ours, mut theirs) = pair_with_std()?;
+        register(&ours)?;
+        // SAFETY: a new descriptor, which nobody else owns.
+        let duplicate = unsafe { OwnedFd::from_raw_fd(libc::dup(ours.as_raw_fd())) };
+        drop(ours);
+        yield_now()?;
+        let before = news.get();
+        theirs.write_all(b"for nobody")?;
+        sleep(millis(10))?;
+        assert_eq!(news.get(), before);
+        drop(duplicate);
+        Ok(())
+    })
+}
+
+#[test]
+fn b08_every_descriptor_is_closed_on_exec() {
+    let output = in_child("b08_every_descriptor_is_closed_on_exec", || {
+        let open = || -> io::Result<Vec<i32>> {
+            std::fs::read_dir("/proc/self/fd")?.map(|e| Ok(e?.file_name().to_str().unwrap().parse().unwrap())).collect()
+        };
+        let before = open().unwrap();
+        run(|| {
+            let listener = TcpListener::bind(ANY)?;
+            let client = TcpStream::connect(listener.local_addr()?)?;
+            let accepted = listener.accept()?.0;
+            let clone = (client.try_clone()?, listener.try_clone()?);
+            let ours: Vec<_> = open()?.into_iter().filter(|fd| !before.contains(fd)).collect();
+            assert!(ours.len() > 5, "{ours:?}");
+            for fd in ours {
+                // SAFETY: a question about a number.
+                let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+                assert!(flags & libc::FD_CLOEXEC != 0, "{:?}", std::fs::read_link(format!("/proc/self/fd/{fd}")));
+            }
+            drop((client, accepted, clone));
+            Ok(())
+        })
+        .unwrap();
+    });
+    if cfg!(target_os = "linux") {
+        assert_success(&output);
+    }
+}
+
+// ---- off the loop ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn on_a_thread_without_a_loop_the_same_calls_block_and_keep_their_time_limits() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let (ours, mut theirs) = pair_with_std()?;
+    ours.set_read_timeout(Some(millis(20)))?;
+    let start = Instant::now();
+    assert_eq!((&ours).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() >= millis(20));
+    theirs.write_all(b"x")?;
+    assert_eq!((&ours).read(&mut [0; 8])?, 1);
+
+    ours.set_write_timeout(Some(millis(20)))?;
+    let error = loop {
+        if let Err(error) = (&ours).write(&[0; 65_536]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    Ok(())
+}
+
+#[test]
+fn in_a_task_reads_and_writes_keep_their_time_limits() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        ours.set_read_timeout(Some(millis(20)))?;
+        ours.set_write_timeout(Some(millis(20)))?;
+        let start = Instant::now();
+        assert_eq!((&ours).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= millis(20));
+        let error = loop {
+            if let Err(error) = (&ours).write(&[0; 65_536]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        theirs.write_all(b"x")?;
+        assert_eq!((&ours).read(&mut [0; 8])?, 1);
+        Ok(())
+    })
+}
+
+#[test]
+fn nonblocking_mode_says_would_block_and_can_be_left_again() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let body = || {
+        let (ours, mut theirs) = pair_with_std()?;
+        ours.set_nonblocking(true)?;
+        assert_eq!((&ours).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(ours.peek(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let error = loop {
+            if let Err(error) = (&ours).write(&[0; 65_536]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        ours.set_nonblocking(false)?;
+        let drain = std::thread::spawn(move || {
+            theirs.write_all(b"x")?;
+            io::copy(&mut theirs, &mut io::sink())
+        });
+        assert_eq!((&ours).read(&mut [0; 8])?, 1);
+        (&ours).write_all(&[0; 200_000])?;
+        drop(ours);
+        assert!(drain.join().unwrap()? > 200_000);
+
+        let listener = TcpListener::bind(ANY)?;
+        listener.set_nonblocking(true)?;
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        Ok(())
+    };
+    body()?;
+    run(body)
+}
+
+#[test]
+fn port02_in_a_callback_what_would_wait_is_an_error_and_what_need_not_works() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let listener = TcpListener::bind(ANY)?;
+        let done = Rc::new(Cell::new(false));
+        let said = done.clone();
+        theirs.write_all(b"x")?;
+        sleep(millis(5))?;
+        call_soon(move || {
+            assert_eq!((&ours).read(&mut [0]).unwrap(), 1);
+            assert_eq!((&ours).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(TcpStream::connect("localhost:1").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            (&ours).write_all(b"y").unwrap();
+            said.set(true);
+        });
+        yield_now()?;
+        assert!(done.get(), "the callback panicked");
+        theirs.read_exact(&mut [0])
+    })
+}
+
+// ---- cancellation ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn r13_a_cancelled_read_loses_no_byte_and_a_cancelled_accept_no_client() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let listener = Rc::new(TcpListener::bind(ANY)?);
+        let address = listener.local_addr()?;
+        for order in 0..4 {
+            let waiting = listener.clone();
+            let task = spawn(move || waiting.accept().map(|(stream, _)| stream));
+            yield_now()?;
+            // The client comes before the cancel, after it, or between the wake and the turn.
+            let before = (order < 2).then(|| std::net::TcpStream::connect(address)).transpose()?;
+            if order % 2 == 0 {
+                sleep(millis(1))?;
+            }
+            task.cancel();
+            let first = task.join();
+            let mut client = before.map_or_else(|| std::net::TcpStream::connect(address), Ok)?;
+            let accepted = match first {
+                Ok(stream) => stream,
+                Err(error) => {
+                    assert!(is_cancelled(&error));
+                    listener.accept()?.0
+                }
+            };
+
+            let ours = Rc::new(accepted);
+            let reading = ours.clone();
+            let task = spawn(move || {
+                let mut buffer = [0; 16];
+                let n = (&*reading).read(&mut buffer)?;
+                Ok(buffer[..n].to_vec())
+            });
+            yield_now()?;
+            client.write_all(b"once")?;
+            if order % 2 == 0 {
+                sleep(millis(1))?;
+            }
+            task.cancel();
+            let text = task.join().or_else(|_| {
+                let mut buffer = [0; 16];
+                let n = (&*ours).read(&mut buffer)?;
+                io::Result::Ok(buffer[..n].to_vec())
+            })?;
+            assert_eq!(text, b"once");
+        }
+        Ok(())
+    })
+}
+
+/// R12: the error is none that the helpers of std take for a reason to try again, or for the end.
+#[test]
+fn r12_the_helpers_of_std_end_with_the_cancellation() -> io::Result<()> {
+    let _watchdog = watchdog();
+    type Helper = fn(&TcpStream) -> io::Result<()>;
+    let helpers: [(&str, Helper); 6] = [
+        ("read_exact", |mut s| s.read_exact(&mut [0; 100])),
+        ("read_to_end", |mut s| s.read_to_end(&mut Vec::new()).map(drop)),
+        ("copy", |mut s| io::copy(&mut s, &mut io::sink()).map(drop)),
+        ("lines", |s| io::BufRead::lines(io::BufReader::new(s)).try_for_each(|line| line.map(drop))),
+        ("write_all", |mut s| {
+            loop {
+                s.write_all(&[1; 100_000])?;
+            }
+        }),
+        ("copy out", |mut s| io::copy(&mut io::repeat(1), &mut s).map(drop)),
+    ];
+    run(move || {
+        for (name, helper) in helpers {
+            for early in [false, true] {
+                let (ours, mut theirs) = pair_with_std()?;
+                theirs.write_all(b"half a line")?;
+                let task = spawn(move || {
+                    if early {
+                        corio::current().cancel();
+                    }
+                    helper(&ours)
+                });
+                sleep(millis(2))?;
+                task.cancel();
+                let error = task.join().unwrap_err();
+                assert!(is_cancelled(&error), "{name}: {error}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// R14: a loop that takes no notice cannot starve the others, and ends when it may.
+#[test]
+fn r14_a_loop_that_ignores_the_cancellation_of_its_reads_starves_nobody() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, _theirs) = pair_with_std()?;
+        let stop = Rc::new(Cell::new(false));
+        let stopped = stop.clone();
+        let deaf = spawn(move || {
+            while !stopped.get() {
+                let _ = (&ours).read(&mut [0]);
+            }
+        });
+        yield_now()?;
+        deaf.cancel();
+        for _ in 0..50 {
+            yield_now()?;
+        }
+        sleep(millis(1))?;
+        assert!(!deaf.is_done());
+        stop.set(true);
+        deaf.join()
+    })
+}
+
+// ---- amounts --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn f10_large_transfers_are_exact_through_small_buffers() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (left, right) = pair()?;
+        for stream in [&left, &right] {
+            socket2::SockRef::from(stream).set_send_buffer_size(4_096)?;
+        }
+        let bytes = noise(23, 1_500_000);
+        scope(|s| {
+            // Everything goes there and back; the echo must write while more comes in.
+            s.spawn(|| {
+                let (mut reader, mut writer) = (&right, &right);
+                io::copy(&mut reader, &mut writer)?;
+                right.shutdown(Shutdown::Write)
+            });
+            s.spawn(|| {
+                let mut rest = &bytes[..];
+                for n in (1..).map(|n| n * 7_919 % 30_000 + 1) {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    let (now, later) = rest.split_at(n.min(rest.len()));
+                    (&left).write_all(now)?;
+                    rest = later;
+                }
+                left.shutdown(Shutdown::Write)
+            });
+            let mut echoed = Vec::new();
+            (&left).read_to_end(&mut echoed)?;
+            assert!(echoed == bytes, "{} bytes", echoed.len());
+            Ok(())
+        })
+    })
+}
+
+/// More slices than one system call takes: what it leaves over is no sign of a full or an empty socket.
+#[test]
+fn vectored_calls_with_thousands_of_slices_go_on() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        register(&ours)?;
+        let slices = vec![IoSlice::new(b"x"); 3_000];
+        let mut written = 0;
+        while written < slices.len() {
+            written += (&ours).write_vectored(&slices[written..])?;
+        }
+        (&ours).write_all(b"y")?;
+        let mut echo = vec![0; 3_001];
+        theirs.read_exact(&mut echo)?;
+        assert!(echo[..3_000].iter().all(|byte| *byte == b'x') && echo[3_000] == b'y');
+
+        theirs.write_all(&echo)?;
+        let mut bytes = vec![[0; 1]; 3_001];
+        let mut read = 0;
+        while read < bytes.len() {
+            let mut slices: Vec<_> = bytes[read..].iter_mut().map(|byte| IoSliceMut::new(byte)).collect();
+            read += (&ours).read_vectored(&mut slices)?;
+        }
+        assert_eq!(bytes[3_000], [b'y']);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_thousand_connections_at_once() -> io::Result<()> {
+    let _watchdog = watchdog();
+    const CLIENTS: u32 = 1_000;
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        let address = listener.local_addr()?;
+        let arrived = Cell::new(0);
+        scope(|s| {
+            let server = s.spawn(|| {
+                for stream in listener.incoming() {
+                    let stream = stream?;
+                    s.spawn(move || io::copy(&mut &stream, &mut &stream).map(drop));
+                }
+                Ok(())
+            });
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|n| {
+                    let arrived = &arrived;
+                    s.spawn(move || {
+                        let stream = TcpStream::connect(address)?;
+                        arrived.set(arrived.get() + 1);
+                        while arrived.get() < CLIENTS {
+                            sleep(millis(1))?;
+                        }
+                        for round in 0..3_u32 {
+                            let (question, mut answer) = (noise(n + round, 100), vec![0; 100]);
+                            (&stream).write_all(&question)?;
+                            (&stream).read_exact(&mut answer)?;
+                            assert_eq!(question, answer);
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            for client in clients {
+                client.join()?;
+            }
+            server.cancel();
+            Ok(())
+        })
+    })
+}
+
+// ---- ownership ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_clone_outlives_its_original_and_each_has_its_own_registration() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        register(&ours)?;
+        let clone = ours.try_clone()?;
+        register(&clone)?;
+        drop(ours);
+        let reader = spawn(move || (&clone).read(&mut [0]));
+        yield_now()?;
+        theirs.write_all(b"x")?;
+        assert_eq!(reader.join()?, 1);
+        Ok(())
+    })
+}
+
+/// The blocking mode belongs to the socket, not to the handle: a clone that stays here must still not block the loop.
+#[test]
+fn a_clone_does_not_block_the_loop_when_its_sibling_becomes_std_s() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let sibling = ours.try_clone()?.into_std()?;
+        let reader = spawn(move || (&ours).read(&mut [0]));
+        yield_now()?;
+        theirs.write_all(b"x")?;
+        assert_eq!(reader.join()?, 1);
+        drop(sibling);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stream_goes_to_std_and_back() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        register(&ours)?;
+        let mut blocking = ours.into_std()?;
+        theirs.write_all(b"xy")?;
+        blocking.read_exact(&mut [0])?;
+        let ours = TcpStream::from_std(blocking)?;
+        assert_eq!((&ours).read(&mut [0; 8])?, 1);
+        register(&ours)
+    })
+}
+
+#[test]
+fn peeking_leaves_the_bytes_where_they_are() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let reader = spawn(move || {
+            let mut buffer = [0; 8];
+            assert_eq!(ours.peek(&mut buffer)?, 5);
+            assert_eq!(ours.peek(&mut buffer)?, 5);
+            assert_eq!((&ours).read(&mut buffer)?, 5);
+            Ok(buffer[..5].to_vec())
+        });
+        yield_now()?;
+        theirs.write_all(b"hello")?;
+        assert_eq!(reader.join()?, b"hello");
+        Ok(())
+    })
+}
+
+/// The program is started again with these names; they are tests like all others.
+#[test]
+fn a_child_process_is_this_program() {
+    let name = "a_child_process_is_this_program";
+    if is_child(name) {
+        std::process::exit(7);
+    }
+    assert_eq!(child(name).status().unwrap().code(), Some(7));
+}
