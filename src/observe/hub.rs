@@ -72,8 +72,12 @@ impl Hub {
             if stream.pending.is_empty() {
                 return;
             }
-            stream.pending.iter().for_each(|record| stream.fold.apply(record));
-            stream.fold.forget_done();
+            for record in &stream.pending {
+                stream.fold.apply(record);
+                if let Event::Complete { task, .. } = record.event {
+                    stream.fold.forget(task); // a long run has many
+                }
+            }
             stream.flushes += 1;
             if cfg!(debug_assertions) {
                 compare(&stream.fold, stream.flushes, lp);

@@ -43,7 +43,7 @@ pub struct State {
     pub running: Vec<u64>,
     /// Who is ready, in the order in which they will be resumed.
     pub ready: VecDeque<u64>,
-    /// All tasks by id. Those that are done stay until [`forget_done`](Self::forget_done).
+    /// All tasks by id. Those that are done stay until [`forget`](Self::forget) is called.
     pub tasks: BTreeMap<u64, Task>,
     /// The timers that are set.
     pub timers: BTreeMap<u64, Timer>,
@@ -216,9 +216,11 @@ impl State {
         }
     }
 
-    /// Lets go of the tasks that are done: for whoever folds a run that is not to be kept.
-    pub fn forget_done(&mut self) {
-        self.tasks.retain(|_, task| !task.is_done());
+    /// Lets go of a task if it is done: for whoever folds a run that is not to be kept.
+    pub fn forget(&mut self, task: u64) {
+        if self.tasks.get(&task).is_some_and(Task::is_done) {
+            self.tasks.remove(&task);
+        }
     }
 
     /// The timer that is due first; of several, the one that was set first.
@@ -422,7 +424,10 @@ impl State {
     }
 
     fn leave_queue(&mut self, task: u64) {
-        if let Some(place) = self.ready.iter().position(|ready| *ready == task) {
+        // Nearly always it is the first, or not there at all.
+        if self.tasks.get(&task).is_some_and(|task| matches!(task.stage, Stage::New | Stage::Ready))
+            && let Some(place) = self.ready.iter().position(|ready| *ready == task)
+        {
             self.ready.remove(place);
         }
     }
