@@ -366,7 +366,7 @@ fn c03_after_a_jump_everything_that_is_due_runs_in_order() -> io::Result<()> {
     virtually(move || {
         for n in [3_u64, 1, 2] {
             let trace = inside.clone();
-            drop(call_later(secs(n), move || trace.say(format!("call {n}"))));
+            call_later(secs(n), move || trace.say(format!("call {n}")));
             let trace = inside.clone();
             drop(spawn(move || {
                 sleep(secs(n))?;
@@ -489,11 +489,11 @@ fn loop01_callbacks_run_in_order_and_what_they_schedule_runs_a_turn_later() -> i
     virtually(move || {
         for n in 0..3 {
             let trace = inside.clone();
-            drop(call_soon(move || {
+            call_soon(move || {
                 trace.say(format!("call {n}"));
                 let later = trace.clone();
-                drop(call_soon(move || later.say(format!("nested {n}"))));
-            }));
+                call_soon(move || later.say(format!("nested {n}")));
+            });
         }
         yield_now()?;
         inside.say("task");
@@ -518,11 +518,11 @@ fn loop03_timers_that_are_due_come_behind_what_was_ready_and_in_the_order_of_the
             let trace = inside.clone();
             move || trace.say(what)
         };
-        drop(call_at(at, say("now")));
-        drop(call_at(at - secs(1), say("a second ago")));
-        drop(call_at(at - secs(2), say("two seconds ago")));
-        drop(call_later(Duration::ZERO, say("in no time")));
-        drop(call_soon(say("soon")));
+        call_at(at, say("now"));
+        call_at(at - secs(1), say("a second ago"));
+        call_at(at - secs(2), say("two seconds ago"));
+        call_later(Duration::ZERO, say("in no time"));
+        call_soon(say("soon"));
         sleep(millis(1))
     })?;
     assert_eq!(trace.take(), ["soon", "two seconds ago", "a second ago", "now", "in no time"]);
@@ -555,7 +555,7 @@ fn loop06_equal_deadlines_call_in_the_order_of_registration() -> io::Result<()> 
         let at = now() + secs(1);
         for n in 0..100 {
             let trace = inside.clone();
-            drop(call_at(at, move || trace.say(n.to_string())));
+            call_at(at, move || trace.say(n.to_string()));
         }
         sleep(secs(2))
     })?;
@@ -571,12 +571,12 @@ fn loop07_a_callback_that_is_cancelled_is_never_called_even_if_its_turn_has_come
         let victims: Rc<RefCell<Vec<corio::TimerHandle>>> = Rc::default();
         let (killer, said) = (victims.clone(), inside.clone());
         // All three are due at the same moment: the first takes the others back while they are ready.
-        drop(call_later(secs(1), move || {
+        call_later(secs(1), move || {
             for victim in killer.borrow().iter() {
                 assert!(victim.cancel() && victim.is_done() && !victim.cancel());
             }
             said.say("cancelled");
-        }));
+        });
         for n in 0..2 {
             let (said, captured) = (inside.clone(), inside.on_drop(&format!("captures {n}")));
             victims.borrow_mut().push(call_later(secs(1), move || {
@@ -631,10 +631,10 @@ fn loop19_a_callback_that_panics_is_logged_and_the_loop_goes_on() -> io::Result<
     let inside = trace.clone();
     virtually(move || {
         let (before, after) = (inside.clone(), inside.clone());
-        drop(call_soon(move || before.say("before")));
-        drop(call_soon(|| panic!("a callback's")));
-        drop(call_later(millis(1), || std::panic::panic_any(7)));
-        drop(call_later(millis(1), move || after.say("after")));
+        call_soon(move || before.say("before"));
+        call_soon(|| panic!("a callback's"));
+        call_later(millis(1), || std::panic::panic_any(7));
+        call_later(millis(1), move || after.say("after"));
         sleep(millis(2))
     })?;
     assert_eq!(trace.take(), ["before", "after"]);
@@ -650,7 +650,7 @@ fn port02_waiting_in_a_callback_is_a_clear_error() -> io::Result<()> {
         let said = inside.clone();
         let task = spawn(|| sleep(secs(1)));
         let watched = task.task();
-        drop(call_soon(move || {
+        call_soon(move || {
             type Wait = fn() -> io::Result<()>;
             let waits: [(&str, Wait); 6] = [
                 ("sleep", || sleep(secs(1))),
@@ -676,7 +676,7 @@ fn port02_waiting_in_a_callback_is_a_clear_error() -> io::Result<()> {
                 Ok(())
             }));
             said.say("callback");
-        }));
+        });
         task.join()?;
         sleep(secs(2))
     })?;
@@ -689,7 +689,7 @@ fn loop24_an_endless_chain_of_callbacks_starves_neither_timers_nor_sockets() -> 
     let _watchdog = watchdog();
     fn chain(stop: Rc<Cell<bool>>) {
         if !stop.get() {
-            drop(call_soon(move || chain(stop)));
+            call_soon(move || chain(stop));
         }
     }
     run(|| {
@@ -715,7 +715,7 @@ fn loop16_callbacks_that_are_left_are_dropped_uncalled_with_the_run() -> io::Res
     let inside = trace.clone();
     let kept = virtually(move || {
         let captured = inside.on_drop("dropped");
-        drop(call_later(secs(60), move || drop(captured)));
+        call_later(secs(60), move || drop(captured));
         let held = inside.on_drop("held by a handle");
         Ok(call_later(secs(60), move || drop(held)))
     })?;
@@ -735,7 +735,7 @@ fn a_handle_of_an_earlier_run_takes_nothing_from_this_one() -> io::Result<()> {
         let fired = Rc::new(Cell::new(0));
         for n in 1..=4 {
             let fired = fired.clone();
-            drop(call_later(secs(n), move || fired.set(fired.get() + 1)));
+            call_later(secs(n), move || fired.set(fired.get() + 1));
         }
         yield_now()?;
         for handle in &kept {
