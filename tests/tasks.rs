@@ -1,6 +1,7 @@
 //! Tasks: their order, their handles, their panics, and what the loop promises them.
 //!
-//! `TASK-..`, `LOOP-..` are behaviours of asyncio, `R..` rules of the design, `A..` and `D..` faults that must be survived.
+//! `TASK-..`, `LOOP-..` are behaviours of asyncio, `R..` rules of the design, `A..` and `D..` faults that must be
+//! survived.
 
 mod common;
 

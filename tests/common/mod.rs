@@ -171,7 +171,7 @@ pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
     finish(command)
 }
 
-/// Runs a command to its end. One that hangs is killed after two minutes: that is no measurement, it only ends the test.
+/// Runs a command to its end. One that hangs is killed after two minutes: no measurement, it only ends the test.
 pub(crate) fn finish(mut command: Command) -> Ended {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
