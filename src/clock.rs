@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use crate::timer::Nanos;
 
 /// A duration in loop time; what does not fit is "never".
+#[inline]
 pub(crate) fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+    let whole = duration.as_secs().checked_mul(1_000_000_000);
+    whole.and_then(|whole| whole.checked_add(duration.subsec_nanos().into())).unwrap_or(Nanos::MAX)
 }
 
 pub(crate) struct Clock {

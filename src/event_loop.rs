@@ -20,13 +20,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, ptr};
 
 use slab::Slab;
 
+use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
 use crate::observe::Hub;
@@ -61,19 +61,13 @@ pub(crate) enum Phase {
 /// What waits in the ready queue.
 enum Ready {
     Task(TaskRef),
-    Call(Rc<Callback>),
-}
-
-/// A function for the loop to call.
-pub(crate) struct Callback {
-    function: Cell<Option<Box<dyn FnOnce()>>>,
-    at: Place,
+    Call(CallbackKey),
 }
 
 /// What a timer does.
 pub(crate) enum TimerAction {
     Wake(TaskRef),
-    Call(Rc<Callback>),
+    Call(CallbackKey),
     /// A timeout or a shield. Its guard takes the timer away before the frame goes.
     Frame(*const Frame),
 }
@@ -102,6 +96,7 @@ pub(crate) struct EventLoop {
     ready: RefCell<VecDeque<Ready>>,
     timers: RefCell<Timers<TimerAction>>,
     tasks: RefCell<Slab<TaskRef>>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) reactor: Reactor,
     pub(crate) remote: Arc<Remote>,
     pub(crate) stacks: StackCache,
@@ -157,6 +152,7 @@ impl EventLoop {
             ready: RefCell::default(),
             timers: RefCell::new(Timers::new()),
             tasks: RefCell::default(),
+            callbacks: Callbacks::default(),
             reactor,
             remote,
             stacks: StackCache::new(),
@@ -281,7 +277,7 @@ impl EventLoop {
             match next {
                 Some(Ready::Task(task)) if task.core.state() == State::Ready => self.step(task, Input::Go),
                 Some(Ready::Task(_)) | None => {}
-                Some(Ready::Call(callback)) => self.call(&callback),
+                Some(Ready::Call(callback)) => self.call(callback),
             }
             self.flush();
         }
@@ -369,7 +365,7 @@ impl EventLoop {
         if core.has_rare() {
             for callback in core.take_on_done() {
                 let done = Task { cell: task.clone() };
-                drop(self.call_soon(Box::new(move || callback(&done)), core.spawned_at()));
+                self.call_soon(Box::new(move || callback(&done)), core.spawned_at());
             }
         }
         // The scope it belongs to counts it as gone only now (R2).
@@ -382,13 +378,13 @@ impl EventLoop {
     }
 
     /// Calls a callback. A panic of it is logged: the loop goes on.
-    fn call(&self, callback: &Callback) {
-        let Some(function) = callback.function.take() else { return };
-        self.emit(|| Event::Callback { at: callback.at });
+    fn call(&self, key: CallbackKey) {
+        let Some(Callback { function, at, .. }) = self.callbacks.take(key) else { return };
+        self.emit(|| Event::Callback { at });
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(function)) {
             log::error!(target: "corio::loop",
-                "the callback scheduled at {} panicked: {}", callback.at, panic_text(&*payload));
+                "the callback scheduled at {at} panicked: {}", panic_text(&*payload));
             drop_quietly(payload, "the payload of a panic");
         }
     }
@@ -417,9 +413,9 @@ impl EventLoop {
     }
 
     /// Calls `function` in the next turn.
-    pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> Rc<Callback> {
-        let callback = Callback::new(function, at);
-        self.ready.borrow_mut().push_back(Ready::Call(callback.clone()));
+    pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
+        let callback = self.callbacks.add(function, at);
+        self.ready.borrow_mut().push_back(Ready::Call(callback));
         callback
     }
 
@@ -526,6 +522,7 @@ impl EventLoop {
 
     // ---- time -------------------------------------------------------------------------------------------------------
 
+    #[inline]
     pub(crate) fn arm_timer(&self, due: Nanos, action: TimerAction, task: u64) -> TimerKey {
         let purpose = action.purpose();
         let key = self.timers.borrow_mut().arm(due, action);
@@ -534,12 +531,12 @@ impl EventLoop {
     }
 
     /// Gives a timer up; `false` if it has fired.
+    #[inline]
     pub(crate) fn drop_timer(&self, key: TimerKey) -> bool {
         let action = self.timers.borrow_mut().cancel(key);
         if action.is_some() {
             self.emit(|| Event::TimerDrop { timer: key.id() });
         }
-        // Dropped after the borrow: a callback's captures are the user's.
         action.is_some()
     }
 
@@ -547,9 +544,9 @@ impl EventLoop {
         self.timers.borrow().due(key)
     }
 
-    pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> (TimerKey, Rc<Callback>) {
-        let callback = Callback::new(function, at);
-        (self.arm_timer(due, TimerAction::Call(callback.clone()), 0), callback)
+    pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> (TimerKey, CallbackKey) {
+        let callback = self.callbacks.add(function, at);
+        (self.arm_timer(due, TimerAction::Call(callback), 0), callback)
     }
 
     /// The timers that are set, for pictures of the loop.
@@ -577,10 +574,14 @@ impl EventLoop {
             let ready = std::mem::take(&mut *self.ready.borrow_mut());
             let timers = self.timers.replace(Timers::new());
             timers.iter().for_each(|(key, ..)| self.emit(|| Event::TimerDrop { timer: key.id() }));
-            if ready.is_empty() && timers.is_empty() {
+            let callbacks = self.callbacks.take_all();
+            if ready.is_empty() && timers.is_empty() && callbacks.is_empty() {
                 return;
             }
             drop((ready, timers));
+            for callback in callbacks {
+                drop_quietly(callback, "a callback that was never called");
+            }
         }
     }
 
@@ -682,7 +683,7 @@ impl EventLoop {
         for message in self.remote.take() {
             match message {
                 Message::Call(function, at) => {
-                    self.ready.borrow_mut().push_back(Ready::Call(Callback::new(function, at)));
+                    self.ready.borrow_mut().push_back(Ready::Call(self.callbacks.add(function, at)));
                 }
                 Message::Wake { key, id } => self.wake_by_key(key, id, By::Thread),
                 Message::Freed(token) => self.reactor.free(self, token),
@@ -749,32 +750,5 @@ impl std::fmt::Display for Waits<'_> {
             Some((_, at)) => write!(f, "{at}"),
             None => f.write_str("its beginning"),
         }
-    }
-}
-
-impl Drop for Callback {
-    /// It was never called. What it holds is the user's.
-    fn drop(&mut self) {
-        if let Some(function) = self.function.take() {
-            drop_quietly(function, "a callback that was never called");
-        }
-    }
-}
-
-impl Callback {
-    fn new(function: Box<dyn FnOnce()>, at: Place) -> Rc<Callback> {
-        Rc::new(Callback { function: Cell::new(Some(function)), at })
-    }
-
-    /// Drops the function; `false` if it was called already, or cancelled.
-    pub(crate) fn cancel(&self) -> bool {
-        self.function.take().is_some()
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        let function = self.function.take();
-        let cancelled = function.is_none();
-        self.function.set(function);
-        cancelled
     }
 }

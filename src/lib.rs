@@ -58,6 +58,7 @@
 #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("corio runs on Unix systems on x86-64 and AArch64: it needs their stacks, guard pages and readiness");
 
+mod callbacks;
 mod cancel;
 mod clock;
 mod coroutine;

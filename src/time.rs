@@ -1,12 +1,13 @@
 //! Time for tasks: sleeping, intervals, and callbacks later.
 
 use std::io;
-use std::rc::Rc;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use crate::callbacks::CallbackKey;
 use crate::clock::nanos;
 use crate::error::cancelled;
-use crate::event_loop::{Callback, EventLoop, TimerAction};
+use crate::event_loop::{EventLoop, TimerAction};
 use crate::observe::event::{Place, Want};
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::task::{TaskRef, caller, not_in_a_callback};
@@ -226,23 +227,40 @@ impl Iterator for Interval {
 /// A callback that has been scheduled. Dropping the handle leaves it scheduled. asyncio: `Handle`, `TimerHandle`.
 #[derive(Clone)]
 pub struct TimerHandle {
-    callback: Rc<Callback>,
+    lp: u32,
+    callback: CallbackKey,
     timer: Option<TimerKey>,
+    /// It belongs to its loop's thread.
+    not_send: PhantomData<*const ()>,
 }
 
 impl TimerHandle {
     /// Takes the callback back, so that it is never called; its closure is dropped now. `false` if it has been called or
     /// cancelled already.
     pub fn cancel(&self) -> bool {
-        if let Some(timer) = self.timer {
-            EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.drop_timer(timer)));
-        }
-        self.callback.cancel()
+        self.on_its_loop(|lp| {
+            if let Some(timer) = self.timer {
+                lp.drop_timer(timer);
+            }
+            lp.callbacks.take(self.callback)
+        })
+        .flatten()
+        .is_some()
     }
 
     /// Whether it will not be called any more: it was cancelled, or has been called.
     pub fn is_done(&self) -> bool {
-        self.callback.is_cancelled()
+        !self.on_its_loop(|lp| lp.callbacks.holds(self.callback)).unwrap_or(false)
+    }
+
+    /// A loop that is gone has dropped its callbacks.
+    #[inline]
+    fn on_its_loop<R>(&self, f: impl FnOnce(&EventLoop) -> R) -> Option<R> {
+        EventLoop::with_current(|lp| lp.filter(|lp| lp.remote.id == self.lp).map(f))
+    }
+
+    fn new(lp: &EventLoop, callback: CallbackKey, timer: Option<TimerKey>) -> TimerHandle {
+        TimerHandle { lp: lp.remote.id, callback, timer, not_send: PhantomData }
     }
 }
 
@@ -261,7 +279,7 @@ impl std::fmt::Debug for TimerHandle {
 #[track_caller]
 pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
-    on_the_loop(|lp| TimerHandle { callback: lp.call_soon(Box::new(f), at), timer: None })
+    on_the_loop(|lp| TimerHandle::new(lp, lp.call_soon(Box::new(f), at), None))
 }
 
 /// Calls `f` when `d` has passed; see [`call_soon`]. asyncio: `call_later`.
@@ -285,7 +303,7 @@ pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
         let (key, callback) = lp.call_at(lp.clock.now().saturating_add(nanos(d)), Box::new(f), at);
-        TimerHandle { callback, timer: Some(key) }
+        TimerHandle::new(lp, callback, Some(key))
     })
 }
 
@@ -299,7 +317,7 @@ pub fn call_at(time: Instant, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
         let (key, callback) = lp.call_at(lp.clock.nanos_at(time), Box::new(f), at);
-        TimerHandle { callback, timer: Some(key) }
+        TimerHandle::new(lp, callback, Some(key))
     })
 }
 

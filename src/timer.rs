@@ -203,6 +203,7 @@ impl<T> Timers<T> {
     }
 
     /// Arms a timer. `Nanos::MAX` means never: it waits to be cancelled.
+    #[inline]
     pub(crate) fn arm(&mut self, due: Nanos, payload: T) -> TimerKey {
         let entry = Entry { due, seq: self.seq, home: Home::Never, prev: NIL, next: NIL, payload: Some(payload) };
         let index = match self.free.head {
@@ -226,6 +227,7 @@ impl<T> Timers<T> {
     }
 
     /// Disarms a timer and returns its payload, or `None` if the key is stale.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
         let home = self.get(key)?.home;
         match home {
@@ -288,6 +290,7 @@ impl<T> Timers<T> {
     }
 
     /// Frees an entry that has left the wheel and the front.
+    #[inline]
     fn release(&mut self, index: u32) -> Option<T> {
         self.len -= 1;
         if index as usize + 1 < self.entries.len() {
@@ -327,6 +330,7 @@ impl<T> Timers<T> {
 
     /// Puts a timer where its deadline and the cursor say.
     // ANCHOR: place
+    #[inline]
     fn place(&mut self, index: u32) {
         let due = self.entries[index as usize].due;
         let tick = due >> TICK_BITS;
@@ -342,6 +346,7 @@ impl<T> Timers<T> {
     }
     // ANCHOR_END: place
 
+    #[inline]
     fn join_slot(&mut self, index: u32, level: u8, slot: u8) {
         if self.levels.len() <= level.into() {
             self.levels.resize_with(usize::from(level) + 1, || Level::EMPTY);

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -234,7 +234,7 @@ fn a_line_that_is_too_long_is_answered_before_it_ends() {
 /// `hex_server` on a free port. Killed when dropped, unless it has ended.
 struct Server {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     address: String,
 }
 
@@ -261,13 +261,15 @@ impl Server {
     fn start_by(mut command: Command, mode: &str) -> Server {
         command.args(["--mode", mode, "--listen", "127.0.0.1:0"]);
         let mut child = spawn(command);
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        // Before anything can fail, so that no server is left behind.
+        let mut server = Server { child, stdout: None, address: String::new() };
+        let (stdout, line) = next_line(stdout);
+        server.stdout = Some(stdout);
         let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{mode}: it said {line:?}"));
-        let address = address.trim_end().to_string();
         assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
-        Server { child, stdout, address }
+        server.address = address.to_string();
+        server
     }
 
     fn connect(&self) -> Client {
@@ -290,26 +292,23 @@ impl Server {
         assert_eq!(sent, 0);
         let status = finish(&mut self.child);
         let (mut out, mut err) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut out).unwrap();
+        self.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
         assert_eq!(status.code(), Some(0), "{when}: {status}\n{err}");
         assert_eq!(out, "", "{when}");
         err
     }
 
-    /// The most memory that it ever held, in bytes.
-    #[cfg(target_os = "linux")]
+    /// The most memory that it ever held, in bytes. AddressSanitizer holds on to much that was freed.
     fn peak_memory(&self) -> Option<usize> {
+        if !cfg!(target_os = "linux") || cfg!(feature = "sanitizer") {
+            skipped("the memory of the server cannot be measured here");
+            return None;
+        }
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         Some(kib * 1024)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn peak_memory(&self) -> Option<usize> {
-        skipped("the memory of the server is read from /proc");
-        None
     }
 }
 
@@ -354,6 +353,17 @@ fn finish(child: &mut Child) -> ExitStatus {
     let _ = child.kill();
     let _ = child.wait();
     panic!("the program did not end");
+}
+
+/// The next line that a program prints; a pipe has no time limit of its own.
+fn next_line(mut from: BufReader<ChildStdout>) -> (BufReader<ChildStdout>, String) {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        let _ = sender.send((from, line.trim_end().to_string()));
+    });
+    receiver.recv_timeout(PATIENCE).expect("the program printed nothing")
 }
 
 /// Past the test harness, which hides what tests that pass print.
@@ -417,8 +427,8 @@ fn survives_clients(mode: &str) {
     for _ in 0..20 {
         let mut client = server.connect();
         client.send("1\n2\n3");
-        client.0.get_ref().peek(&mut [0]).unwrap();
-        drop(client); // with an answer unread, which resets the connection
+        client.0.get_mut().read_exact(&mut [0]).unwrap();
+        drop(client); // with the rest unread, which resets the connection
     }
     let mut client = server.connect();
     client.send("255\n");
@@ -489,6 +499,7 @@ fn send_until_it_blocks(client: &mut Client) -> usize {
         match stream.write(&lines.as_bytes()[sent % LINE.len()..]) {
             Ok(n) => sent += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => panic!("{e}"),
         }
         assert!(sent < 200 << 20, "answers that nobody reads do not stop the server from reading");
@@ -631,10 +642,12 @@ fn answers_netcat(mode: &str) {
     // And by hand: a line, its answer, another line.
     let mut nc = netcat();
     let mut keyboard = nc.stdin.take().unwrap();
-    let mut screen = BufReader::new(nc.stdout.take().unwrap()).lines();
+    let mut screen = BufReader::new(nc.stdout.take().unwrap());
     for (typed, shown) in [("4312\n", "0x10d8"), ("1234\n", "0x4d2")] {
         keyboard.write_all(typed.as_bytes()).unwrap();
-        assert_eq!(screen.next().unwrap().unwrap(), shown);
+        let line;
+        (screen, line) = next_line(screen);
+        assert_eq!(line, shown);
     }
     drop(keyboard);
     assert!(finish(&mut nc).success());

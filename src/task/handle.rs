@@ -134,7 +134,9 @@ impl Task {
         }
         let (task, at) = (self.clone(), caller());
         EventLoop::with_current(|lp| match lp {
-            Some(lp) => drop(lp.call_soon(Box::new(move || f(&task)), at)),
+            Some(lp) => {
+                lp.call_soon(Box::new(move || f(&task)), at);
+            }
             None => f(&task),
         });
     }

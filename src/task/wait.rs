@@ -31,14 +31,17 @@ pub(crate) enum Context<'a> {
 /// Finds out where the caller stands and hands it to `f`.
 #[inline(always)]
 pub(crate) fn in_context<R>(f: impl FnOnce(Context<'_>) -> R) -> R {
-    EventLoop::with_current(|lp| {
-        let Some(lp) = lp else { return f(Context::Outside) };
-        let Some(task) = lp.current() else { return f(Context::Callback) };
-        if std::thread::panicking() {
-            return f(Context::Unwinding(lp, task));
-        }
-        f(Context::Task(lp, task))
-    })
+    EventLoop::with_current(
+        #[inline(always)]
+        |lp| {
+            let Some(lp) = lp else { return f(Context::Outside) };
+            let Some(task) = lp.current() else { return f(Context::Callback) };
+            if std::thread::panicking() {
+                return f(Context::Unwinding(lp, task));
+            }
+            f(Context::Task(lp, task))
+        },
+    )
 }
 
 /// The error of a suspending call that was made in a callback.
@@ -79,6 +82,7 @@ pub(crate) fn refuse_while_unwinding() -> io::Error {
 ///
 /// A call that fails here still goes once round the loop, so code that ignores the error cannot starve the others (R14).
 #[inline(always)]
+// ANCHOR: checkpoint
 pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Result<()> {
     lp.assert_may_suspend(at);
     if task.core.is_cancelled() {
@@ -89,6 +93,7 @@ pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Resul
     }
     rest(lp, task, at)
 }
+// ANCHOR_END: checkpoint
 
 /// The turn was long: to the end of the queue.
 #[cold]
@@ -188,6 +193,7 @@ impl WaitList {
         self.push(&node);
         // Declared after the node, so dropped before it, also when the wait ends by unwinding.
         let _linked = Linked { list: self, node: &node };
+        // ANCHOR: wait
         loop {
             park(lp, task, want, at);
             if node.notified.get() {
@@ -200,6 +206,7 @@ impl WaitList {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
+        // ANCHOR_END: wait
     }
 
     /// Makes every waiting task ready.
