@@ -1,0 +1,294 @@
+//! Ctrl-C and SIGTERM, each in a process of its own.
+#![cfg(unix)]
+
+mod support;
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use corio::{Cause, Runner, cancel_cause, is_cancelled, millis, now, run, scope, secs, shield, sleep, spawn, timeout};
+use support::{assert_success, child, in_child, is_child, watchdog};
+
+fn raise(signal: i32) {
+    // SAFETY: signals this thread, so the handler has run when this returns.
+    unsafe { libc::raise(signal) };
+}
+
+fn handler_of(signal: i32) -> libc::sighandler_t {
+    // SAFETY: asks; all zeros is a valid structure.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &mut action), 0);
+        action.sa_sigaction
+    }
+}
+
+/// Runs `body` in a child that prints "ready" when it can be signalled; sends it `signals`, the second when it has
+/// printed "again". Returns how it ended and what else it printed.
+fn signalled(name: &str, signals: &[i32], body: impl FnOnce()) -> (ExitStatus, String) {
+    if is_child(name) {
+        let _watchdog = watchdog();
+        body();
+        std::process::exit(0);
+    }
+    let mut child = child(name).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let (mut text, mut rest) = (String::new(), signals.iter());
+    for expected in ["ready", "again"] {
+        let Some(signal) = rest.next() else { break };
+        loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the child ended before it said {expected:?}: {text}");
+            // The test program's own output stands before it, without an end of line.
+            if line.trim_end().ends_with(expected) {
+                break;
+            }
+            text += &line;
+        }
+        // SAFETY: the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(child.id() as i32, *signal) };
+    }
+    lines.read_to_string(&mut text).unwrap();
+    (child.wait().unwrap(), text)
+}
+
+fn check(result: &io::Result<()>, word: &str) {
+    let error = result.as_ref().unwrap_err();
+    assert!(is_cancelled(error), "{error}");
+    assert!(error.to_string().contains(word), "{error}");
+}
+
+#[test]
+fn h06_the_first_signal_cancels_main_and_run_says_which_it_was() {
+    for (name, signal, word) in [
+        ("h06_the_first_signal_cancels_main_and_run_says_which_it_was", libc::SIGINT, "SIGINT"),
+        ("h06_the_first_signal_cancels_main_and_run_says_which_it_was", libc::SIGTERM, "SIGTERM"),
+    ] {
+        let (status, text) = signalled(name, &[signal], || {
+            let result = run(|| {
+                let child = spawn(|| sleep(secs(60)).inspect_err(|_| println!("the child was cancelled")));
+                println!("ready");
+                let result = child.join();
+                println!("{:?}", cancel_cause());
+                shield(secs(5), || sleep(millis(1)))?;
+                println!("cleaned up");
+                result
+            });
+            println!("{}", is_cancelled(result.as_ref().unwrap_err()));
+            println!("{}", result.unwrap_err());
+        });
+        assert!(status.success(), "{status}: {text}");
+        let lines: Vec<_> = text.lines().rev().take(5).collect();
+        assert_eq!(lines[4], "the child was cancelled");
+        assert_eq!(lines[3], "Some(Interrupt)");
+        assert_eq!(lines[2], "cleaned up");
+        assert_eq!(lines[1], "true");
+        assert!(lines[0].contains(word), "{text}");
+    }
+}
+
+#[test]
+fn h06_the_second_signal_ends_the_process() {
+    for (first, second) in [(libc::SIGINT, libc::SIGINT), (libc::SIGTERM, libc::SIGINT), (libc::SIGINT, libc::SIGTERM)]
+    {
+        let (status, text) = signalled("h06_the_second_signal_ends_the_process", &[first, second], || {
+            let _ = run(|| {
+                println!("ready");
+                let _ = sleep(secs(60));
+                println!("again");
+                // Deaf to the first.
+                shield(secs(3_600), || sleep(secs(3_600)))
+            });
+        });
+        assert_eq!(status.signal(), Some(second), "{text}");
+    }
+}
+
+/// The second comes while nothing can run: the thread hangs in a computation.
+#[test]
+fn h06_the_second_signal_ends_a_process_that_does_not_even_look() {
+    let (status, text) = signalled(
+        "h06_the_second_signal_ends_a_process_that_does_not_even_look",
+        &[libc::SIGINT, libc::SIGINT],
+        || {
+            let _ = run(|| {
+                println!("ready");
+                let _ = sleep(secs(60));
+                println!("again");
+                loop {
+                    std::hint::spin_loop();
+                }
+                #[allow(unreachable_code)]
+                Ok(())
+            });
+        },
+    );
+    assert_eq!(status.signal(), Some(libc::SIGINT), "{text}");
+}
+
+#[test]
+fn a_signal_that_the_program_ignores_stays_ignored() {
+    let output = in_child("a_signal_that_the_program_ignores_stays_ignored", || {
+        // SAFETY: as `nohup` does it.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+        run(|| {
+            assert_eq!(handler_of(libc::SIGINT), libc::SIG_IGN);
+            raise(libc::SIGINT);
+            sleep(millis(5))
+        })
+        .unwrap();
+        assert_eq!(handler_of(libc::SIGINT), libc::SIG_IGN);
+        // The other one is still watched.
+        check(
+            &run(|| {
+                raise(libc::SIGTERM);
+                sleep(secs(60))
+            }),
+            "SIGTERM",
+        );
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn the_handlers_that_were_there_are_there_again_after_the_run() {
+    let output = in_child("the_handlers_that_were_there_are_there_again_after_the_run", || {
+        static MINE: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn mine(_: i32) {
+            MINE.fetch_add(1, Ordering::SeqCst);
+        }
+        let mine = mine as extern "C" fn(i32) as libc::sighandler_t;
+        // SAFETY: the handler only counts.
+        unsafe { libc::signal(libc::SIGINT, mine) };
+        let default = handler_of(libc::SIGTERM);
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGINT] {
+            let result = run(|| {
+                assert_ne!(handler_of(libc::SIGINT), mine);
+                raise(signal);
+                sleep(secs(60))
+            });
+            check(&result, if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" });
+            assert_eq!(handler_of(libc::SIGINT), mine);
+            assert_eq!(handler_of(libc::SIGTERM), default);
+        }
+        assert_eq!(MINE.load(Ordering::SeqCst), 0);
+        raise(libc::SIGINT);
+        assert_eq!(MINE.load(Ordering::SeqCst), 1);
+
+        // Also when the run ends by a panic, and not at all when it does not watch.
+        let _ = std::panic::catch_unwind(|| run(|| -> io::Result<()> { panic!("main's own") }));
+        assert_eq!(handler_of(libc::SIGINT), mine);
+        Runner::new()
+            .ctrl_c(false)
+            .run(|| {
+                raise(libc::SIGINT);
+                sleep(millis(1))
+            })
+            .unwrap();
+        assert_eq!(MINE.load(Ordering::SeqCst), 2);
+    });
+    assert_success(&output);
+}
+
+/// R10: main may take note of it and go on; it is told once.
+#[test]
+fn main_may_acknowledge_the_signal_and_go_on() {
+    let output = in_child("main_may_acknowledge_the_signal_and_go_on", || {
+        let value = run(|| {
+            raise(libc::SIGINT);
+            assert!(is_cancelled(&sleep(secs(60)).unwrap_err()));
+            assert_eq!(cancel_cause(), Some(Cause::Interrupt));
+            assert_eq!(corio::current().uncancel(), 0);
+            for _ in 0..10 {
+                sleep(millis(1))?;
+            }
+            Ok(7)
+        });
+        assert_eq!(value.unwrap(), 7);
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn a_signal_ends_time_limits_and_scopes_in_order() {
+    let output = in_child("a_signal_ends_time_limits_and_scopes_in_order", || {
+        let result = run(|| {
+            timeout(secs(60), || {
+                scope(|s| {
+                    s.spawn(|| sleep(secs(60)));
+                    s.spawn(|| {
+                        raise(libc::SIGTERM);
+                        Ok(())
+                    });
+                    sleep(secs(60))
+                })
+            })
+        });
+        check(&result, "SIGTERM");
+    });
+    assert_success(&output);
+}
+
+/// B3: poll is interrupted again and again; timers are on time all the same, and nothing spins or fails.
+#[test]
+fn b03_a_stream_of_signals_does_not_disturb_the_timers() {
+    let output = in_child("b03_a_stream_of_signals_does_not_disturb_the_timers", || {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn tick(_: i32) {
+            COUNT.fetch_add(1, Ordering::SeqCst);
+        }
+        // SAFETY: the handler only counts; without SA_RESTART every call is interrupted; the timer is a valid one.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = tick as extern "C" fn(i32) as libc::sighandler_t;
+            libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
+            let every = libc::timeval { tv_sec: 0, tv_usec: 500 };
+            let timer = libc::itimerval { it_interval: every, it_value: every };
+            libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
+        }
+        run(|| {
+            let start = now();
+            let tasks: Vec<_> = (1..=20_u64)
+                .map(|n| {
+                    spawn(move || {
+                        sleep(millis(n * 5))?;
+                        assert!(now() - start >= millis(n * 5));
+                        Ok(())
+                    })
+                })
+                .collect();
+            let listener = corio::net::TcpListener::bind("127.0.0.1:0")?;
+            assert!(timeout(millis(20), || listener.accept()).is_err());
+            tasks.into_iter().try_for_each(corio::JoinHandle::join)
+        })
+        .unwrap();
+        assert!(COUNT.load(Ordering::SeqCst) > 10);
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn h04_only_one_run_of_a_process_watches() {
+    let output = in_child("h04_only_one_run_of_a_process_watches", || {
+        let result = run(|| {
+            let watched = handler_of(libc::SIGINT);
+            std::thread::spawn(move || {
+                run(|| {
+                    assert_eq!(handler_of(libc::SIGINT), watched);
+                    Ok(())
+                })
+                .unwrap();
+                // The end of the second run must not end the watch of the first.
+                assert_eq!(handler_of(libc::SIGINT), watched);
+            })
+            .join()
+            .unwrap();
+            raise(libc::SIGINT);
+            sleep(secs(60))
+        });
+        check(&result, "SIGINT");
+    });
+    assert_success(&output);
+}
