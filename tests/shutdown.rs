@@ -1,7 +1,7 @@
 //! The end of a run, the end of a process, and what destructors may do on the way.
 //!
 //! `RUNNER-..`, `LOOP-..`, `PORT-..` are behaviours of asyncio or of the port, `R..` rules of the design, `A..` faults
-//! that must be survived. Scenarios that abort, or change what belongs to the whole process, are played by a child process.
+//! that must be survived. What aborts, or changes what belongs to the whole process, is played by a child process.
 
 mod common;
 

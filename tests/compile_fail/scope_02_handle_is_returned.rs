@@ -1,0 +1,4 @@
+//~ - lifetime may not live long enough
+pub fn escape() {
+    let _ = corio::scope(|s| Ok(s.spawn(|| ())));
+}

@@ -1,0 +1,4 @@
+//~ E0277 cannot be sent between threads safely
+pub fn leave(handle: corio::CancelScope) {
+    std::thread::spawn(move || drop(handle));
+}

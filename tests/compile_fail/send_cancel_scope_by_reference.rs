@@ -1,0 +1,6 @@
+//~ E0277 cannot be shared between threads safely
+pub fn leave(limit: &corio::CancelScope) {
+    std::thread::scope(|threads| {
+        threads.spawn(|| limit.cancel());
+    });
+}
