@@ -4,7 +4,7 @@
 //! around it. What makes that sound (R2): the scope waits for the end of every child *after* it has caught a panic of its
 //! body, it waits in no destructor, and that wait cannot be given up. A child counts as gone only when its function has
 //! returned or unwound, its captures are dropped, and its result is handed over, dropped or leaked; the loop counts, not
-//! the child.
+//! the child. Chapter: `docs/book/groups.md`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

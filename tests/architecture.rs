@@ -1,5 +1,5 @@
 //! `docs/architecture.md` says what is so: every file is in its code map, every `unsafe` in its list, and nothing is
-//! imported from a higher layer except where it says so.
+//! imported from a higher layer except where it says so. Links between the documents are followed too.
 //!
 //! `BLESS=1 cargo test --test architecture` prints the rows of the list of `unsafe` sites as they should begin; the reasons
 //! are for a person to write.
@@ -267,6 +267,43 @@ fn nothing_is_imported_from_above() {
     let unused: Vec<_> = allowed.difference(&used).collect();
     assert!(upward.is_empty(), "a lower layer imports from a higher one: {upward:#?}");
     assert!(unused.is_empty(), "{PAGE} allows what nobody needs any more: {unused:?}");
+}
+
+/// Links between the documents, and the chapters that the sources name.
+#[test]
+fn links_lead_somewhere() {
+    let mut documents = vec![root().join("README.md")];
+    for directory in ["docs", "docs/book"] {
+        let entries = fs::read_dir(root().join(directory)).unwrap().map(|entry| entry.unwrap().path());
+        documents.extend(entries.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    let mut broken = Vec::new();
+    for document in documents {
+        for link in fs::read_to_string(&document).unwrap().split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            let text = fs::read_to_string(&target).unwrap_or_default();
+            if text.is_empty() || !(anchor.is_empty() || text.lines().any(|line| anchor_of(line) == anchor)) {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    for (file, source) in sources() {
+        let chapters = source.split('`').filter(|part| part.starts_with("docs/") && part.ends_with(".md"));
+        broken.extend(chapters.filter(|name| !root().join(name).exists()).map(|name| format!("{file}: {name}")));
+    }
+    assert!(broken.is_empty(), "these lead nowhere: {broken:#?}");
+}
+
+/// The name by which a link reaches a heading; empty if the line is none.
+fn anchor_of(line: &str) -> String {
+    let Some(title) = line.starts_with('#').then(|| line.trim_start_matches('#').trim()) else { return String::new() };
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 #[test]

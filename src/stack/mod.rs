@@ -26,7 +26,7 @@
 //! Whatever can fail fails in [`StackCache::reserve`]: once that has said yes, `take` and `give`
 //! cannot. And a [`Stack`] that is dropped is lost for good rather than reused. Frames may still
 //! be on it, and values elsewhere may point into them; only whoever saw the coroutine end may
-//! say, by `give`, that there are none.
+//! say, by `give`, that there are none. Chapter: `docs/book/stacks.md`.
 //!
 //! | File | Tells |
 //! |---|---|
