@@ -12,6 +12,8 @@
 
 mod mio_selector;
 pub(crate) mod source;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -955,6 +955,31 @@ fn r13_a_cancelled_read_loses_no_byte_and_a_cancelled_accept_no_client() -> io::
     })
 }
 
+/// The news wakes both, the first takes the byte, and the cancel finds the second ready: nothing else would wake it
+/// when it goes back to wait.
+#[test]
+fn a_cancel_reaches_a_reader_that_was_woken_in_vain() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (ours, mut theirs) = pair_with_std()?;
+        let ours = Rc::new(ours);
+        let victim: Rc<RefCell<Option<corio::Task>>> = Rc::default();
+        let (first, doomed) = (ours.clone(), victim.clone());
+        let thief = spawn(move || {
+            (&*first).read_exact(&mut [0])?;
+            assert!(doomed.borrow().as_ref().unwrap().cancel());
+            Ok(())
+        });
+        let second = spawn(move || (&*ours).read(&mut [0; 8]));
+        *victim.borrow_mut() = Some(second.task());
+        yield_now()?;
+        theirs.write_all(b"x")?;
+        thief.join()?;
+        assert!(is_cancelled(&second.join().unwrap_err()));
+        Ok(())
+    })
+}
+
 /// R12: the error is none that the helpers of std take for a reason to try again, or for the end.
 #[test]
 fn r12_the_helpers_of_std_end_with_the_cancellation() -> io::Result<()> {

@@ -184,6 +184,10 @@ impl WaitList {
         patience: Patience,
         too_late: impl Fn() -> bool,
     ) -> io::Result<()> {
+        // A cancellation that came while the task was ready, woken for nothing, has used its wake up.
+        if patience == Patience::Cancellable && task.core.is_cancelled() {
+            return Err(cancelled());
+        }
         let node = Node {
             task: task.clone(),
             notified: Cell::new(false),
