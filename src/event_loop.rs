@@ -24,8 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, ptr};
 
-use slab::Slab;
-
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
@@ -36,7 +34,7 @@ use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
 use crate::stack::StackCache;
 use crate::task::body::{drop_quietly, panic_text};
-use crate::task::{Activation, Input, Pause, State, Task, TaskCore, TaskRef};
+use crate::task::{Activation, Input, Pause, State, Task, TaskCore, TaskRef, TaskTable};
 use crate::timer::{Nanos, TimerKey, Timers};
 
 /// How many calls of one turn may go on without a pause before the task goes to the end of the queue.
@@ -95,7 +93,7 @@ pub(crate) struct EventLoop {
     pub(crate) clock: Clock,
     ready: RefCell<VecDeque<Ready>>,
     timers: RefCell<Timers<TimerAction>>,
-    tasks: RefCell<Slab<TaskRef>>,
+    tasks: RefCell<TaskTable>,
     pub(crate) callbacks: Callbacks,
     pub(crate) reactor: Reactor,
     pub(crate) remote: Arc<Remote>,
@@ -289,9 +287,7 @@ impl EventLoop {
     #[inline(always)]
     fn step(&self, task: TaskRef, input: Input) {
         let core = &task.core;
-        if !core.is_active() && !self.begin(&task, input) {
-            return;
-        }
+        let Some(activation) = core.activation().or_else(|| self.begin(&task, input)) else { return };
         self.emit(|| Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
         core.set_state(State::Running);
         core.take_notified();
@@ -299,9 +295,9 @@ impl EventLoop {
         self.refused.set(0);
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
         // ANCHOR: step
-        let outer = self.current.replace(task.itself());
+        let outer = self.current.replace(activation.task());
 
-        let sent = core.send(input);
+        let sent = activation.send(input);
 
         self.current.set(outer);
         match sent {
@@ -325,19 +321,19 @@ impl EventLoop {
         // ANCHOR_END: step
     }
 
-    /// Puts a task onto a stack for its first turn; `false` if it was cancelled before, and so never runs.
+    /// Puts a task onto a stack for its first turn; `None` if it was cancelled before, and so never runs.
     #[inline(never)]
-    fn begin(&self, task: &TaskRef, input: Input) -> bool {
+    fn begin<'a>(&self, task: &'a TaskRef, input: Input) -> Option<&'a Activation> {
         if task.core.is_cancelled() || input == Input::Throw {
             // Its function is dropped outside any task: nothing can wait here.
             let outer = self.current.replace(ptr::null());
             task.body().refuse(&task.core);
             self.current.set(outer);
             self.complete(task);
-            return false;
+            return None;
         }
         TaskCore::activate(task, self);
-        true
+        task.core.activation()
     }
 
     #[inline(always)]
@@ -358,7 +354,7 @@ impl EventLoop {
         }
         core.set_state(State::Done);
         self.emit(|| Event::Complete { task: core.id(), end: core.end() });
-        let removed = self.tasks.borrow_mut().remove(core.key.get() as usize);
+        let removed = self.tasks.borrow_mut().remove(core.key.get());
         if !core.joiners.is_empty() {
             core.joiners.notify_all(self, By::Task(core.id()));
         }
@@ -406,7 +402,7 @@ impl EventLoop {
 
     /// Wakes a task that may be gone by now.
     pub(crate) fn wake_by_key(&self, key: u32, id: u64, by: By) {
-        let task = self.tasks.borrow().get(key as usize).cloned();
+        let task = self.tasks.borrow().get(key).cloned();
         if let Some(task) = task.filter(|task| task.core.id() == id) {
             self.wake(&task, by);
         }
@@ -450,13 +446,13 @@ impl EventLoop {
     /// A new task: into the table and the ready queue.
     pub(crate) fn admit(&self, task: &TaskRef) {
         let key = self.tasks.borrow_mut().insert(task.clone());
-        task.core.key.set(u32::try_from(key).expect("fewer than 2^32 tasks"));
+        task.core.key.set(key);
         self.ready.borrow_mut().push_back(Ready::Task(task.clone()));
     }
 
     /// All tasks that have not ended, oldest first.
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
         tasks.sort_by_key(|task| task.core.id());
         tasks
     }

@@ -27,7 +27,10 @@ const DEFAULT_SLOTS: [usize; 3] = [8 * MIB, 2 * MIB, 256 * KIB];
 /// Stacks of equal size are interchangeable, so a size is also the name of a class of them.
 /// The base of a stack may lie up to 2 KiB below its top, see [`slab`](super::slab).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct StackSize(usize);
+pub(crate) struct StackSize(
+    /// In KiB: half a word is enough.
+    u32,
+);
 
 impl StackSize {
     /// Rounds up to whole pages.
@@ -46,7 +49,7 @@ impl StackSize {
             ));
         }
         match bytes.checked_next_multiple_of(sys::page_size()) {
-            Some(rounded) if rounded <= MAX => Ok(Self(rounded)),
+            Some(rounded) if rounded <= MAX => Ok(Self::from_slot(rounded)),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("a stack of {bytes} bytes is too large: the maximum is {MAX} bytes"),
@@ -78,13 +81,13 @@ impl StackSize {
     /// The size in bytes.
     #[inline]
     pub(crate) const fn bytes(self) -> usize {
-        self.0
+        self.0 as usize * KIB
     }
 
     /// The class of a slot whose usable part is that large.
     #[inline]
     pub(super) const fn from_slot(bytes: usize) -> Self {
-        Self(bytes)
+        Self((bytes / KIB) as u32)
     }
 }
 
@@ -107,12 +110,12 @@ fn choose_default(wish: Option<Option<&str>>, granted: impl Fn(usize) -> bool) -
     let fits = |slot: &usize| granted(slot.saturating_mul(4 * FIRST_SLOTS));
     let slot = DEFAULT_SLOTS.into_iter().find(fits);
     let slot = slot.unwrap_or(DEFAULT_SLOTS[DEFAULT_SLOTS.len() - 1]);
-    let size = StackSize(slot - GUARD);
+    let size = StackSize::from_slot(slot - GUARD);
     if slot != DEFAULT_SLOTS[0] {
         remark = Some(format!(
             "stacks are {} KiB by default, not {}, because address space is short (RLIMIT_AS, \
              see ulimit -v, or vm.overcommit_memory=2)",
-            size.0 / KIB,
+            size.0,
             (DEFAULT_SLOTS[0] - GUARD) / KIB,
         ));
     }

@@ -15,8 +15,6 @@ use crate::event_loop::EventLoop;
 /// What every task has, whatever it runs.
 pub(crate) struct TaskCell {
     references: Cell<usize>,
-    /// A reference that is not counted, and stays where it is for as long as the task does.
-    itself: ManuallyDrop<TaskRef>,
     /// Points into the same allocation.
     body: *const dyn Body,
     pub(crate) core: TaskCore,
@@ -45,8 +43,7 @@ impl TaskRef {
         unsafe {
             let this: *const (dyn Body + 'a) = &raw const (*allocation.as_ptr()).body;
             let this = std::mem::transmute::<*const (dyn Body + 'a), *const (dyn Body + 'static)>(this);
-            let itself = ManuallyDrop::new(TaskRef(allocation.cast()));
-            let cell = TaskCell { references: Cell::new(1), itself, body: this, core };
+            let cell = TaskCell { references: Cell::new(1), body: this, core };
             allocation.write(Allocation { cell, body });
         }
         TaskRef(allocation.cast())
@@ -57,18 +54,17 @@ impl TaskRef {
         Layout::new::<Allocation<B>>()
     }
 
+    /// A reference that is not counted.
+    pub(crate) fn uncounted(&self) -> ManuallyDrop<TaskRef> {
+        ManuallyDrop::new(TaskRef(self.0))
+    }
+
     pub(crate) fn ptr_eq(&self, other: &TaskRef) -> bool {
         self.0 == other.0
     }
 }
 
 impl TaskCell {
-    /// A reference to this task that may be held across its suspensions: it moves with no frame of the loop.
-    #[inline(always)]
-    pub(crate) fn itself(&self) -> &TaskRef {
-        &self.itself
-    }
-
     pub(crate) fn body(&self) -> &dyn Body {
         // SAFETY: it lies in the same allocation, which lives as long as the reference that led here.
         unsafe { &*self.body }
@@ -115,7 +111,7 @@ fn free(cell: NonNull<TaskCell>) {
 }
 
 /// What most tasks fit into: memory of this layout is recycled by the loop.
-const BLOCK: Layout = match Layout::from_size_align(152, 8) {
+const BLOCK: Layout = match Layout::from_size_align(120, 8) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
 };
@@ -152,4 +148,4 @@ pub(crate) fn free_block(block: NonNull<u8>) {
     unsafe { dealloc(block.as_ptr(), BLOCK) };
 }
 
-const _: () = assert!(size_of::<TaskCell>() <= 120, "a task that has not begun costs less than 200 bytes");
+const _: () = assert!(size_of::<TaskCell>() <= 96, "a task that has not begun costs less than 200 bytes");

@@ -16,8 +16,9 @@
 //! recycles. So a task that has not begun costs less than 200 bytes.
 
 use std::alloc::Layout;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 use super::cell::{TaskCell, TaskRef};
 use super::wait::WaitList;
@@ -116,6 +117,8 @@ struct Rare {
 
 /// What a task has while its function is on a stack.
 pub(crate) struct Activation {
+    /// The task, not counted: it lives longer. A reference that stays where it is while the task is suspended.
+    task: OnceCell<ManuallyDrop<TaskRef>>,
     fiber: UnsafeCell<Option<Fiber<Input, Pause, ()>>>,
     suspender: Cell<*const Suspender<Input, Pause>>,
     /// The ends of its stack.
@@ -318,7 +321,8 @@ impl TaskCore {
         }
     }
 
-    fn activation(&self) -> Option<&Activation> {
+    #[inline(always)]
+    pub(crate) fn activation(&self) -> Option<&Activation> {
         // SAFETY: set by `activate` to a box that only `deactivate` frees, which also clears the pointer.
         unsafe { self.activation.get().as_ref() }
     }
@@ -334,6 +338,7 @@ impl TaskCore {
         let activation = lp.new_activation();
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
         activation.bounds.set(stack.bounds());
+        let _ = activation.task.set(task.uncounted());
         let this: *const TaskCell = &**task;
         let suspender_slot = std::ptr::from_ref(&activation.suspender);
         let root = move |suspender: &Suspender<Input, Pause>, _: Input| {
@@ -348,20 +353,6 @@ impl TaskCore {
         // SAFETY: a fresh activation; nobody else looks at it yet.
         unsafe { *activation.fiber.get() = Some(fiber) };
         task.core.activation.set(Box::into_raw(activation));
-    }
-
-    /// Runs the function until it pauses; `None`: it has returned.
-    #[inline(always)]
-    pub(crate) fn send(&self, input: Input) -> Option<Pause> {
-        let activation = self.activation().expect("a task is resumed only while it is active");
-        activation.resumes.set(activation.resumes.get().wrapping_add(1));
-        // SAFETY: only `step` calls this, and never for a task that is running, so the fiber is not in use. While the
-        // function runs it touches the other fields only.
-        let fiber = unsafe { &mut *activation.fiber.get() };
-        match fiber.as_mut().expect("an active task has a fiber").resume(input) {
-            Switched::Suspended(pause) => Some(pause),
-            Switched::Returned(()) => None,
-        }
     }
 
     /// Takes the stack of a function that has returned.
@@ -414,8 +405,28 @@ impl TaskCore {
 }
 
 impl Activation {
+    /// A reference to the task that may be held across its suspensions: it lies in no frame of the loop.
+    #[inline(always)]
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.task.get().expect("an activation has a task while it is used")
+    }
+
+    /// Runs the function until it pauses; `None`: it has returned.
+    #[inline(always)]
+    pub(crate) fn send(&self, input: Input) -> Option<Pause> {
+        self.resumes.set(self.resumes.get().wrapping_add(1));
+        // SAFETY: only `step` calls this, and never for a task that is running, so the fiber is not in use. While the
+        // function runs it touches the other fields only.
+        let fiber = unsafe { &mut *self.fiber.get() };
+        match fiber.as_mut().expect("an active task has a fiber").resume(input) {
+            Switched::Suspended(pause) => Some(pause),
+            Switched::Returned(()) => None,
+        }
+    }
+
     pub(crate) fn new() -> Box<Activation> {
         Box::new(Activation {
+            task: OnceCell::new(),
             fiber: UnsafeCell::new(None),
             suspender: Cell::new(std::ptr::null()),
             bounds: Cell::new((0, 0)),
@@ -429,6 +440,7 @@ impl Activation {
     }
 
     pub(crate) fn reset(&mut self) {
+        self.task.take();
         self.at.set(None);
         self.resumes.set(0);
         self.throws.set(0);

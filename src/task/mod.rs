@@ -8,6 +8,7 @@
 //! | `cell.rs` | the allocation, and counted references to it |
 //! | `core.rs` | what the loop keeps of a task, and its states |
 //! | `body.rs` | what it runs, and where the result goes |
+//! | `table.rs` | all tasks of a loop |
 //! | `wait.rs` | how it stops, and how it is found again |
 //! | `handle.rs` | the tickets |
 
@@ -15,6 +16,7 @@ pub(crate) mod body;
 mod cell;
 mod core;
 mod handle;
+mod table;
 pub(crate) mod wait;
 
 use std::fmt::Debug;
@@ -27,6 +29,7 @@ pub(crate) use self::cell::{TaskRef, free_block};
 pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
 pub(crate) use self::handle::Ticket;
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
+pub(crate) use self::table::TaskTable;
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::cancel;
