@@ -13,8 +13,9 @@ use std::thread;
 
 use common::{Finally, Log, child, child_with, logged, only, panic_of, plays, runner, sim, since};
 use corio::{
-    Builder, JoinHandle, LoopHandle, Outcome, Task, all_tasks, call_later, call_soon, current, errors, is_cancelled,
-    millis, now, run, scope, secs, sleep, sleep_until, spawn, timeout, try_current, typed, yield_now,
+    Builder, Generator, JoinHandle, LoopHandle, Outcome, Task, Yielder, all_tasks, call_later, call_soon, current,
+    errors, is_cancelled, millis, now, run, say, scope, secs, sleep, sleep_until, spawn, timeout, try_current, typed,
+    yield_now,
 };
 
 // ---- order -------------------------------------------------------------------------------------
@@ -415,6 +416,48 @@ fn a8_a_payload_whose_destructor_panics_is_contained() {
         .unwrap();
     });
     assert_eq!(lines.iter().filter(|line| line.contains("in the payload")).count(), 2, "{lines:#?}");
+}
+
+#[test]
+fn a8_an_observer_that_panics_is_not_called_again_and_its_payload_may_panic_as_well() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("in the payload");
+        }
+    }
+    use corio::observe::{Names, event::Record};
+    let ((), lines) = logged(|| {
+        runner().observer(|_: &Record, _: &Names| panic_any(Bad)).run(|| sleep(secs(1))).unwrap();
+    });
+    if cfg!(feature = "observe") {
+        only(&lines, "ERROR", &["an observer panicked"]);
+        only(&lines, "ERROR", &["in the payload"]);
+    }
+}
+
+#[test]
+fn printing_may_yield_out_of_a_coroutine_that_outlives_its_run_r2() {
+    struct Yields<'a>(&'a Yielder<(), u32>);
+    impl std::fmt::Display for Yields<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.yield_(7).map_err(|_| std::fmt::Error)?;
+            f.write_str("printed")
+        }
+    }
+    use corio::observe::{Names, event::Record};
+    let mut kept = runner()
+        .observer(|_: &Record, _: &Names| ())
+        .run(|| {
+            let mut generator = Generator::<u32>::new(|y| {
+                say!("{}", Yields(y));
+                Ok(())
+            });
+            assert_eq!(generator.next().unwrap()?, 7);
+            Ok(generator)
+        })
+        .unwrap();
+    assert!(kept.next().is_none(), "the rest of it runs without the loop");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::event::{By, Event, Record};
 use super::{Names, Observer, State};
 use crate::event_loop::EventLoop;
-use crate::task::body::panic_text;
+use crate::task::body::{drop_quietly, panic_text};
 use crate::timer::Nanos;
 
 pub(crate) struct Hub {
@@ -88,10 +88,10 @@ impl Hub {
             let told = catch_unwind(AssertUnwindSafe(|| {
                 pending.iter().for_each(|record| observer.record(record, &names));
             }));
-            if let Err(payload) = &told {
-                log::error!(target: "corio::observe", "an observer panicked: {}", panic_text(&**payload));
-            }
-            told.is_ok()
+            let Err(payload) = told else { return true };
+            log::error!(target: "corio::observe", "an observer panicked: {}", panic_text(&*payload));
+            drop_quietly(payload, "the payload of a panic");
+            false
         });
         let stream = &mut *self.stream.borrow_mut();
         // With nobody left to tell, lines that the program prints go where they would go unwatched.

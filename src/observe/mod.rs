@@ -93,14 +93,18 @@ fn with_hub(f: impl FnOnce(&EventLoop, &Hub)) {
 #[doc(hidden)]
 pub fn say(line: fmt::Arguments<'_>) {
     let mut watched = false;
-    with_hub(|lp, hub| {
-        watched = true;
-        let text = hub.text(line.to_string());
-        lp.emit(|| Event::Out { task: lp.current_id(), text });
-    });
+    with_hub(|_, _| watched = true);
     if !watched {
         println!("{line}");
+        return;
     }
+    // Printing a value is the user's code. It may even yield out of a coroutine, which may outlive this loop: nothing of
+    // the loop is held meanwhile.
+    let line = line.to_string();
+    with_hub(|lp, hub| {
+        let text = hub.text(line);
+        lp.emit(|| Event::Out { task: lp.current_id(), text });
+    });
 }
 
 /// Names this moment in the event stream, for slices of recordings. Without an observer it does nothing.
