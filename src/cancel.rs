@@ -447,12 +447,14 @@ impl CancelScope {
 
     /// Marks the region, once, and tells everything inside it.
     fn meet(&self, lp: &EventLoop, met: Met) {
-        if self.met.get() != Met::Not {
+        // SAFETY: set only while the frame that it points to is open.
+        let frame = unsafe { self.frame.get().as_ref() };
+        let left = self.entered.get() && frame.is_none();
+        if left || self.met.get() != Met::Not {
             return;
         }
         self.met.set(met);
-        // SAFETY: set only while the frame that it points to is open.
-        let Some(frame) = (unsafe { self.frame.get().as_ref() }) else { return };
+        let Some(frame) = frame else { return };
         let cause = if met == Met::Expired { Cause::Deadline } else { Cause::Requested(None) };
         let by = if met == Met::Expired { 0 } else { lp.current_id() };
         lp.emit(|| Event::CancelAsk { task: frame.task.core.id(), by, why: cause.why() });
@@ -464,11 +466,8 @@ impl CancelScope {
     pub fn cancel(&self) {
         EventLoop::with_current(|lp| match lp {
             Some(lp) => self.meet(lp, Met::Cancelled),
-            None => {
-                if self.met.get() == Met::Not {
-                    self.met.set(Met::Cancelled);
-                }
-            }
+            None if !self.entered.get() => self.met.set(Met::Cancelled),
+            None => {}
         });
     }
 

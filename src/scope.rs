@@ -19,7 +19,7 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Event, Place, Want};
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
-use crate::task::{Builder, IntoResult, ScopedJoinHandle, TaskCore, TaskRef, Ticket, caller, not_in_a_callback};
+use crate::task::{Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback};
 
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
 pub(crate) struct Group {
@@ -61,9 +61,11 @@ impl Group {
         });
     }
 
-    /// Cancels the children, oldest first. Runs no user code: the borrow is safe.
+    /// Cancels the children, oldest first; but not the one whose failure is the reason, and which is about to be gone.
+    /// Runs no user code: the borrow is safe.
     pub(crate) fn cancel_children(&self, cause: &Cause) {
-        for child in self.children.borrow().values().filter(|child| !child.core.has_ended()) {
+        let is_the_reason = |child: &&TaskRef| child.core.has_ended() && child.core.state() == State::Running;
+        for child in self.children.borrow().values().filter(|child| !is_the_reason(child)) {
             cancel::cancel_task(child, cause.clone());
         }
     }
@@ -227,7 +229,9 @@ where
 {
     in_context(|context| match context {
         Context::Task(lp, task) | Context::Unwinding(lp, task) => {
-            lp.assert_may_suspend(at);
+            if !std::thread::panicking() {
+                lp.assert_may_suspend(at);
+            }
             let group = Group {
                 id: lp.next_group_id(),
                 at,

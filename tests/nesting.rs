@@ -61,3 +61,80 @@ fn a_shield_protects_the_scopes_inside_it_only() {
     assert!(corio::is_timed_out(&result.unwrap_err()));
     assert!(inside.get() && around.get());
 }
+
+/// R10: a child whose unclaimed result takes its time to be dropped is still a child.
+#[test]
+fn a_limit_reaches_a_child_whose_result_waits_while_it_is_dropped() {
+    struct Slow;
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let _ = sleep(secs(100));
+        }
+    }
+    let passed = simulated(|| {
+        let start = corio::now();
+        let _ = timeout(secs(1), || {
+            scope(|s| {
+                drop(s.spawn(|| Ok(Slow)));
+                Ok(())
+            })
+        });
+        Ok(corio::now() - start)
+    });
+    assert_eq!(passed.unwrap(), secs(1));
+}
+
+/// R5: a destructor that opens a scope while its task unwinds from `no_suspend` does no harm.
+#[test]
+fn a_scope_in_a_destructor_inside_no_suspend_does_not_panic_again() {
+    struct Opens;
+    impl Drop for Opens {
+        fn drop(&mut self) {
+            let _: io::Result<()> = scope(|_| Ok(()));
+        }
+    }
+    let panicked = simulated(|| {
+        let task = corio::spawn(|| {
+            corio::no_suspend(|| -> io::Result<()> {
+                let _opens = Opens;
+                panic!("on purpose");
+            })
+        });
+        Ok(matches!(task.outcome(), corio::Outcome::Panicked(_)))
+    });
+    assert!(panicked.unwrap());
+}
+
+/// A scope that was left cannot be cancelled any more.
+#[test]
+fn cancelling_a_scope_that_was_left_changes_nothing() {
+    simulated(|| {
+        let region = corio::CancelScope::new();
+        region.run(|| Ok(()))?;
+        region.cancel();
+        assert!(!region.cancelled());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A join that is refused says so as a failure: nobody was cancelled.
+#[test]
+fn a_refused_join_is_a_failure() {
+    simulated(|| {
+        let slot = std::rc::Rc::new(std::cell::RefCell::new(None::<corio::JoinHandle<()>>));
+        let inside = slot.clone();
+        let task = corio::spawn(move || {
+            let myself = inside.borrow_mut().take().expect("put there before the first turn");
+            match myself.outcome() {
+                corio::Outcome::Failed(e) => assert_eq!(e.kind(), io::ErrorKind::Deadlock),
+                other => panic!("{other:?}"),
+            }
+            Ok(())
+        });
+        let watch = task.task();
+        *slot.borrow_mut() = Some(task);
+        watch.wait()
+    })
+    .unwrap();
+}

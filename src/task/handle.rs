@@ -271,7 +271,8 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
             Ok((Finished::Returned(Err(error)), task)) if task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
             Ok((Finished::Returned(Err(error)), _)) => Outcome::Failed(error),
             Ok((Finished::Panicked(payload), _)) => Outcome::Panicked(payload),
-            Err(error) => Outcome::Cancelled(error),
+            // It was never waited for: the task goes on.
+            Err(error) => Outcome::Failed(error),
         }
     }
 }
@@ -292,7 +293,6 @@ impl<T, E> Drop for Ticket<T, E> {
 /// Forgetting the handle leaks the result and does nothing else. A handle derefs to [`Task`].
 ///
 /// asyncio: the `asyncio.Task` that `create_task` returns, awaited once; std: `std::thread::JoinHandle`.
-#[must_use = "dropping the handle detaches the task; `join` gives its result"]
 pub struct JoinHandle<T = (), E = io::Error> {
     pub(crate) ticket: Ticket<T, E>,
 }
