@@ -31,6 +31,7 @@ pub(crate) struct Callback {
 }
 
 impl Callbacks {
+    #[inline]
     pub(crate) fn add(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
         let generation = self.last_generation.get().wrapping_add(1);
         self.last_generation.set(generation);
@@ -39,6 +40,7 @@ impl Callbacks {
     }
 
     /// Takes it out, to call it or to drop it.
+    #[inline]
     pub(crate) fn take(&self, key: CallbackKey) -> Option<Callback> {
         let mut waiting = self.waiting.borrow_mut();
         let index = key.index as usize;

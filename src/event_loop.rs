@@ -204,6 +204,7 @@ impl EventLoop {
     }
 
     /// The id of the running task, or 0.
+    #[inline]
     pub(crate) fn current_id(&self) -> u64 {
         self.current().map_or(0, |task| task.core.id())
     }
@@ -235,6 +236,7 @@ impl EventLoop {
         stack.contains(&self.no_suspend.get()) || stack.contains(&self.entered_at.get())
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -409,6 +411,7 @@ impl EventLoop {
     }
 
     /// Calls `function` in the next turn.
+    #[inline]
     pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
         let callback = self.callbacks.add(function, at);
         self.ready.borrow_mut().push_back(Ready::Call(callback));
@@ -431,6 +434,7 @@ impl EventLoop {
 
     // ---- the task table ---------------------------------------------------------------------------------------------
 
+    #[inline]
     pub(crate) fn next_task_id(&self) -> u64 {
         next(&self.last_task)
     }
@@ -444,6 +448,7 @@ impl EventLoop {
     }
 
     /// A new task: into the table and the ready queue.
+    #[inline]
     pub(crate) fn admit(&self, task: &TaskRef) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.core.key.set(key);
@@ -461,16 +466,19 @@ impl EventLoop {
         self.tasks.borrow().len()
     }
 
+    #[inline]
     pub(crate) fn new_activation(&self) -> Box<Activation> {
         self.spare.borrow_mut().pop().unwrap_or_else(Activation::new)
     }
 
     /// Memory for a small task.
+    #[inline]
     pub(crate) fn new_cell(&self) -> Option<NonNull<u8>> {
         self.spare_cells.borrow_mut().pop()
     }
 
     /// Keeps the memory of a small task for the next one; `false` if there is enough.
+    #[inline]
     pub(crate) fn recycle_cell(&self, cell: NonNull<u8>) -> bool {
         let mut spare = self.spare_cells.borrow_mut();
         let keep = spare.len() < KEPT_CELLS;
@@ -480,6 +488,7 @@ impl EventLoop {
         keep
     }
 
+    #[inline]
     pub(crate) fn recycle_activation(&self, mut activation: Box<Activation>) {
         activation.reset();
         let mut spare = self.spare.borrow_mut();
@@ -540,6 +549,7 @@ impl EventLoop {
         self.timers.borrow().due(key)
     }
 
+    #[inline]
     pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> (TimerKey, CallbackKey) {
         let callback = self.callbacks.add(function, at);
         (self.arm_timer(due, TimerAction::Call(callback), 0), callback)
@@ -720,6 +730,7 @@ impl EventLoop {
     }
 }
 
+#[inline]
 fn next(counter: &Cell<u64>) -> u64 {
     counter.set(counter.get() + 1);
     counter.get()

@@ -31,6 +31,8 @@ pub(crate) struct Group {
     cause: RefCell<Option<Cause>>,
     /// A child has failed, whoever took its error.
     failed: Cell<bool>,
+    /// A child was cut short by a cancellation, and nobody was there to take its error.
+    cut: Cell<bool>,
     waiters: WaitList,
 }
 
@@ -77,6 +79,9 @@ impl Group {
 
     /// A child is gone; only the loop says so.
     pub(crate) fn gone(&self, lp: &EventLoop, child: &TaskCore) {
+        if child.ended_cancelled() && !child.has_handle() {
+            self.cut.set(true);
+        }
         let removed = self.children.borrow_mut().remove(&child.id());
         if self.children.borrow().is_empty() {
             self.waiters.notify_all(lp, By::Task(child.id()));
@@ -166,7 +171,8 @@ pub struct Scope<'scope, 'env: 'scope, E = io::Error> {
 /// ([`errors`](crate::errors)). A panic cancels the others too and goes on when they have ended. If all is well, the
 /// body's value is returned.
 ///
-/// Cancelling the task that runs the scope cancels the children; the scope still waits for their ends.
+/// Cancelling the task that runs the scope cancels the children; the scope still waits for their ends, and is then
+/// cancelled too, unless all of them had succeeded.
 ///
 /// asyncio: `asyncio.TaskGroup`; trio: a nursery; std: [`std::thread::scope`].
 ///
@@ -239,6 +245,7 @@ where
                 children: RefCell::default(),
                 cause: RefCell::default(),
                 failed: Cell::new(false),
+                cut: Cell::new(false),
                 waiters: WaitList::new(),
             };
             let ledger = Ledger { group, errors: RefCell::default(), panics: RefCell::default(), is_echo };
@@ -250,7 +257,10 @@ where
                 body
             });
             lp.emit(|| Event::GroupClose { group: scope.ledger.group.id });
-            settle(&scope.ledger, body, merge)
+            // Not by the scope itself, but from outside, and it reached a child: the work was not done.
+            let group = &scope.ledger.group;
+            let cut_from_outside = group.cut.get() && !group.is_cancelled() && task.core.is_cancelled();
+            settle(&scope.ledger, body, cut_from_outside, merge)
         }
         Context::Callback | Context::Outside => {
             Err(error::misuse("a scope needs a task that waits for it: call it inside `corio::run`").into())
@@ -282,6 +292,7 @@ fn close<E>(lp: &EventLoop, ledger: &Ledger<E>, failed: bool, at: Place) {
 fn settle<T, E: From<io::Error>>(
     ledger: &Ledger<E>,
     body: Result<Result<T, E>, Box<dyn Any + Send>>,
+    cut_from_outside: bool,
     merge: fn(Vec<E>) -> Option<E>,
 ) -> Result<T, E> {
     let mut panics = ledger.panics.take().into_iter();
@@ -299,6 +310,7 @@ fn settle<T, E: From<io::Error>>(
     }
     let failed = ledger.group.failed.get();
     match body.expect("a body that did not panic has ended") {
+        Ok(_) if errors.is_empty() && !failed && cut_from_outside => return Err(error::cancelled().into()),
         Ok(value) if errors.is_empty() && !failed => return Ok(value),
         Ok(_) => {}
         // The body met the cancellation that a child's failure caused.

@@ -138,3 +138,63 @@ fn a_refused_join_is_a_failure() {
     })
     .unwrap();
 }
+
+/// TG-05: a scope whose owner is cancelled while it waits has not done its work.
+#[test]
+fn tg_05_a_scope_that_is_cancelled_at_its_exit_says_so() {
+    let ends = Cell::new(0);
+    simulated(|| {
+        let owner = corio::spawn({
+            // A plain task owns what it uses.
+            let counter = std::rc::Rc::new(Cell::new(0));
+            move || {
+                let inner = &counter;
+                scope(|s| {
+                    for n in 1..=2 {
+                        s.spawn(move || {
+                            let result = sleep(secs(60));
+                            shield(secs(9), || sleep(secs(n)))?;
+                            inner.set(inner.get() + 1);
+                            result
+                        });
+                    }
+                    Ok(())
+                })
+                .inspect_err(|e| assert!(is_cancelled(e) && inner.get() == 2))
+            }
+        });
+        sleep(secs(1))?;
+        owner.cancel();
+        let result = owner.outcome();
+        assert!(matches!(result, corio::Outcome::Cancelled(_)), "{result:?}");
+        ends.set(1);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(ends.get(), 1);
+}
+
+/// R13, TG-14: what had succeeded counts, and so does a child that was cancelled by itself.
+#[test]
+fn tg_14_a_child_that_was_cancelled_directly_does_not_fail_its_scope() {
+    simulated(|| {
+        scope(|s| {
+            let child = s.spawn(|| sleep(secs(60)));
+            yield_now()?;
+            child.cancel();
+            Ok(())
+        })?;
+        // Cancelled too late: every child had done its work.
+        let late = corio::spawn(|| {
+            let result = scope(|s| {
+                s.spawn(|| corio::current().cancel().then_some(()).ok_or_else(|| io::Error::other("done")));
+                Ok(7)
+            });
+            corio::current().cancel();
+            result
+        });
+        assert_eq!(late.join()?, 7);
+        Ok(())
+    })
+    .unwrap();
+}

@@ -65,7 +65,6 @@ impl Args<'_> {
 /// A switch of stacks is cheapest when the coroutine suspends in its root function. From deeper down, every `ret`
 /// after the resume was predicted from the other side's calls and misses. Programs live at depth, so both depths are shown.
 #[inline(always)]
-#[inline(always)]
 fn at_depth<F: Fn()>(depth: u32, f: &F) {
     #[inline(never)]
     fn frame<F: Fn()>(depth: u32, f: &F) {

@@ -132,6 +132,7 @@ const COROUTINE: u64 = 1 << 63;
 
 impl Owner {
     /// The number 0 is not shown.
+    #[inline]
     pub(crate) const fn new(kind: OwnerKind, id: u64, spawned_at: &'static Location<'static>) -> Self {
         let bit = match kind {
             OwnerKind::Task => 0,
@@ -140,6 +141,7 @@ impl Owner {
         Self { id: id | bit, name: Cell::new(ptr::null()), spawned_at }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id & !COROUTINE
     }

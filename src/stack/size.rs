@@ -61,6 +61,7 @@ impl StackSize {
     ///
     /// Where the system would not let us have many of those, smaller ones, down to 256 KiB; a
     /// warning is logged then. Decided at the first call.
+    #[inline]
     pub(crate) fn default_size() -> Self {
         static DEFAULT: OnceLock<(StackSize, Option<String>)> = OnceLock::new();
         static SAID: AtomicBool = AtomicBool::new(false);

@@ -178,6 +178,7 @@ enum Stage<F, T, E> {
 }
 
 impl<F, T, E, S> Function<F, T, E, S> {
+    #[inline]
     pub(crate) fn new(f: F, sink: S) -> Self {
         Function { stage: Cell::new(Stage::Waiting(f)), sink }
     }

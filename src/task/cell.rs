@@ -55,6 +55,7 @@ impl TaskRef {
     }
 
     /// A reference that is not counted.
+    #[inline]
     pub(crate) fn uncounted(&self) -> ManuallyDrop<TaskRef> {
         ManuallyDrop::new(TaskRef(self.0))
     }
@@ -65,6 +66,7 @@ impl TaskRef {
 }
 
 impl TaskCell {
+    #[inline]
     pub(crate) fn body(&self) -> &dyn Body {
         // SAFETY: it lies in the same allocation, which lives as long as the reference that led here.
         unsafe { &*self.body }
@@ -116,10 +118,12 @@ const BLOCK: Layout = match Layout::from_size_align(120, 8) {
     Err(_) => unreachable!(),
 };
 
+#[inline]
 fn fits(layout: Layout) -> bool {
     layout.size() <= BLOCK.size() && layout.align() <= BLOCK.align()
 }
 
+#[inline]
 fn allocate(layout: Layout) -> NonNull<u8> {
     let recycled = || EventLoop::with_current(|lp| lp.and_then(EventLoop::new_cell));
     let layout = if fits(layout) { BLOCK } else { layout };
@@ -133,6 +137,7 @@ fn allocate(layout: Layout) -> NonNull<u8> {
 /// # Safety
 ///
 /// The memory was allocated for this layout, and is not used any more.
+#[inline]
 unsafe fn release(memory: NonNull<u8>, layout: Layout) {
     if !fits(layout) {
         // SAFETY: by the caller.

@@ -136,6 +136,7 @@ pub(crate) struct Activation {
 }
 
 impl TaskCore {
+    #[inline]
     pub(crate) fn new(id: u64, stack_size: StackSize, group: *const Group, at: Place) -> TaskCore {
         TaskCore {
             owner: Owner::new(OwnerKind::Task, id, at),
@@ -152,6 +153,7 @@ impl TaskCore {
         }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.owner.id()
     }
@@ -190,14 +192,17 @@ impl TaskCore {
         self.put(flag::CANCELLED, on);
     }
 
+    #[inline]
     pub(crate) fn has_handle(&self) -> bool {
         self.has(flag::HANDLE)
     }
 
+    #[inline]
     pub(crate) fn drop_handle(&self) {
         self.put(flag::HANDLE, false);
     }
 
+    #[inline]
     pub(crate) fn notify(&self) {
         self.put(flag::NOTIFIED, true);
     }
@@ -209,28 +214,34 @@ impl TaskCore {
         notified
     }
 
+    #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.state() == State::Done
     }
 
     /// Whether its function has ended, even if its stack is not yet taken down.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.has(flag::ENDED)
     }
 
+    #[inline]
     pub(crate) fn end(&self) -> End {
         self.end.get()
     }
 
+    #[inline]
     pub(crate) fn set_end(&self, end: End) {
         self.put(flag::ENDED, true);
         self.end.set(end);
     }
 
+    #[inline]
     pub(crate) fn ended_cancelled(&self) -> bool {
         self.end() == End::Cancelled
     }
 
+    #[inline]
     pub(crate) fn requests(&self) -> u32 {
         self.requests.get()
     }
@@ -334,6 +345,7 @@ impl TaskCore {
     }
 
     /// Puts the function onto a stack. The stack was reserved when the task was made, so this cannot fail.
+    #[inline]
     pub(crate) fn activate(task: &TaskRef, lp: &EventLoop) {
         let activation = lp.new_activation();
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
@@ -356,6 +368,7 @@ impl TaskCore {
     }
 
     /// Takes the stack of a function that has returned.
+    #[inline]
     pub(crate) fn deactivate(&self, lp: &EventLoop) {
         let activation = self.activation.replace(std::ptr::null());
         // SAFETY: made by `Box::into_raw` in `activate`; the pointer to it is gone now.

@@ -79,6 +79,7 @@ impl Task {
     }
 
     /// Whether its function has ended.
+    #[inline]
     pub fn is_done(&self) -> bool {
         self.cell.core.state() == State::Done
     }
@@ -207,6 +208,7 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
     /// # Safety
     ///
     /// The task's body is of these types.
+    #[inline]
     pub(crate) unsafe fn new(cell: TaskRef) -> Self {
         Ticket { task: Task { cell }, result: PhantomData }
     }

@@ -104,6 +104,7 @@ pub struct Builder {
 
 impl Builder {
     /// A task without a name, with a stack of the default size.
+    #[inline]
     pub fn new() -> Builder {
         Builder::default()
     }
@@ -163,6 +164,7 @@ impl Builder {
         scope.spawn_with(self, f, caller())
     }
 
+    #[inline]
     pub(crate) fn spawn_detached<F, R, E>(self, f: F, at: Place) -> io::Result<JoinHandle<R::Value, E>>
     where
         F: FnOnce() -> R + 'static,
@@ -180,6 +182,7 @@ impl Builder {
     ///
     /// The right to a stack is taken here, the stack itself at the first turn: so a million tasks that run one after the
     /// other share one warm stack, and exhaustion shows where it can be reported.
+    #[inline]
     pub(crate) fn launch(
         self,
         group: *const Group,
