@@ -1,13 +1,14 @@
-//! Functions for the loop to call, and the numbers that name them.
+//! Functions that are ready for the loop to call, and the numbers that name them.
 //!
-//! The ready queue and the timers hold numbers only, so a callback that is cancelled is gone at once, wherever its
-//! number still stands.
+//! The ready queue holds numbers only, so a callback that is cancelled is gone at once, wherever its number still
+//! stands. A callback that waits for its time is with its timer, and comes here when it is due.
 
 use std::cell::{Cell, RefCell};
 
 use slab::Slab;
 
 use crate::observe::event::Place;
+use crate::timer::TimerKey;
 
 /// Names one callback; stale once it was called or cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,15 +28,17 @@ pub(crate) struct Callback {
     pub(crate) function: Box<dyn FnOnce()>,
     /// Where it was scheduled.
     pub(crate) at: Place,
+    /// The timer that was due.
+    timer: Option<TimerKey>,
     generation: u32,
 }
 
 impl Callbacks {
     #[inline]
-    pub(crate) fn add(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
+    pub(crate) fn add(&self, function: Box<dyn FnOnce()>, at: Place, timer: Option<TimerKey>) -> CallbackKey {
         let generation = self.last_generation.get().wrapping_add(1);
         self.last_generation.set(generation);
-        let index = self.waiting.borrow_mut().insert(Callback { function, at, generation });
+        let index = self.waiting.borrow_mut().insert(Callback { function, at, timer, generation });
         CallbackKey { index: index as u32, generation }
     }
 
@@ -50,6 +53,13 @@ impl Callbacks {
     pub(crate) fn holds(&self, key: CallbackKey) -> bool {
         let waiting = self.waiting.borrow();
         waiting.get(key.index as usize).is_some_and(|callback| callback.generation == key.generation)
+    }
+
+    /// The callback of a timer that was due, and was not called yet. Few are ready at any time.
+    pub(crate) fn of_timer(&self, timer: TimerKey) -> Option<CallbackKey> {
+        let waiting = self.waiting.borrow();
+        let found = waiting.iter().find(|(_, callback)| callback.timer == Some(timer));
+        found.map(|(index, callback)| CallbackKey { index: index as u32, generation: callback.generation })
     }
 
     /// Takes out all that were never called.

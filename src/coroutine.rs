@@ -63,6 +63,7 @@ pub enum State<Out, Ret = ()> {
 pub struct Coroutine<In, Out, Ret = ()> {
     stage: Stage<In, Out, Ret>,
     returned: Option<Ret>,
+    started: bool,
     id: u64,
     made_at: Place,
 }
@@ -122,7 +123,7 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     #[track_caller]
     pub fn new(body: impl FnOnce(&Yielder<In, Out>) -> io::Result<Ret> + 'static) -> Self {
         let id = EventLoop::with_current(|lp| lp.map_or(0, EventLoop::next_coroutine_id));
-        Coroutine { stage: Stage::Fresh(Box::new(body)), returned: None, id, made_at: caller() }
+        Coroutine { stage: Stage::Fresh(Box::new(body)), returned: None, started: false, id, made_at: caller() }
     }
 
     /// Runs the body to its first yield. Python: `next(g)`, or `g.send(None)`, on a fresh generator.
@@ -140,6 +141,7 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Fresh(function) => {
                 let running = self.begin(function)?;
+                self.started = true;
                 // The first input only begins the function: there is no `yield_` to take it.
                 self.resume(running, Input::Close, false)
             }
@@ -244,7 +246,7 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
 
     /// Whether its body has begun.
     pub fn is_started(&self) -> bool {
-        !matches!(self.stage, Stage::Fresh(_))
+        self.started
     }
 
     /// Whether it has ended: nothing can be sent any more.

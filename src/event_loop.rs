@@ -65,7 +65,7 @@ enum Ready {
 /// What a timer does.
 pub(crate) enum TimerAction {
     Wake(TaskRef),
-    Call(CallbackKey),
+    Call(Box<dyn FnOnce()>, Place),
     /// A timeout or a shield. Its guard takes the timer away before the frame goes.
     Frame(*const Frame),
 }
@@ -74,7 +74,7 @@ impl TimerAction {
     fn purpose(&self) -> Purpose {
         match self {
             TimerAction::Wake(_) => Purpose::Wake,
-            TimerAction::Call(_) => Purpose::Callback,
+            TimerAction::Call(..) => Purpose::Callback,
             // SAFETY: the frame's guard takes the timer away before the frame goes.
             TimerAction::Frame(frame) => unsafe { (**frame).purpose() },
         }
@@ -413,7 +413,7 @@ impl EventLoop {
     /// Calls `function` in the next turn.
     #[inline]
     pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
-        let callback = self.callbacks.add(function, at);
+        let callback = self.callbacks.add(function, at, None);
         self.ready.borrow_mut().push_back(Ready::Call(callback));
         callback
     }
@@ -535,14 +535,14 @@ impl EventLoop {
         key
     }
 
-    /// Gives a timer up; `false` if it has fired.
+    /// Gives a timer up; `None` if it has fired.
     #[inline]
-    pub(crate) fn drop_timer(&self, key: TimerKey) -> bool {
+    pub(crate) fn drop_timer(&self, key: TimerKey) -> Option<TimerAction> {
         let action = self.timers.borrow_mut().cancel(key);
         if action.is_some() {
             self.emit(|| Event::TimerDrop { timer: key.id() });
         }
-        action.is_some()
+        action
     }
 
     pub(crate) fn timer_due(&self, key: TimerKey) -> Option<Nanos> {
@@ -550,9 +550,8 @@ impl EventLoop {
     }
 
     #[inline]
-    pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> (TimerKey, CallbackKey) {
-        let callback = self.callbacks.add(function, at);
-        (self.arm_timer(due, TimerAction::Call(callback), 0), callback)
+    pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> TimerKey {
+        self.arm_timer(due, TimerAction::Call(function, at), 0)
     }
 
     /// The timers that are set, for pictures of the loop.
@@ -560,7 +559,7 @@ impl EventLoop {
         let timer = |(key, due, action): (TimerKey, Nanos, &TimerAction)| {
             let task = match action {
                 TimerAction::Wake(task) => task.core.id(),
-                TimerAction::Call(_) => 0,
+                TimerAction::Call(..) => 0,
                 // SAFETY: the frame's guard takes the timer away before the frame goes.
                 TimerAction::Frame(frame) => unsafe { (**frame).task_id() },
             };
@@ -577,14 +576,15 @@ impl EventLoop {
     pub(crate) fn drop_callbacks(&self) {
         const ROUNDS: usize = 100;
         for _ in 0..ROUNDS {
-            let ready = std::mem::take(&mut *self.ready.borrow_mut());
-            let timers = self.timers.replace(Timers::new());
-            timers.iter().for_each(|(key, ..)| self.emit(|| Event::TimerDrop { timer: key.id() }));
+            drop(std::mem::take(&mut *self.ready.borrow_mut()));
+            let timers: Vec<TimerKey> = self.timers.borrow().iter().map(|(key, ..)| key).collect();
             let callbacks = self.callbacks.take_all();
-            if ready.is_empty() && timers.is_empty() && callbacks.is_empty() {
+            if timers.is_empty() && callbacks.is_empty() {
                 return;
             }
-            drop((ready, timers));
+            for timer in timers {
+                drop_quietly(self.drop_timer(timer), "a callback that was never called");
+            }
             for callback in callbacks {
                 drop_quietly(callback, "a callback that was never called");
             }
@@ -602,7 +602,10 @@ impl EventLoop {
             self.emit(|| Event::TimerFire { timer: key.id() });
             match action {
                 TimerAction::Wake(task) => self.wake(&task, By::Timer(key.id())),
-                TimerAction::Call(callback) => self.ready.borrow_mut().push_back(Ready::Call(callback)),
+                TimerAction::Call(function, at) => {
+                    let callback = self.callbacks.add(function, at, Some(key));
+                    self.ready.borrow_mut().push_back(Ready::Call(callback));
+                }
                 // SAFETY: the frame's guard cancels its timer before the frame goes, and this one was armed until now.
                 TimerAction::Frame(frame) => unsafe { (*frame).expire(self) },
             }
@@ -675,8 +678,7 @@ impl EventLoop {
         if self.clock.is_virtual() && may_sleep {
             // Something outside was waited for in real time, so that is how much time has passed.
             let passed = crate::clock::nanos(before.elapsed());
-            let step =
-                timeout.map_or(passed, |limit| if events == 0 && passed >= limit { limit } else { passed.min(limit) });
+            let step = timeout.map_or(passed, |limit| passed.min(limit));
             self.clock.advance_to(self.clock.now().saturating_add(step));
         }
         self.emit(|| Event::PollReturn { events });
@@ -689,7 +691,7 @@ impl EventLoop {
         for message in self.remote.take() {
             match message {
                 Message::Call(function, at) => {
-                    self.ready.borrow_mut().push_back(Ready::Call(self.callbacks.add(function, at)));
+                    self.ready.borrow_mut().push_back(Ready::Call(self.callbacks.add(function, at, None)));
                 }
                 Message::Wake { key, id } => self.wake_by_key(key, id, By::Thread),
                 Message::Freed(token) => self.reactor.free(self, token),

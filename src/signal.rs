@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -103,22 +103,15 @@ fn name(signal: i32) -> &'static str {
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [-1; 2];
-    // SAFETY: `ends` has room for the two descriptors, which are nobody else's.
-    let (read, write) = unsafe {
-        if libc::pipe(ends.as_mut_ptr()) != 0 {
+    let (listen, bell) = io::pipe()?;
+    let ends = (OwnedFd::from(listen), OwnedFd::from(bell));
+    for end in [&ends.0, &ends.1] {
+        // SAFETY: a plain system call on a descriptor that is open.
+        if unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-    };
-    for end in [&read, &write] {
-        // SAFETY: plain system calls on descriptors that are open.
-        unsafe {
-            libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
-            libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
-        }
     }
-    Ok((read, write))
+    Ok(ends)
 }
 
 /// Installs the handler and returns what was there. A signal that the program ignores stays ignored.

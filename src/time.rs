@@ -228,8 +228,7 @@ impl Iterator for Interval {
 #[derive(Clone)]
 pub struct TimerHandle {
     lp: u32,
-    callback: CallbackKey,
-    timer: Option<TimerKey>,
+    scheduled: Scheduled,
     /// It belongs to its loop's thread.
     not_send: PhantomData<*const ()>,
 }
@@ -238,19 +237,28 @@ impl TimerHandle {
     /// Takes the callback back, so that it is never called; its closure is dropped now. `false` if it has been called or
     /// cancelled already.
     pub fn cancel(&self) -> bool {
-        self.on_its_loop(|lp| {
-            if let Some(timer) = self.timer {
-                lp.drop_timer(timer);
-            }
-            lp.callbacks.take(self.callback)
+        self.on_its_loop(|lp| match self.scheduled {
+            Scheduled::Later(timer) if lp.drop_timer(timer).is_some() => true,
+            _ => self.ready(lp).and_then(|callback| lp.callbacks.take(callback)).is_some(),
         })
-        .flatten()
-        .is_some()
+        .unwrap_or(false)
     }
 
     /// Whether it will not be called any more: it was cancelled, or has been called.
     pub fn is_done(&self) -> bool {
-        !self.on_its_loop(|lp| lp.callbacks.holds(self.callback)).unwrap_or(false)
+        let waits = |lp: &EventLoop| match self.scheduled {
+            Scheduled::Later(timer) if lp.timer_due(timer).is_some() => true,
+            _ => self.ready(lp).is_some_and(|callback| lp.callbacks.holds(callback)),
+        };
+        !self.on_its_loop(waits).unwrap_or(false)
+    }
+
+    /// The callback, if its time has come.
+    fn ready(&self, lp: &EventLoop) -> Option<CallbackKey> {
+        match self.scheduled {
+            Scheduled::Soon(callback) => Some(callback),
+            Scheduled::Later(timer) => lp.callbacks.of_timer(timer),
+        }
     }
 
     /// A loop that is gone has dropped its callbacks.
@@ -259,9 +267,15 @@ impl TimerHandle {
         EventLoop::with_current(|lp| lp.filter(|lp| lp.remote.id == self.lp).map(f))
     }
 
-    fn new(lp: &EventLoop, callback: CallbackKey, timer: Option<TimerKey>) -> TimerHandle {
-        TimerHandle { lp: lp.remote.id, callback, timer, not_send: PhantomData }
+    fn new(lp: &EventLoop, scheduled: Scheduled) -> TimerHandle {
+        TimerHandle { lp: lp.remote.id, scheduled, not_send: PhantomData }
     }
+}
+
+#[derive(Clone, Copy)]
+enum Scheduled {
+    Soon(CallbackKey),
+    Later(TimerKey),
 }
 
 impl std::fmt::Debug for TimerHandle {
@@ -279,7 +293,7 @@ impl std::fmt::Debug for TimerHandle {
 #[track_caller]
 pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
-    on_the_loop(|lp| TimerHandle::new(lp, lp.call_soon(Box::new(f), at), None))
+    on_the_loop(|lp| TimerHandle::new(lp, Scheduled::Soon(lp.call_soon(Box::new(f), at))))
 }
 
 /// Calls `f` when `d` has passed; see [`call_soon`]. asyncio: `call_later`.
@@ -302,8 +316,8 @@ pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
 pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
-        let (key, callback) = lp.call_at(lp.clock.now().saturating_add(nanos(d)), Box::new(f), at);
-        TimerHandle::new(lp, callback, Some(key))
+        let timer = lp.call_at(lp.clock.now().saturating_add(nanos(d)), Box::new(f), at);
+        TimerHandle::new(lp, Scheduled::Later(timer))
     })
 }
 
@@ -316,8 +330,8 @@ pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
 pub fn call_at(time: Instant, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
-        let (key, callback) = lp.call_at(lp.clock.nanos_at(time), Box::new(f), at);
-        TimerHandle::new(lp, callback, Some(key))
+        let timer = lp.call_at(lp.clock.nanos_at(time), Box::new(f), at);
+        TimerHandle::new(lp, Scheduled::Later(timer))
     })
 }
 

@@ -37,8 +37,10 @@ fn events(recording: &Recording) -> Vec<Event> {
     recording.records().iter().map(|record| record.event).collect()
 }
 
+type Program = fn(&Log) -> io::Result<()>;
+
 /// Programs on the virtual clock that between them do everything that tasks can do.
-fn programs() -> Vec<(&'static str, fn(&Log) -> io::Result<()>)> {
+fn programs() -> Vec<(&'static str, Program)> {
     fn note(log: &Log, what: impl Into<String>) {
         log.borrow_mut().push(format!("{} {}", current().id(), what.into()));
     }

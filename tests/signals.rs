@@ -292,3 +292,16 @@ fn h04_only_one_run_of_a_process_watches() {
     });
     assert_success(&output);
 }
+
+/// C1, D6: a sleep that is longer than all time is no deadlock.
+#[test]
+fn c01_a_sleep_without_end_ends_by_a_signal() {
+    let (status, _) = signalled("c01_a_sleep_without_end_ends_by_a_signal", &[libc::SIGINT], || {
+        let result = run(|| {
+            println!("ready");
+            sleep(std::time::Duration::MAX)
+        });
+        check(&result, "SIGINT");
+    });
+    assert!(status.success());
+}
