@@ -648,7 +648,13 @@ impl EventLoop {
     /// Whether something outside the loop could make a task ready: what the program waits for, not what the loop keeps
     /// for itself (R18).
     fn has_outside_hope(&self) -> bool {
-        self.reactor.waiters() > 0 || self.workers.get() > 0 || self.remote.has_handles() || self.remote.has_news()
+        // Where time passes, a sleep that is longer than all time is a sleep, and no deadlock.
+        let sleeps_for_ever = !self.clock.is_virtual() && !self.timers.borrow().is_empty();
+        self.reactor.waiters() > 0
+            || self.workers.get() > 0
+            || self.remote.has_handles()
+            || self.remote.has_news()
+            || sleeps_for_ever
     }
 
     /// Looks whether I/O or timers have made something ready, while there is work to do. If no task waits for I/O, the
