@@ -1,7 +1,7 @@
 //! What the records mean: the fold.
 //!
 //! [`State::apply`] is the only interpreter of events. The narrator, the dump and whatever else draws a run are pictures
-//! of a [`State`]. [`State::of`] reads the same type out of the loop's own tables; in debug builds the two are compared
+//! of a [`State`]. `State::of` reads the same type out of the loop's own tables; in debug builds the two are compared
 //! after every flush while somebody watches, so a picture cannot show what is not so.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
