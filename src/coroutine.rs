@@ -429,6 +429,8 @@ impl<In, Out> Yielder<In, Out> {
     ///
     /// What was thrown in. If the coroutine is being closed or dropped, an error that says so: pass it on with `?`; to
     /// yield once more unwinds the body. While the body unwinds from a panic it cannot pause, and this fails at once.
+    /// The kind of that error is [`Other`](io::ErrorKind::Other): a body that recovers from errors should name those that
+    /// it recovers from, and pass on every other one.
     ///
     /// # Panics
     ///

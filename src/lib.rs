@@ -30,8 +30,10 @@
 //! 2. A *body*, the closure given to [`run`], [`spawn`](spawn()), [`scope`](scope()), [`timeout`], returns
 //!    `io::Result<T>`, or nothing, or a handle; what it returns comes back flat.
 //! 3. For an error type of your own there are the functions of the same names in [`typed`].
-//! 4. What runs elsewhere comes back as it is, inside an `io::Result` of ours.
+//! 4. A cancellation is a state: in a cancelled scope every call that waits fails, until the scope ends. Pass the error
+//!    on; clean-up that waits goes into a [`shield`].
 //! 5. Handles are tickets: dropping one detaches. An error that nobody took is logged; a panic reaches whoever joins.
+//!    The log is that of the crate `log`: a program that installs no logger, such as `env_logger`, does not see it.
 //!
 //! # Where things are
 //!

@@ -138,12 +138,19 @@ impl Remote {
 /// asyncio: the loop object, with `call_soon_threadsafe`.
 ///
 /// ```
-/// use corio::{LoopHandle, run, secs, sleep, spawn};
+/// use corio::{LoopHandle, all_tasks, run, secs, sleep, spawn};
 ///
 /// run(|| {
 ///     let sleeper = spawn(|| sleep(secs(60)));
+///     let id = sleeper.id(); // a number may go to another thread; a `Task` may not
 ///     let handle = LoopHandle::current()?;
-///     std::thread::spawn(move || handle.call_soon(|| corio::all_tasks().last().unwrap().cancel().then_some(()).unwrap()));
+///     std::thread::spawn(move || {
+///         handle.call_soon(move || {
+///             if let Some(task) = all_tasks().iter().find(|task| task.id() == id) {
+///                 task.cancel();
+///             }
+///         })
+///     });
 ///     assert!(sleeper.join().is_err());
 ///     Ok(())
 /// })

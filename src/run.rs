@@ -102,6 +102,10 @@ impl Runner {
     }
 
     /// Whether Ctrl-C and SIGTERM cancel the main task; they do if not set. The second one ends the process.
+    ///
+    /// The run then returns a cancellation ([`is_cancelled`](crate::is_cancelled)); a server for which this is the
+    /// ordinary end makes `Ok` of it. A signal that was ignored when the run began stays ignored: a script ignores SIGINT
+    /// for what it starts with `&`.
     pub fn ctrl_c(mut self, watch: bool) -> Runner {
         self.ctrl_c = watch;
         self

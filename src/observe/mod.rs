@@ -116,7 +116,7 @@ pub fn mark(name: &str) {
 }
 
 /// Prints a line, like `println!`. While somebody watches the run, the line takes its place among the events instead, in
-/// their order.
+/// their order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
 #[macro_export]
 macro_rules! say {
     ($($arg:tt)*) => {

@@ -23,12 +23,12 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// [`typed`](crate::typed).
 ///
 /// The trait is sealed: it exists so that one closure may be written `|| println!("hello")` and another
-/// `|| Ok(sleep(d)?)`, without an annotation.
+/// `|| Ok(sleep(d)?)`, without an annotation. One that never ends needs it: `|| -> io::Result<()> { loop { .. } }`.
 #[diagnostic::on_unimplemented(
     message = "a body returns `Result<T, {E}>`, nothing, or a task's handle here, not `{Self}`",
     label = "this body",
-    note = "wrap a plain value in `Ok(..)`; for an error type of your own use the function of the same name in \
-            `corio::typed`; what runs elsewhere (`to_thread`) comes back as it is"
+    note = "wrap a plain value in `Ok(..)`; say the type of a body that never ends: `|| -> std::io::Result<()> {{ loop \
+            {{ .. }} }}`; for an error type of your own use the function of the same name in `corio::typed`"
 )]
 pub trait IntoResult<E = io::Error>: sealed::Sealed<E> {
     /// What comes back.
