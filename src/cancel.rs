@@ -577,6 +577,9 @@ where
 /// that are opened inside `f` work as ever. There is no shield without a limit, because a clean-up that hangs would
 /// keep the whole program from ending; for the same reason the last phase of a shutdown ignores shields.
 ///
+/// The limit is the shield's and not the body's: where nothing is cancelled `f` takes as long as it takes, and where the
+/// limit has passed its calls fail as cancelled, not as timed out. For both put a [`timeout`] inside.
+///
 /// asyncio has no counterpart: there a clean-up may wait because a cancellation is delivered only once. For
 /// `asyncio.shield(task)` see [`Task::wait`](crate::Task::wait). trio: `CancelScope(shield=True)`.
 ///

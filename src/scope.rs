@@ -174,6 +174,14 @@ pub struct Scope<'scope, 'env: 'scope, E = io::Error> {
 /// Cancelling the task that runs the scope cancels the children; the scope still waits for their ends, and is then
 /// cancelled too, unless all of them had succeeded.
 ///
+/// Children may borrow what is declared *before* the scope, and not what its body declares. A loop variable goes in by
+/// `move`, and what is shared goes along as a reference:
+/// `let log = &log; for i in 0..3 { s.spawn(move || work(i, log)); }`.
+///
+/// A failure cancels the scope also if [`outcome`](ScopedJoinHandle::outcome) takes it, and in a cancelled scope no task
+/// begins any more. Whoever tries again opens a scope for each try, and stops if [`cancel_cause`](crate::cancel_cause)
+/// gives a reason.
+///
 /// asyncio: `asyncio.TaskGroup`; trio: a nursery; std: [`std::thread::scope`].
 ///
 /// # Errors
@@ -262,9 +270,10 @@ where
             let cut_from_outside = group.cut.get() && !group.is_cancelled() && task.core.is_cancelled();
             settle(&scope.ledger, body, cut_from_outside, merge)
         }
-        Context::Callback | Context::Outside => {
-            Err(error::misuse("a scope needs a task that waits for it: call it inside `corio::run`").into())
-        }
+        Context::Callback | Context::Outside => Err(error::misuse(
+            "a scope needs a task that waits for it: call it inside `corio::run`, and not in a callback",
+        )
+        .into()),
     })
 }
 
@@ -319,7 +328,7 @@ fn settle<T, E: From<io::Error>>(
     }
     Err(merge(errors).unwrap_or_else(|| {
         io::Error::other(
-            "a task of the scope failed; its error was taken by `join`, and the other tasks were cancelled",
+            "a task of the scope failed; its error was taken by `join` or `outcome`, and the other tasks were cancelled",
         )
         .into()
     }))
@@ -415,7 +424,7 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
                 if std::ptr::eq(me.core.group.get(), &self.ledger.group) {
                     return Err(io::Error::new(
                         io::ErrorKind::Deadlock,
-                        "a task of a scope would wait for its own end",
+                        "`Scope::wait` in a task of that scope: it would wait for its own end",
                     ));
                 }
                 self.ledger.group.wait(lp, at, Patience::Cancellable)

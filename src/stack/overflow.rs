@@ -183,7 +183,7 @@ fn report(slot: &Slot, addr: usize, sp: Option<usize>) -> ! {
         text.number(slot.size().bytes() as u64 / 1024);
         text.add(" KiB");
         text.place(owner);
-        text.add(". Give it more with Builder::stack_size or RUST_MIN_STACK (bytes).\n");
+        text.add(". Give it more with RUST_MIN_STACK (bytes), or a spawned task with Builder::stack_size.\n");
     } else {
         text.add("a stray access to ");
         text.address(addr);

@@ -599,7 +599,7 @@ fn check_overflow(scenario: &str, before_place: &str, after_place: &str) {
         let output = child(scenario, &[("CORIO_STACK_GUARD", *kind)]);
         assert_aborts(&output, before_place);
         assert_aborts(&output, after_place);
-        assert_aborts(&output, "Give it more with Builder::stack_size or RUST_MIN_STACK (bytes).");
+        assert_aborts(&output, "Give it more with RUST_MIN_STACK (bytes), or a spawned task with Builder::stack_size.");
     }
 }
 

@@ -17,7 +17,8 @@ use crate::observe::event::{Event, Place, Want};
 /// A view of a task: its name, its state, and the way to cancel it, but not its result.
 ///
 /// A `Task` is a ticket: cloning, dropping or forgetting it does nothing to the task. It stays valid when the task is
-/// done and when its loop is gone. It does not leave its thread.
+/// done and when its loop is gone. It does not leave its thread: to cancel a task from another one, send a closure with
+/// [`LoopHandle::call_soon`](crate::LoopHandle::call_soon).
 ///
 /// asyncio: `asyncio.Task`, without `result()`.
 ///
@@ -73,7 +74,8 @@ impl Task {
         cancel::cancel_task(&self.cell, Cause::Requested(None))
     }
 
-    /// The same, with a reason that [`cancel_cause`](crate::cancel_cause) tells. asyncio: `cancel(msg)`.
+    /// The same, with a reason that [`cancel_cause`](crate::cancel_cause) tells inside the task. Whoever joins it is not
+    /// told. asyncio: `cancel(msg)`.
     pub fn cancel_because(&self, why: impl Into<String>) -> bool {
         cancel::cancel_task(&self.cell, Cause::Requested(Some(why.into())))
     }
@@ -174,11 +176,12 @@ fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
     let sought: *const super::TaskCore = &target.core;
     loop {
         if std::ptr::eq(task, sought) {
-            let what = if std::ptr::eq(sought, &me.core) { "itself" } else { "a task in whose scope it runs" };
-            return Err(io::Error::new(
-                io::ErrorKind::Deadlock,
-                format!("{me} would wait for {what} ({target}), which cannot end before it"),
-            ));
+            let text = if std::ptr::eq(sought, &me.core) {
+                format!("{me} would wait for itself")
+            } else {
+                format!("{me} would wait for {target}, in whose scope it runs, and which cannot end before it")
+            };
+            return Err(io::Error::new(io::ErrorKind::Deadlock, text));
         }
         // SAFETY: `task` is `me` or the owner of a scope that `me` runs in; both outlive this call, and so does the
         // group, which lies in its owner's frame until all children are gone (R2).
@@ -331,8 +334,9 @@ macro_rules! handle {
                 self.ticket.join(caller())
             }
 
-            /// Waits like [`join`](Self::join), and tells how the task ended without merging or resuming anything: for
-            /// supervisors.
+            /// Waits like [`join`](Self::join), and tells how the task ended, without resuming its panic: for
+            /// supervisors. That the caller was cancelled meanwhile is not told here: before it tries again, a
+            /// supervisor asks [`cancel_cause`](crate::cancel_cause), or its loop never ends.
             #[track_caller]
             pub fn outcome(self) -> Outcome<T, E> {
                 self.ticket.outcome(caller())
