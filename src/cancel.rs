@@ -191,8 +191,13 @@ pub(crate) fn cause_of(task: &TaskRef) -> Option<Cause> {
     cause_from(task, task.core.frames())
 }
 
-/// The region of `group` was cancelled: so are the regions that its owner has opened inside it, and their children.
-pub(crate) fn cancel_body(lp: &EventLoop, owner: &TaskRef, group: *const Group, cause: &Cause) {
+/// The region of `group` was cancelled: so are its children, the regions that its owner has opened inside it, and what
+/// belongs to those.
+pub(crate) fn cancel_region(lp: &EventLoop, owner: &TaskRef, group: &Group, cause: &Cause) {
+    let mut children = Vec::new();
+    group.each_to_be_cancelled(|child| children.push(Step::Ask(child)));
+    children.reverse();
+    go_through(lp, children, cause);
     let region = frames(owner).find(|frame| matches!(frame.kind, Kind::Group(its) if ptr::eq(its, group)));
     if let Some(region) = region {
         spread(lp, owner, region, cause);
@@ -248,8 +253,48 @@ pub(crate) fn deliver(lp: &EventLoop, task: &TaskRef) {
     }
 }
 
-/// Cancels the children of every `scope` that the task has open inside `inside` (null: all), down to the first shield.
+/// Cancels the children of every `scope` that the task has open inside `inside` (null: all), down to the first shield,
+/// and all that is below them.
 pub(crate) fn spread(lp: &EventLoop, task: &TaskRef, inside: *const Frame, cause: &Cause) {
+    if !task.core.frames().is_null() {
+        let mut rest = Vec::new();
+        push_children(lp, task, inside, &mut rest);
+        go_through(lp, rest, cause);
+    }
+}
+
+/// One step of a cancellation.
+enum Step {
+    /// The request, to the task and to what is below it.
+    Ask(TaskRef),
+    /// All that is below it knows: now the task itself.
+    Deliver(TaskRef),
+}
+
+/// Does what is left to do, the last step first. This is no recursion, because a tree of tasks may be deeper than the
+/// stack of whoever cancels it.
+fn go_through(lp: &EventLoop, mut rest: Vec<Step>, cause: &Cause) {
+    while let Some(step) = rest.pop() {
+        match step {
+            Step::Ask(task) => {
+                if !ask(lp, &task, cause) {
+                    continue;
+                }
+                if task.core.frames().is_null() {
+                    deliver(lp, &task);
+                } else {
+                    rest.push(Step::Deliver(task.clone()));
+                    push_children(lp, &task, ptr::null(), &mut rest);
+                }
+            }
+            Step::Deliver(task) => deliver(lp, &task),
+        }
+    }
+}
+
+/// Adds the children of the scopes that a cancellation concerns. The innermost scope is told first, and the oldest child
+/// of each.
+fn push_children(lp: &EventLoop, task: &TaskRef, inside: *const Frame, rest: &mut Vec<Step>) {
     // The region's outermost shield: what lies inside it is protected.
     let mut innermost: *const Frame = task.core.frames();
     if !lp.forces() {
@@ -259,31 +304,41 @@ pub(crate) fn spread(lp: &EventLoop, task: &TaskRef, inside: *const Frame, cause
             }
         }
     }
+    let first = rest.len();
     let from = frames(task).skip_while(|frame| !ptr::eq(*frame, innermost));
     for frame in from.take_while(|frame| !ptr::eq(*frame, inside)) {
         if let Kind::Group(group) = frame.kind {
             // SAFETY: the group lies in the frame of the `scope` that opened this region.
-            unsafe { (*group).cancel_children(cause) };
+            unsafe { (*group).each_to_be_cancelled(|child| rest.push(Step::Ask(child))) };
         }
     }
+    rest[first..].reverse();
 }
 
-/// Cancels a task; `false` if it is done.
+/// Cancels a task, and all that is below it; `false` if it is done.
 pub(crate) fn cancel_task(task: &TaskRef, cause: Cause) -> bool {
+    EventLoop::with_current(|lp| {
+        let Some(lp) = lp else { return false };
+        let asked = ask(lp, task, &cause);
+        if asked {
+            spread(lp, task, ptr::null(), &cause);
+            deliver(lp, task);
+        }
+        asked
+    })
+}
+
+/// Notes the request, and no more; `false` if the task is done.
+fn ask(lp: &EventLoop, task: &TaskRef, cause: &Cause) -> bool {
     if task.core.state() == State::Done {
         return false;
     }
-    EventLoop::with_current(|lp| {
-        let Some(lp) = lp else { return false };
-        lp.emit(|| Event::CancelAsk { task: task.core.id(), by: lp.current_id(), why: cause.why() });
-        task.core.set_requests(task.core.requests().saturating_add(1));
-        if task.core.requests() == 1 {
-            task.core.set_cause(Some(cause.clone()));
-        }
-        spread(lp, task, ptr::null(), &cause);
-        deliver(lp, task);
-        true
-    })
+    lp.emit(|| Event::CancelAsk { task: task.core.id(), by: lp.current_id(), why: cause.why() });
+    task.core.set_requests(task.core.requests().saturating_add(1));
+    if task.core.requests() == 1 {
+        task.core.set_cause(Some(cause.clone()));
+    }
+    true
 }
 
 pub(crate) fn uncancel_task(task: &TaskRef) -> u32 {

@@ -55,20 +55,21 @@ impl Group {
             return;
         }
         *self.cause.borrow_mut() = Some(cause.clone());
-        self.cancel_children(&cause);
         EventLoop::with_current(|lp| {
             if let Some(lp) = lp {
-                cancel::cancel_body(lp, &self.owner, self, &cause);
+                cancel::cancel_region(lp, &self.owner, self, &cause);
             }
         });
     }
 
-    /// Cancels the children, oldest first; but not the one whose failure is the reason, and which is about to be gone.
-    /// Runs no user code: the borrow is safe.
-    pub(crate) fn cancel_children(&self, cause: &Cause) {
-        let is_the_reason = |child: &&TaskRef| child.core.has_ended() && child.core.state() == State::Running;
-        for child in self.children.borrow().values().filter(|child| !is_the_reason(child)) {
-            cancel::cancel_task(child, cause.clone());
+    /// Hands out the children that a cancellation of the region concerns, oldest first: all but the one whose failure is
+    /// the reason, and which is about to be gone.
+    pub(crate) fn each_to_be_cancelled(&self, mut each: impl FnMut(TaskRef)) {
+        for child in self.children.borrow().values() {
+            let is_the_reason = child.core.has_ended() && child.core.state() == State::Running;
+            if !is_the_reason {
+                each(child.clone());
+            }
         }
     }
 

@@ -12,10 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{Log, logged, only, runner, sim, since};
+use common::{Log, child, logged, only, plays, runner, sim, since};
 use corio::{
-    CancelScope, Cause, call_later, cancel_cause, current, interval, is_cancelled, is_timed_out, millis, no_suspend,
-    now, scope, secs, shield, sleep, sleep_until, spawn, timeout, timeout_at, typed, yield_now,
+    Builder, CancelScope, Cause, call_later, cancel_cause, current, interval, is_cancelled, is_timed_out, millis,
+    no_suspend, now, scope, secs, shield, sleep, sleep_until, spawn, timeout, timeout_at, typed, yield_now,
 };
 
 /// Fails at once in a cancelled scope; otherwise lets others run.
@@ -464,6 +464,36 @@ fn the_messenger_is_recognised_through_any_number_of_wrappers() {
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_tree_may_be_deeper_than_the_stack_of_whoever_cancels_it() {
+    const NAME: &str = "a_tree_may_be_deeper_than_the_stack_of_whoever_cancels_it";
+    const SMALLEST: usize = 32 * 1024;
+    fn nest(depth: usize) -> io::Result<()> {
+        if depth == 0 {
+            return sleep(secs(3600));
+        }
+        scope(|s| {
+            Builder::new().stack_size(2 * SMALLEST).spawn_scoped(s, move || nest(depth - 1))?;
+            Ok(())
+        })
+    }
+    if plays(NAME) {
+        sim(|| {
+            let root = spawn(|| nest(2_000));
+            sleep(secs(1))?;
+            assert_eq!(corio::all_tasks().len(), 2_002);
+            let task = root.task();
+            Builder::new().stack_size(SMALLEST).spawn(move || assert!(task.cancel()))?.join()?;
+            assert!(is_cancelled(&root.join().unwrap_err()));
+            assert_eq!(since(now()), 0.0);
+            Ok(())
+        })
+        .unwrap();
+        return;
+    }
+    child(NAME).succeeded();
 }
 
 // ---- time limits -----------------------------------------------------------------------------------
