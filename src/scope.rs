@@ -94,6 +94,19 @@ impl Group {
         self.children.borrow().is_empty()
     }
 
+    /// Whether the task is a child, or below one: then the group cannot end before it.
+    fn is_above(&self, task: &TaskCore) -> bool {
+        let mut group = task.group.get();
+        // SAFETY: a group outlives its children, and the owner outlives the group that lies in its frame (R2).
+        while let Some(next) = unsafe { group.as_ref() } {
+            if std::ptr::eq(next, self) {
+                return true;
+            }
+            group = next.owner().group.get();
+        }
+        false
+    }
+
     fn newest(&self) -> Option<TaskRef> {
         self.children.borrow().last_key_value().map(|(_, child)| child.clone())
     }
@@ -415,14 +428,14 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
     ///
     /// # Errors
     ///
-    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) in a child of this very scope.
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) in a task of this very scope, or below one.
     #[track_caller]
     pub fn wait(&self) -> io::Result<()> {
         let at = caller();
         in_context(|context| match context {
             Context::Task(lp, me) => {
                 checkpoint(lp, me, at)?;
-                if std::ptr::eq(me.core.group.get(), &self.ledger.group) {
+                if self.ledger.group.is_above(&me.core) {
                     return Err(io::Error::new(
                         io::ErrorKind::Deadlock,
                         "`Scope::wait` in a task of that scope: it would wait for its own end",

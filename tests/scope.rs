@@ -376,9 +376,21 @@ fn a_scope_can_wait_before_its_end_and_no_child_can_wait_for_it() {
             assert!(s.is_empty() && since(start) == 2.0);
             s.spawn(|| {
                 assert_eq!(s.wait().unwrap_err().kind(), ErrorKind::Deadlock);
-                Ok(())
+                // Nor can what is below a child: the child waits for it.
+                scope(|below| {
+                    below.spawn(|| {
+                        assert_eq!(s.wait().unwrap_err().kind(), ErrorKind::Deadlock);
+                        below.spawn(|| assert_eq!(s.wait().unwrap_err().kind(), ErrorKind::Deadlock));
+                        Ok(())
+                    });
+                    below.wait()
+                })
             });
-            Ok(())
+            // A stranger can: another task of ours, which the scope does not wait for.
+            scope(|other| {
+                other.spawn(|| s.wait());
+                Ok(())
+            })
         })
     })
     .unwrap();

@@ -108,7 +108,7 @@ impl Task {
     /// # Errors
     ///
     /// Only cancellation, and [`Deadlock`](io::ErrorKind::Deadlock) if the caller would wait for itself or for a task
-    /// that waits for it.
+    /// in whose scope it runs.
     #[track_caller]
     pub fn wait(&self) -> io::Result<()> {
         let at = caller();
