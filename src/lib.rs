@@ -99,9 +99,19 @@ pub use crate::time::{
 /// The end, where going on would be undefined behaviour: says why, and aborts the process.
 #[cold]
 fn fatal(why: std::fmt::Arguments<'_>) -> ! {
+    use std::io::Write;
+    /// Not even a logger that panics gets past this.
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            std::process::abort();
+        }
+    }
+    let _abort = Abort;
+    // To the error stream first: what the logger does is the user's code.
+    let _ = writeln!(std::io::stderr(), "corio: fatal: {why}");
     log::error!(target: "corio", "fatal: {why}");
     log::logger().flush();
-    eprintln!("corio: fatal: {why}");
     std::process::abort()
 }
 

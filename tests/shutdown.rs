@@ -356,6 +356,38 @@ fn a12_r3_a_loop_that_catches_everything_is_named_and_ends_the_process() {
 }
 
 #[test]
+fn a_logger_that_panics_does_not_hide_why_the_process_ends() {
+    const NAME: &str = "a_logger_that_panics_does_not_hide_why_the_process_ends";
+    struct Bad;
+    impl log::Log for Bad {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            assert_ne!(record.level(), log::Level::Error, "the logger has had enough");
+        }
+        fn flush(&self) {}
+    }
+    if plays(NAME) {
+        log::set_logger(&Bad).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+        let _ = runner().grace(secs(1)).run(|| {
+            drop(Builder::new().name("hydra").spawn(|| {
+                for _ in 0_u64.. {
+                    let _ = catch_unwind(|| sleep(secs(60)));
+                }
+                Ok(())
+            })?);
+            yield_now()
+        });
+        return;
+    }
+    let ended = child(NAME);
+    ended.aborted(&["fatal", "\"hydra\"", "corio::Shutdown", "the logger has had enough"]);
+    assert!(!ended.stderr.contains("the event loop itself panicked"), "{ended:#?}");
+}
+
+#[test]
 fn r4_stacks_that_were_unwound_by_force_are_used_again() {
     const NAME: &str = "r4_stacks_that_were_unwound_by_force_are_used_again";
     if plays(NAME) {
