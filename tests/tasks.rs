@@ -437,6 +437,29 @@ fn a8_an_observer_that_panics_is_not_called_again_and_its_payload_may_panic_as_w
 }
 
 #[test]
+fn a8_an_observer_that_panics_may_panic_when_it_is_dropped_as_well() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("in the observer's destructor");
+        }
+    }
+    use corio::observe::{Names, event::Record};
+    let bad = Bad;
+    let ((), lines) = logged(|| {
+        let observer = move |_: &Record, _: &Names| {
+            let _ = &bad;
+            panic!("in the observer");
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| runner().observer(observer).run(|| sleep(secs(1))).unwrap()));
+    });
+    if cfg!(feature = "observe") {
+        only(&lines, "ERROR", &["an observer panicked", "in the observer"]);
+        only(&lines, "ERROR", &["in the observer's destructor"]);
+    }
+}
+
+#[test]
 fn printing_may_yield_out_of_a_coroutine_that_outlives_its_run_r2() {
     struct Yields<'a>(&'a Yielder<(), u32>);
     impl std::fmt::Display for Yields<'_> {

@@ -84,15 +84,17 @@ impl Hub {
             }
             (mem::take(&mut stream.pending), stream.names.clone(), mem::take(&mut stream.observers))
         };
-        observers.retain_mut(|observer| {
+        let panics = |observer: &mut Box<dyn Observer>| {
             let told = catch_unwind(AssertUnwindSafe(|| {
                 pending.iter().for_each(|record| observer.record(record, &names));
             }));
-            let Err(payload) = told else { return true };
+            let Err(payload) = told else { return false };
             log::error!(target: "corio::observe", "an observer panicked: {}", panic_text(&*payload));
             drop_quietly(payload, "the payload of a panic");
-            false
-        });
+            true
+        };
+        let silenced: Vec<_> = observers.extract_if(.., panics).collect();
+        silenced.into_iter().for_each(|observer| drop_quietly(observer, "an observer that panicked"));
         let stream = &mut *self.stream.borrow_mut();
         // With nobody left to tell, lines that the program prints go where they would go unwatched.
         self.on.set(!observers.is_empty());
