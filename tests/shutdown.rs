@@ -388,6 +388,7 @@ fn a_logger_that_panics_does_not_hide_why_the_process_ends() {
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "the sanitizer keeps a second stack for each that there was")]
 fn r4_stacks_that_were_unwound_by_force_are_used_again() {
     const NAME: &str = "r4_stacks_that_were_unwound_by_force_are_used_again";
     if plays(NAME) {

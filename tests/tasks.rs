@@ -935,6 +935,7 @@ fn exhaust(limit: &str, size: Option<usize>) {
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "the sanitizer needs terabytes itself")]
 fn a4_when_address_space_runs_out_spawn_says_so_and_works_again_later() {
     const NAME: &str = "a4_when_address_space_runs_out_spawn_says_so_and_works_again_later";
     if plays(NAME) {
@@ -1001,6 +1002,7 @@ fn a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy() 
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "the sanitizer has its own handler")]
 fn a1_a_fault_that_is_not_ours_is_left_to_whoever_was_there_before() {
     const NAME: &str = "a1_a_fault_that_is_not_ours_is_left_to_whoever_was_there_before";
     if plays(NAME) {

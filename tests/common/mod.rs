@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses some of it
 
 use std::cell::RefCell;
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
@@ -168,6 +169,14 @@ pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
     command.envs(variables.iter().copied());
+    // What a shell starts in the background ignores Ctrl-C, and hands that on.
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     finish(command)
 }
 
