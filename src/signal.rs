@@ -7,11 +7,14 @@
 //! leaves `errno` as it was.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use mio::unix::pipe;
 
 use crate::cancel::{self, Cause};
 use crate::error;
@@ -24,8 +27,9 @@ const WATCHED: [i32; 2] = [libc::SIGINT, libc::SIGTERM];
 
 /// The signal that came first, or 0.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
-/// The end of the pipe that the handler writes to.
-static BELL: AtomicI32 = AtomicI32::new(-1);
+/// The pipe that the handler writes to. It is never closed: on another thread a handler may be about to write when a run
+/// ends, and would write into whatever has got the number since.
+static BELL: OnceLock<(pipe::Sender, pipe::Receiver)> = OnceLock::new();
 /// Some run of this process watches.
 static WATCHED_BY_A_RUN: AtomicBool = AtomicBool::new(false);
 
@@ -33,8 +37,7 @@ static WATCHED_BY_A_RUN: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Watch<'a> {
     lp: &'a EventLoop,
     token: Token,
-    listen: OwnedFd,
-    _bell: OwnedFd,
+    listen: &'static pipe::Receiver,
     before: [libc::sigaction; WATCHED.len()],
     /// The main task was cancelled. Once is enough: it may decide to go on.
     told: Cell<bool>,
@@ -56,12 +59,25 @@ pub(crate) fn watch(lp: &EventLoop) -> Option<Watch<'_>> {
 }
 
 fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
-    let (listen, bell) = pipe()?;
+    let listen = listener()?;
     let token = lp.reactor.register_own(listen.as_raw_fd())?;
     CAUGHT.store(0, Ordering::SeqCst);
-    BELL.store(bell.as_raw_fd(), Ordering::SeqCst);
     let before = WATCHED.map(install);
-    Ok(Watch { lp, token, listen, _bell: bell, before, told: Cell::new(false) })
+    Ok(Watch { lp, token, listen, before, told: Cell::new(false) })
+}
+
+/// The end of the pipe at which the bell is heard, empty.
+fn listener() -> io::Result<&'static pipe::Receiver> {
+    let mut listen = match BELL.get() {
+        Some((_, listen)) => listen,
+        None => {
+            let pipe = pipe::new()?;
+            &BELL.get_or_init(|| pipe).1
+        }
+    };
+    // An earlier run may have been rung for, once.
+    while listen.read(&mut [0; 8]).is_ok_and(|n| n > 0) {}
+    Ok(listen)
 }
 
 impl Watch<'_> {
@@ -88,7 +104,6 @@ impl Drop for Watch<'_> {
             // SAFETY: this puts back what `install` was given.
             unsafe { libc::sigaction(*signal, before, ptr::null_mut()) };
         }
-        BELL.store(-1, Ordering::SeqCst);
         let _ = self.lp.remote.registrar.deregister(self.listen.as_raw_fd());
         self.lp.reactor.free(self.lp, self.token);
         WATCHED_BY_A_RUN.store(false, Ordering::Release);
@@ -100,18 +115,6 @@ fn name(signal: i32) -> &'static str {
         libc::SIGINT => "Ctrl-C (SIGINT)",
         _ => "SIGTERM",
     }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (listen, bell) = io::pipe()?;
-    let ends = (OwnedFd::from(listen), OwnedFd::from(bell));
-    for end in [&ends.0, &ends.1] {
-        // SAFETY: a plain system call on a descriptor that is open.
-        if unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(ends)
 }
 
 /// Installs the handler and returns what was there. A signal that the program ignores stays ignored.
@@ -142,10 +145,11 @@ extern "C" fn on_signal(signal: i32) {
         }
         return;
     }
-    // SAFETY: `write` may be called in a handler; the byte is there; a descriptor that is gone is an error, no more.
+    let Some((bell, _)) = BELL.get() else { return };
+    // SAFETY: `write` may be called in a handler; the byte is there, and the descriptor is open for ever.
     unsafe {
         let saved = crate::sys::errno();
-        libc::write(BELL.load(Ordering::SeqCst), b"!".as_ptr().cast(), 1);
+        libc::write(bell.as_raw_fd(), b"!".as_ptr().cast(), 1);
         crate::sys::set_errno(saved);
     }
 }

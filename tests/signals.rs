@@ -305,3 +305,61 @@ fn c01_a_sleep_without_end_ends_by_a_signal() {
     });
     assert!(status.success());
 }
+
+/// The `write` of this program, and so of the handler: one that is told to stops short of the system call.
+#[cfg(target_os = "linux")]
+mod slow_bell {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) static ARMED: AtomicBool = AtomicBool::new(false);
+    pub(super) static STOPPED: AtomicBool = AtomicBool::new(false);
+
+    /// # Safety
+    ///
+    /// That of `write`.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn write(fd: i32, bytes: *const u8, n: usize) -> isize {
+        // SAFETY: by the caller.
+        unsafe {
+            if n == 1 && ARMED.load(Ordering::SeqCst) && *bytes == b'!' {
+                STOPPED.store(true, Ordering::SeqCst);
+                libc::usleep(100_000);
+            }
+            libc::syscall(libc::SYS_write, fd, bytes, n) as isize
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_handler_that_is_late_on_another_thread_writes_into_nothing_of_ours() {
+    use slow_bell::{ARMED, STOPPED};
+    use std::os::unix::net::UnixStream;
+
+    let output = in_child("a_handler_that_is_late_on_another_thread_writes_into_nothing_of_ours", || {
+        let start = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let late = {
+            let start = start.clone();
+            std::thread::spawn(move || {
+                start.wait();
+                raise(libc::SIGINT);
+            })
+        };
+        ARMED.store(true, Ordering::SeqCst);
+        let _ = run(|| {
+            start.wait();
+            while !STOPPED.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        });
+        // The run is over, and its descriptors' numbers go to these.
+        let pairs: Vec<_> = (0..6).map(|_| UnixStream::pair().unwrap()).collect();
+        late.join().unwrap();
+        for mut end in pairs.iter().flat_map(|(a, b)| [a, b]) {
+            end.set_nonblocking(true).unwrap();
+            assert_eq!(end.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    });
+    assert_success(&output);
+}

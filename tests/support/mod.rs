@@ -83,6 +83,14 @@ pub fn in_child(name: &str, body: impl FnOnce()) -> Output {
 pub fn child(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("the test program has a path"));
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    // What a shell starts in the background ignores Ctrl-C, and hands that on.
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     command
 }
 
