@@ -110,7 +110,8 @@ impl Remote {
     }
 
     pub(crate) fn has_handles(&self) -> bool {
-        self.handles.load(Ordering::Acquire) > 0
+        // In one order with `sleeping`: the last handle to go rings, or the loop sees that it went.
+        self.handles.load(Ordering::SeqCst) > 0
     }
 
     /// Whether the loop is gone.
@@ -209,7 +210,7 @@ impl Clone for LoopHandle {
 
 impl Drop for LoopHandle {
     fn drop(&mut self) {
-        if self.remote.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.remote.handles.fetch_sub(1, Ordering::SeqCst) == 1 {
             // The last one: a loop that sleeps in hope of it must look again.
             self.remote.ring_if_asleep();
         }
