@@ -288,9 +288,10 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
                 Ok(State::Yielded(value))
             }
             Switched::Suspended(Output::Defied) => {
+                // Before the logger, which may panic: the slot of the stack points to the owner, now for ever.
+                mem::forget(running);
                 log::error!(target: "corio::coroutine",
                     "the coroutine made at {} would not be closed; its stack is leaked", self.made_at);
-                mem::forget(running);
                 Err(io::Error::other("the coroutine ignored that it was closed; its stack is leaked"))
             }
             Switched::Returned(ended) => {
