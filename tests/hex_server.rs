@@ -113,7 +113,7 @@ fn conversion() {
 }
 
 #[test]
-fn limits() {
+fn g06_numbers_have_a_limit_of_digits() {
     const { assert!(MAX_DIGITS >= 4_300 && MAX_LINE > MAX_DIGITS) };
     let too_many = format!("error: number longer than {MAX_DIGITS} digits");
     let too_long = format!("error: line longer than {MAX_LINE} bytes");
@@ -223,7 +223,7 @@ fn lines_that_come_together_are_answered_together() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_answered_before_it_ends() {
+fn g01_a_line_that_is_too_long_is_answered_before_it_ends() {
     let start = "1".repeat(MAX_LINE + 1);
     let writes = writes_for([&*start, "1", "2\n3\n"]);
     assert_eq!(writes, [format!("error: line longer than {MAX_LINE} bytes\n"), "0x3\n".into()]);

@@ -229,7 +229,7 @@ fn the_high_water_mark_is_exact_to_the_page() {
 
 #[test]
 #[cfg_attr(feature = "sanitizer", ignore = "nothing is trimmed then")]
-fn trimming_returns_memory_but_keeps_the_hot_set() {
+fn a06_trimming_returns_memory_but_keeps_the_hot_set() {
     let cache = StackCache::new();
     let size = size(76 * KIB);
     let stacks: Vec<Stack> = (0..1500).map(|_| take(&cache, size)).collect();
@@ -631,7 +631,7 @@ fn an_overflow_names_the_innermost_coroutine() {
 
 #[test]
 #[cfg_attr(feature = "sanitizer", ignore = "instrumented frames are not probed")]
-fn one_large_frame_is_caught() {
+fn a05_one_large_frame_is_caught() {
     check_overflow("big_frame", "corio: task \"big\" (id 3) overflowed", "");
 }
 
@@ -641,7 +641,7 @@ fn a_long_name_is_cut() {
 }
 
 #[test]
-fn overflows_are_reported_on_threads_that_std_did_not_start() {
+fn a02_overflows_are_reported_on_threads_that_std_did_not_start() {
     check_overflow("foreign_thread", "corio: task \"foreign\" (id 5) overflowed", "");
 }
 
