@@ -676,13 +676,13 @@ impl EventLoop {
         // From here on another thread must ring; what it sent before is seen now.
         let must_look = may_sleep && self.remote.about_to_sleep() || timeout.is_none() && !self.has_outside_hope();
         let timeout = if must_look { Some(0) } else { timeout };
-        let before = std::time::Instant::now();
+        // A virtual clock has to be told how much time a real wait took.
+        let before = self.clock.is_virtual().then(std::time::Instant::now);
         let events = self.reactor.poll(timeout.map(Duration::from_nanos), self);
         if may_sleep {
             self.remote.awake();
         }
-        if self.clock.is_virtual() && may_sleep {
-            // Something outside was waited for in real time, so that is how much time has passed.
+        if let Some(before) = before.filter(|_| may_sleep) {
             let passed = crate::clock::nanos(before.elapsed());
             let step = timeout.map_or(passed, |limit| passed.min(limit));
             self.clock.advance_to(self.clock.now().saturating_add(step));
