@@ -2,7 +2,6 @@
 #![allow(dead_code)] // each test file uses some of it
 
 use std::cell::RefCell;
-use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
@@ -128,7 +127,13 @@ const SCENARIO: &str = "CORIO_TEST_SCENARIO";
 
 /// Whether this process was started by [`child`] for the test of that name, to play its scenario.
 pub(crate) fn plays(test: &str) -> bool {
-    env::var(SCENARIO).is_ok_and(|name| name == test)
+    let plays = env::var(SCENARIO).is_ok_and(|name| name == test);
+    if plays {
+        // What a shell starts in the background ignores Ctrl-C, and hands that on.
+        // SAFETY: nothing else in this process cares about the signal yet.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+    }
+    plays
 }
 
 /// How a process ended and what it said.
@@ -169,14 +174,6 @@ pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
     command.envs(variables.iter().copied());
-    // What a shell starts in the background ignores Ctrl-C, and hands that on.
-    // SAFETY: `signal` may be called between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGINT, libc::SIG_DFL);
-            Ok(())
-        });
-    }
     finish(command)
 }
 

@@ -83,20 +83,18 @@ pub fn in_child(name: &str, body: impl FnOnce()) -> Output {
 pub fn child(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("the test program has a path"));
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, name);
-    // What a shell starts in the background ignores Ctrl-C, and hands that on.
-    // SAFETY: `signal` may be called between fork and exec.
-    unsafe {
-        std::os::unix::process::CommandExt::pre_exec(&mut command, || {
-            libc::signal(libc::SIGINT, libc::SIG_DFL);
-            Ok(())
-        });
-    }
     command
 }
 
 /// Whether this is the child of the test `name`.
 pub fn is_child(name: &str) -> bool {
-    std::env::var(CHILD).is_ok_and(|child| child == name)
+    let is_child = std::env::var(CHILD).is_ok_and(|child| child == name);
+    if is_child {
+        // What a shell starts in the background ignores Ctrl-C, and hands that on.
+        // SAFETY: nothing else in this process cares about the signal yet.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+    }
+    is_child
 }
 
 pub fn assert_success(output: &Output) {
