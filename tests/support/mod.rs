@@ -71,7 +71,7 @@ const CHILD: &str = "CORIO_TEST_CHILD";
 /// Runs `body` in a process of its own, which is this test program with only the test `name`, and returns how that
 /// process ended. In the child this does not return.
 pub fn in_child(name: &str, body: impl FnOnce()) -> Output {
-    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+    if is_child(name) {
         let _watchdog = watchdog();
         body();
         std::process::exit(0);
