@@ -535,13 +535,19 @@ impl<In, Out> Yielder<In, Out> {
     }
 
     /// Nothing may switch while the thread panics (R5): whoever was switched to would find itself panicking, for ever.
-    /// Only if the panic is that of whoever closes this coroutine may it be left behind, for then it stays with him.
+    /// If the panic may be that of whoever closes this coroutine, and not its own, its body can still be unwound; if it is
+    /// its own after all, this is a second panic in a destructor, and std ends the process.
     #[cold]
     fn refuse_while_panicking(&self) -> io::Error {
         const ABORT_AT: u32 = 10_000_000;
         let refusals = self.count_refusal();
         if refusals > PATIENCE && self.closer_panics.get() && self.misplaced().is_none() {
-            self.defy();
+            if refusals > 2 * PATIENCE {
+                crate::fatal(format_args!(
+                    "a coroutine that was dropped by a panicking owner catches every panic and would not end"
+                ));
+            }
+            resume_unwind(Box::new(Closed));
         }
         if refusals >= ABORT_AT {
             crate::fatal(format_args!(

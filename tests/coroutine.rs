@@ -744,7 +744,7 @@ fn one_that_is_dropped_while_its_owner_panics_is_unwound_and_its_own_panic_goes_
 }
 
 #[test]
-fn an_obstinate_one_that_is_dropped_while_its_owner_panics_is_given_up() -> io::Result<()> {
+fn an_obstinate_one_that_is_dropped_while_its_owner_panics_is_unwound() -> io::Result<()> {
     let mut generator = Generator::<u32>::new(|y| {
         loop {
             let _ = y.yield_(1);
@@ -1193,4 +1193,33 @@ fn two_that_hold_each_other_in_turns() -> io::Result<()> {
     assert_eq!(first.next().unwrap()?, 20);
     shared.borrow_mut().as_mut().unwrap().close()?;
     Ok(())
+}
+
+/// R5: two panics at once, and a destructor that does not stop yielding: the process ends. It must not go on with a
+/// thread that counts as panicking for ever.
+#[test]
+fn a_destructor_that_keeps_yielding_under_two_panics_ends_the_process() {
+    struct Yields<'a>(&'a Yielder<(), u32>);
+    impl Drop for Yields<'_> {
+        fn drop(&mut self) {
+            for _ in 0..1_000 {
+                let _ = self.0.yield_(1);
+            }
+        }
+    }
+    let output = support::in_child("a_destructor_that_keeps_yielding_under_two_panics_ends_the_process", || {
+        let _ = catch_unwind(|| {
+            let mut generator = Generator::<u32>::new(|y| {
+                let _ = y.yield_(0);
+                let _yields = Yields(y);
+                panic!("the body's");
+            });
+            let _ = generator.next();
+            panic!("the closer's");
+        });
+        // Not reached; if it is, the thread must be usable.
+        assert!(std::thread::panicking(), "went on");
+    });
+    assert!(!output.status.success());
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("went on"));
 }

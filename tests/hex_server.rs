@@ -249,6 +249,9 @@ fn program() -> PathBuf {
 
 fn spawn(mut command: Command) -> Child {
     command.env_remove("CORIO_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A shell that runs the tests in the background has them ignore Ctrl-C; what a program ignores stays ignored.
+    // SAFETY: nothing else in this process cares about the signal.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
     command.spawn().unwrap()
 }
 

@@ -819,6 +819,23 @@ fn r14_a_loop_that_ignores_cancellation_does_not_starve_the_others_and_is_named(
     only(&lines, "WARN", &["stubborn", "ignored", "tests/tasks.rs"]);
 }
 
+/// R14: a supervisor that does not notice that its own region is over is named as well.
+#[test]
+fn r14_a_supervisor_in_a_cancelled_scope_is_named() {
+    let ((), lines) = logged(|| {
+        let result: io::Result<()> = sim(|| {
+            scope(|s| {
+                for _ in 0..5_000 {
+                    let _ = s.spawn(|| Err::<(), _>(io::Error::other("no luck"))).outcome();
+                }
+                Ok(())
+            })
+        });
+        assert!(result.is_err());
+    });
+    only(&lines, "WARN", &["main", "ignored", "tests/tasks.rs"]);
+}
+
 // ---- no borrow across user code (R7) -------------------------------------------------------------
 
 #[test]

@@ -8,7 +8,9 @@ use std::panic::resume_unwind;
 
 use super::body::{Finished, Payload};
 use super::core::State;
-use super::wait::{Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding};
+use super::wait::{
+    Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding, report_ignored,
+};
 use super::{TaskRef, caller};
 use crate::cancel::{self, Cause};
 use crate::event_loop::EventLoop;
@@ -197,6 +199,7 @@ fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
 #[inline(never)]
 fn pass_on_and_wait(lp: &EventLoop, me: &TaskRef, target: &TaskRef, at: Place) -> io::Result<()> {
     let want = Want::Join { task: target.core.id() };
+    report_ignored(me, at);
     cancel::cancel_task(target, cancel::cause_of(me).unwrap_or(Cause::Requested(None)));
     target.core.joiners.wait(lp, me, want, at, Patience::Owned)
 }

@@ -106,6 +106,14 @@ fn rest(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Result<()> {
 #[cold]
 #[inline(never)]
 fn fail_cancelled(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Error {
+    report_ignored(task, at);
+    park(lp, task, Want::Turn, at);
+    cancelled()
+}
+
+/// The task goes on although it was cancelled. Code that does so for long is named, once.
+#[cold]
+pub(crate) fn report_ignored(task: &TaskRef, at: Place) {
     const REPORT_AT: u32 = 1_000;
     let fruitless = task.core.count_fruitless();
     if fruitless == REPORT_AT {
@@ -113,8 +121,6 @@ fn fail_cancelled(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Error {
             "{task} was cancelled and has ignored it {fruitless} times, the last time at {at}; \
              a cancelled call fails until its scope ends, so leave with the error or call `uncancel`");
     }
-    park(lp, task, Want::Turn, at);
-    cancelled()
 }
 
 /// Suspends the running task until somebody wakes it, perhaps for nothing.
