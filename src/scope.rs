@@ -120,7 +120,8 @@ impl Group {
         Ok(())
     }
 
-    /// The shutdown throws through this scope: its children go first, newest first, on top of this stack (R2).
+    /// The shutdown throws through this scope: its children go first, newest first, on top of this stack (R2). A backstop:
+    /// the shutdown itself ends the newest tasks first, and so finds the children before their scope.
     fn end_by_force(&self, lp: &EventLoop) {
         while let Some(child) = self.newest() {
             lp.end_by_force(&child);

@@ -69,7 +69,8 @@ pub fn sleep(d: Duration) -> io::Result<()> {
     })
 }
 
-/// Pauses the task until `deadline` on the loop's clock; one that is past gives up the turn once.
+/// Pauses the task until `deadline` on the loop's clock. For one that is past it lets others run, and goes on as soon as
+/// the loop looks at its timers again.
 ///
 /// # Errors
 ///

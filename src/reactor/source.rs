@@ -253,7 +253,7 @@ impl Source {
 impl Registration {
     /// Takes the descriptor, which is still open, out of the loop's sight. May be called on any thread.
     fn give_up(&self, fd: RawFd) {
-        // Fails only if the loop is gone, and its poll with it.
+        // If it fails, the kernel has forgotten the descriptor already, which is what is wanted.
         let _ = self.remote.registrar.deregister(fd);
         let here = EventLoop::with_current(|lp| match lp {
             Some(lp) if lp.remote.id == self.remote.id => {
