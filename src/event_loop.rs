@@ -17,9 +17,8 @@
 //! Chapter: `docs/book/loop.md`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, ptr};
@@ -34,7 +33,7 @@ use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
 use crate::stack::StackCache;
 use crate::task::body::{drop_quietly, panic_text};
-use crate::task::{Activation, Input, Pause, State, Task, TaskCore, TaskRef, TaskTable};
+use crate::task::{Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable};
 use crate::timer::{Nanos, TimerKey, Timers};
 
 /// How many calls of one turn may go on without a pause before the task goes to the end of the queue.
@@ -43,8 +42,6 @@ const BUDGET: u32 = 128;
 const RESUMES_BETWEEN_POLLS: u32 = 64;
 /// How many activations are kept for the next tasks.
 const KEPT_ACTIVATIONS: usize = 1_024;
-/// How much memory of small tasks is kept for the next tasks.
-const KEPT_CELLS: usize = 4_096;
 
 /// How far the end of the run has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -54,12 +51,6 @@ pub(crate) enum Phase {
     Closing,
     /// The grace is over: shields hold no longer.
     Forcing,
-}
-
-/// What waits in the ready queue.
-enum Ready {
-    Task(TaskRef),
-    Call(CallbackKey),
 }
 
 /// What a timer does.
@@ -91,9 +82,9 @@ pub(crate) enum Turn {
 
 pub(crate) struct EventLoop {
     pub(crate) clock: Clock,
-    ready: RefCell<VecDeque<Ready>>,
+    ready: ReadyQueue,
     timers: RefCell<Timers<TimerAction>>,
-    tasks: RefCell<TaskTable>,
+    tasks: TaskTable,
     pub(crate) callbacks: Callbacks,
     pub(crate) reactor: Reactor,
     pub(crate) remote: Arc<Remote>,
@@ -110,21 +101,15 @@ pub(crate) struct EventLoop {
     last_task: Cell<u64>,
     last_group: Cell<u64>,
     last_coroutine: Cell<u64>,
-    /// Worker threads that will report back.
-    pub(crate) workers: Cell<usize>,
+    /// The tasks that wait for the report of a worker thread, by their ids.
+    pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
     /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0: none is open.
     pub(crate) no_suspend: Cell<usize>,
     /// Where it stood when the run began.
     entered_at: Cell<usize>,
     #[expect(clippy::vec_box, reason = "a suspended task points to its activation, so it does not move")]
     spare: RefCell<Vec<Box<Activation>>>,
-    spare_cells: RefCell<Vec<NonNull<u8>>>,
-}
-
-impl Drop for EventLoop {
-    fn drop(&mut self) {
-        self.spare_cells.get_mut().drain(..).for_each(crate::task::free_block);
-    }
+    pub(crate) blocks: Blocks,
 }
 
 thread_local! {
@@ -147,9 +132,9 @@ impl EventLoop {
         let remote = Arc::new(Remote::new(reactor.registrar()));
         Ok(EventLoop {
             clock,
-            ready: RefCell::default(),
+            ready: ReadyQueue::new(),
             timers: RefCell::new(Timers::new()),
-            tasks: RefCell::default(),
+            tasks: TaskTable::new(),
             callbacks: Callbacks::default(),
             reactor,
             remote,
@@ -163,11 +148,11 @@ impl EventLoop {
             last_task: Cell::new(0),
             last_group: Cell::new(0),
             last_coroutine: Cell::new(0),
-            workers: Cell::new(0),
+            employers: RefCell::default(),
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
             spare: RefCell::default(),
-            spare_cells: RefCell::default(),
+            blocks: Blocks::new(),
         })
     }
 
@@ -261,7 +246,7 @@ impl EventLoop {
         }
 
         // 2 Poll: wait if nothing is ready, look if the last look is long ago. 3 Fire the timers that are due.
-        if self.ready.borrow().is_empty() {
+        if self.ready.is_empty() {
             self.stacks.trim();
             if !self.sleep(latest) {
                 return Turn::Stuck;
@@ -271,10 +256,9 @@ impl EventLoop {
         }
 
         // 4 Run what is ready now. What becomes ready meanwhile runs in the next turn.
-        let generation = self.ready.borrow().len();
+        let generation = self.ready.len();
         for _ in 0..generation {
-            let next = self.ready.borrow_mut().pop_front();
-            match next {
+            match self.ready.pop() {
                 Some(Ready::Task(task)) if task.core.state() == State::Ready => self.step(task, Input::Go),
                 Some(Ready::Task(_)) | None => {}
                 Some(Ready::Call(callback)) => self.call(callback),
@@ -290,7 +274,7 @@ impl EventLoop {
     fn step(&self, task: TaskRef, input: Input) {
         let core = &task.core;
         let Some(activation) = core.activation().or_else(|| self.begin(&task, input)) else { return };
-        self.emit(|| Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
+        self.emit(move || Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
         core.set_state(State::Running);
         core.take_notified();
         self.budget.set(BUDGET);
@@ -307,8 +291,8 @@ impl EventLoop {
             Some(Pause::Turn) => {
                 self.emit_yield(core);
                 core.set_state(State::Ready);
-                self.emit(|| Event::Wake { task: core.id(), by: By::Itself });
-                self.ready.borrow_mut().push_back(Ready::Task(task));
+                self.emit(move || Event::Wake { task: core.id(), by: By::Itself });
+                self.ready.push(task);
             }
             Some(Pause::Parked) => {
                 self.emit_yield(core);
@@ -340,7 +324,7 @@ impl EventLoop {
 
     #[inline(always)]
     fn emit_yield(&self, core: &TaskCore) {
-        self.emit(|| {
+        self.emit(move || {
             let (want, at) = core.waits().expect("a task that has paused has said why");
             Event::Yield { task: core.id(), want, at }
         });
@@ -355,8 +339,8 @@ impl EventLoop {
             self.stacks.unreserve(core.stack_size);
         }
         core.set_state(State::Done);
-        self.emit(|| Event::Complete { task: core.id(), end: core.end() });
-        let removed = self.tasks.borrow_mut().remove(core.key.get());
+        self.emit(move || Event::Complete { task: core.id(), end: core.end() });
+        let removed = self.tasks.remove(task);
         if !core.joiners.is_empty() {
             core.joiners.notify_all(self, By::Task(core.id()));
         }
@@ -378,7 +362,7 @@ impl EventLoop {
     /// Calls a callback. A panic of it is logged: the loop goes on.
     fn call(&self, key: CallbackKey) {
         let Some(Callback { function, at, .. }) = self.callbacks.take(key) else { return };
-        self.emit(|| Event::Callback { at });
+        self.emit(move || Event::Callback { at });
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(function)) {
             log::error!(target: "corio::loop",
@@ -394,19 +378,19 @@ impl EventLoop {
         match task.core.state() {
             State::Parked => {
                 task.core.set_state(State::Ready);
-                self.emit(|| Event::Wake { task: task.core.id(), by });
-                self.ready.borrow_mut().push_back(Ready::Task(task.clone()));
+                self.emit(move || Event::Wake { task: task.core.id(), by });
+                self.ready.push(task.clone());
             }
             State::Running => task.core.notify(),
             State::Ready | State::Done => {}
         }
     }
 
-    /// Wakes a task that may be gone by now.
-    pub(crate) fn wake_by_key(&self, key: u32, id: u64, by: By) {
-        let task = self.tasks.borrow().get(key).cloned();
-        if let Some(task) = task.filter(|task| task.core.id() == id) {
-            self.wake(&task, by);
+    /// Wakes a task that waited for a worker, and perhaps does no more.
+    fn wake_employer(&self, id: u64) {
+        let task = self.employers.borrow().get(&id).cloned();
+        if let Some(task) = task {
+            self.wake(&task, By::Thread);
         }
     }
 
@@ -414,22 +398,18 @@ impl EventLoop {
     #[inline]
     pub(crate) fn call_soon(&self, function: Box<dyn FnOnce()>, at: Place) -> CallbackKey {
         let callback = self.callbacks.add(function, at, None);
-        self.ready.borrow_mut().push_back(Ready::Call(callback));
+        self.ready.push_call(callback);
         callback
     }
 
     /// How many tasks and callbacks are ready.
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.borrow().len()
+        self.ready.len()
     }
 
     /// The ids of the tasks that are ready, in order.
     pub(crate) fn ready_ids(&self) -> Vec<u64> {
-        let ids = |ready: &Ready| match ready {
-            Ready::Task(task) if task.core.state() == State::Ready => Some(task.core.id()),
-            _ => None,
-        };
-        self.ready.borrow().iter().filter_map(ids).collect()
+        self.ready.tasks().filter(|task| task.core.state() == State::Ready).map(|task| task.core.id()).collect()
     }
 
     // ---- the task table ---------------------------------------------------------------------------------------------
@@ -450,42 +430,22 @@ impl EventLoop {
     /// A new task: into the table and the ready queue.
     #[inline]
     pub(crate) fn admit(&self, task: &TaskRef) {
-        let key = self.tasks.borrow_mut().insert(task.clone());
-        task.core.key.set(key);
-        self.ready.borrow_mut().push_back(Ready::Task(task.clone()));
+        self.tasks.insert(task.clone());
+        self.ready.push(task.clone());
     }
 
     /// All tasks that have not ended, oldest first.
     pub(crate) fn all_tasks(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().cloned().collect();
-        tasks.sort_by_key(|task| task.core.id());
-        tasks
+        self.tasks.all()
     }
 
     pub(crate) fn task_count(&self) -> usize {
-        self.tasks.borrow().len()
+        self.tasks.len()
     }
 
     #[inline]
     pub(crate) fn new_activation(&self) -> Box<Activation> {
         self.spare.borrow_mut().pop().unwrap_or_else(Activation::new)
-    }
-
-    /// Memory for a small task.
-    #[inline]
-    pub(crate) fn new_cell(&self) -> Option<NonNull<u8>> {
-        self.spare_cells.borrow_mut().pop()
-    }
-
-    /// Keeps the memory of a small task for the next one; `false` if there is enough.
-    #[inline]
-    pub(crate) fn recycle_cell(&self, cell: NonNull<u8>) -> bool {
-        let mut spare = self.spare_cells.borrow_mut();
-        let keep = spare.len() < KEPT_CELLS;
-        if keep {
-            spare.push(cell);
-        }
-        keep
     }
 
     #[inline]
@@ -531,7 +491,7 @@ impl EventLoop {
     pub(crate) fn arm_timer(&self, due: Nanos, action: TimerAction, task: u64) -> TimerKey {
         let purpose = action.purpose();
         let key = self.timers.borrow_mut().arm(due, action);
-        self.emit(|| Event::TimerArm { timer: key.id(), task, due, purpose });
+        self.emit(move || Event::TimerArm { timer: key.id(), task, due, purpose });
         key
     }
 
@@ -540,7 +500,7 @@ impl EventLoop {
     pub(crate) fn drop_timer(&self, key: TimerKey) -> Option<TimerAction> {
         let action = self.timers.borrow_mut().cancel(key);
         if action.is_some() {
-            self.emit(|| Event::TimerDrop { timer: key.id() });
+            self.emit(move || Event::TimerDrop { timer: key.id() });
         }
         action
     }
@@ -576,7 +536,7 @@ impl EventLoop {
     pub(crate) fn drop_callbacks(&self) {
         const ROUNDS: usize = 100;
         for _ in 0..ROUNDS {
-            drop(std::mem::take(&mut *self.ready.borrow_mut()));
+            self.ready.clear();
             let timers: Vec<TimerKey> = self.timers.borrow().iter().map(|(key, ..)| key).collect();
             let callbacks = self.callbacks.take_all();
             if timers.is_empty() && callbacks.is_empty() {
@@ -599,12 +559,12 @@ impl EventLoop {
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
             let Some((key, _, action)) = due else { break };
-            self.emit(|| Event::TimerFire { timer: key.id() });
+            self.emit(move || Event::TimerFire { timer: key.id() });
             match action {
                 TimerAction::Wake(task) => self.wake(&task, By::Timer(key.id())),
                 TimerAction::Call(function, at) => {
                     let callback = self.callbacks.add(function, at, Some(key));
-                    self.ready.borrow_mut().push_back(Ready::Call(callback));
+                    self.ready.push_call(callback);
                 }
                 // SAFETY: the frame's guard cancels its timer before the frame goes, and this one was armed until now.
                 TimerAction::Frame(frame) => unsafe { (*frame).expire(self) },
@@ -633,9 +593,9 @@ impl EventLoop {
         // ANCHOR: jump
         match until {
             Some(until) if self.clock.is_virtual() && !self.has_outside_hope() => {
-                self.emit(|| Event::PollEnter { timeout, why });
+                self.emit(move || Event::PollEnter { timeout, why });
                 self.clock.advance_to(until);
-                self.emit(|| Event::PollReturn { events: 0 });
+                self.emit(move || Event::PollReturn { events: 0 });
                 self.fire_timers();
                 self.flush();
             }
@@ -651,7 +611,7 @@ impl EventLoop {
         // Where time passes, a sleep that is longer than all time is a sleep, and no deadlock.
         let sleeps_for_ever = !self.clock.is_virtual() && !self.timers.borrow().is_empty();
         self.reactor.waiters() > 0
-            || self.workers.get() > 0
+            || !self.employers.borrow().is_empty()
             || self.remote.has_handles()
             || self.remote.has_news()
             || sleeps_for_ever
@@ -671,7 +631,7 @@ impl EventLoop {
 
     fn poll(&self, timeout: Option<Nanos>, why: PollReason) {
         self.resumes_since_poll.set(0);
-        self.emit(|| Event::PollEnter { timeout, why });
+        self.emit(move || Event::PollEnter { timeout, why });
         let may_sleep = timeout != Some(0);
         // From here on another thread must ring; what it sent before is seen now.
         let must_look = may_sleep && self.remote.about_to_sleep() || timeout.is_none() && !self.has_outside_hope();
@@ -687,7 +647,7 @@ impl EventLoop {
             let step = timeout.map_or(passed, |limit| passed.min(limit));
             self.clock.advance_to(self.clock.now().saturating_add(step));
         }
-        self.emit(|| Event::PollReturn { events });
+        self.emit(move || Event::PollReturn { events });
         self.fire_timers();
         self.flush();
     }
@@ -697,9 +657,9 @@ impl EventLoop {
         for message in self.remote.take() {
             match message {
                 Message::Call(function, at) => {
-                    self.ready.borrow_mut().push_back(Ready::Call(self.callbacks.add(function, at, None)));
+                    self.ready.push_call(self.callbacks.add(function, at, None));
                 }
-                Message::Wake { key, id } => self.wake_by_key(key, id, By::Thread),
+                Message::Wake(task) => self.wake_employer(task),
                 Message::Freed(token) => self.reactor.free(self, token),
             }
         }

@@ -14,11 +14,8 @@ use crate::task::caller;
 /// What other threads tell a loop.
 pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, Place),
-    /// Wake a task, if it is still there.
-    Wake {
-        key: u32,
-        id: u64,
-    },
+    /// Wake the task with this id, if it still waits for a worker.
+    Wake(u64),
     /// A source was closed elsewhere; its slot may be used again.
     Freed(Token),
 }

@@ -158,7 +158,7 @@ impl Runner {
         // SAFETY: what `main` borrows outlives this call, and the call does not return before the task
         // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,
         // but the result is taken below, and the body is never looked at again.
-        let main = unsafe { TaskRef::new(core, body) };
+        let main = unsafe { TaskRef::new(&lp, core, body) };
         main.core.set_name("main".to_owned());
         // SAFETY: the body above is of these types.
         let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };

@@ -387,12 +387,12 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
     {
         let ledger = &self.ledger;
         let body = Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
-        let make = |core: TaskCore| {
+        let make = |lp: &EventLoop, core: TaskCore| {
             // SAFETY: what the function borrows outlives the scope, and the scope does not end
             // before the loop has counted the child as gone, on return, error, panic, cancellation and shutdown alike
             // (`close`, R2); if it cannot, the process is aborted. Afterwards the cell may live on in a `Task`, but its
             // body is empty, or was leaked together with a forgotten handle, and is never looked at again.
-            unsafe { TaskRef::new(core, body) }
+            unsafe { TaskRef::new(lp, core, body) }
         };
         let cell = builder.launch(&ledger.group, at, make)?;
         if let Some(cause) = cancel::cause_for_child(&ledger.group.owner, &ledger.group) {

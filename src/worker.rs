@@ -8,8 +8,8 @@ use crate::error::cancelled;
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Place, Want};
 use crate::remote::Message;
-use crate::task::not_in_a_callback;
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
+use crate::task::{TaskRef, not_in_a_callback};
 
 /// Runs `f` on a thread of its own while the task waits; on a thread without a loop, right here.
 ///
@@ -26,15 +26,15 @@ pub(crate) fn offload<T: Send + 'static>(
         Context::Task(lp, task) => {
             checkpoint(lp, task, at)?;
             let result = Arc::new(Mutex::new(None));
-            let (remote, key, id) = (lp.remote.clone(), task.core.key.get(), task.core.id());
+            let (remote, id) = (lp.remote.clone(), task.core.id());
             let slot = result.clone();
             std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 let value = catch_unwind(AssertUnwindSafe(f));
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
                 // If the loop is gone, nobody waits.
-                let _ = remote.send(Message::Wake { key, id });
+                let _ = remote.send(Message::Wake(id));
             })?;
-            let _hope = Hope::new(lp);
+            let _hope = Hope::new(lp, task);
             loop {
                 park(lp, task, Want::Worker, at);
                 let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -50,17 +50,17 @@ pub(crate) fn offload<T: Send + 'static>(
 }
 
 /// A worker will report back: the loop may hope.
-struct Hope<'a>(&'a EventLoop);
+struct Hope<'a>(&'a EventLoop, &'a TaskRef);
 
 impl<'a> Hope<'a> {
-    fn new(lp: &'a EventLoop) -> Hope<'a> {
-        lp.workers.set(lp.workers.get() + 1);
-        Hope(lp)
+    fn new(lp: &'a EventLoop, task: &'a TaskRef) -> Hope<'a> {
+        lp.employers.borrow_mut().insert(task.core.id(), task.clone());
+        Hope(lp, task)
     }
 }
 
 impl Drop for Hope<'_> {
     fn drop(&mut self) {
-        self.0.workers.set(self.0.workers.get() - 1);
+        self.0.employers.borrow_mut().remove(&self.1.core.id());
     }
 }

@@ -1,13 +1,11 @@
 //! What a task runs, and where its result goes.
 
-use std::alloc::Layout;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::cell::TaskRef;
 use super::core::{Body, TaskCore};
 use super::{JoinHandle, ScopedJoinHandle};
 use crate::error::{Shutdown, cancelled};
@@ -249,10 +247,6 @@ where
         if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
             self.dispose(task, finished);
         }
-    }
-
-    fn layout(&self) -> Layout {
-        TaskRef::layout::<Self>()
     }
 
     unsafe fn take(&self, into: *mut ()) {

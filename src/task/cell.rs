@@ -37,8 +37,9 @@ impl TaskRef {
     ///
     /// This forgets what the body borrows. The caller makes sure that the task's function has returned, or was dropped
     /// unrun, and that the result was taken, dropped or leaked, while all of it is still alive.
-    pub(crate) unsafe fn new<'a, B: Body + 'a>(core: TaskCore, body: B) -> TaskRef {
-        let allocation = allocate(Layout::new::<Allocation<B>>()).cast::<Allocation<B>>();
+    #[inline]
+    pub(crate) unsafe fn new<'a, B: Body + 'a>(lp: &EventLoop, core: TaskCore, body: B) -> TaskRef {
+        let allocation = allocate::<B>(&lp.blocks).cast::<Allocation<B>>();
         // SAFETY: the memory is fresh, and large and aligned enough. The body's address is known before it is there.
         unsafe {
             let this: *const (dyn Body + 'a) = &raw const (*allocation.as_ptr()).body;
@@ -49,15 +50,25 @@ impl TaskRef {
         TaskRef(allocation.cast())
     }
 
-    /// The layout of a task with this body; what [`Body::layout`] returns.
-    pub(crate) const fn layout<B>() -> Layout {
-        Layout::new::<Allocation<B>>()
-    }
-
     /// A reference that is not counted.
     #[inline]
     pub(crate) fn uncounted(&self) -> ManuallyDrop<TaskRef> {
         ManuallyDrop::new(TaskRef(self.0))
+    }
+
+    /// Gives the reference up, still counted.
+    #[inline]
+    pub(super) fn into_raw(self) -> *const TaskCell {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// # Safety
+    ///
+    /// From `into_raw`, and taken back once.
+    #[inline]
+    pub(super) unsafe fn from_raw(cell: *const TaskCell) -> TaskRef {
+        // SAFETY: by the caller, it points to a task.
+        TaskRef(unsafe { NonNull::new_unchecked(cell.cast_mut()) })
     }
 
     pub(crate) fn ptr_eq(&self, other: &TaskRef) -> bool {
@@ -66,6 +77,12 @@ impl TaskRef {
 }
 
 impl TaskCell {
+    /// One more reference.
+    #[inline]
+    pub(super) fn reference(&self) -> TaskRef {
+        ManuallyDrop::new(TaskRef(NonNull::from(self))).deref().clone()
+    }
+
     #[inline]
     pub(crate) fn body(&self) -> &dyn Body {
         // SAFETY: it lies in the same allocation, which lives as long as the reference that led here.
@@ -104,53 +121,106 @@ impl Drop for TaskRef {
 
 #[inline(never)]
 fn free(cell: NonNull<TaskCell>) {
-    // SAFETY: this was the last reference. The body needs no drop, see `TaskRef::new`, and has told its layout.
+    // SAFETY: this was the last reference. The body needs no drop, see `TaskRef::new`; it lies where `Allocation` has it,
+    // so the layout is the one that the task was allocated with.
     unsafe {
-        let layout = cell.as_ref().body().layout();
+        let body = Layout::for_value(cell.as_ref().body());
         ptr::drop_in_place(cell.as_ptr());
-        release(cell.cast(), layout);
+        release(cell.cast(), body);
     }
 }
 
-/// What most tasks fit into: memory of this layout is recycled by the loop.
-const BLOCK: Layout = match Layout::from_size_align(120, 8) {
+/// The memory of small tasks that have gone, for the next ones: a list that lies in that very memory.
+pub(crate) struct Blocks {
+    first: Cell<Option<NonNull<Block>>>,
+    count: Cell<usize>,
+}
+
+struct Block {
+    next: Option<NonNull<Block>>,
+}
+
+/// What most tasks fit into.
+const BLOCK: Layout = match Layout::from_size_align(BLOCK_SIZE, align_of::<TaskCell>()) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
 };
+const BLOCK_SIZE: usize = size_of::<TaskCell>() + 24;
 
+/// How many blocks are kept.
+const KEPT_BLOCKS: usize = 4_096;
+
+impl Blocks {
+    pub(crate) const fn new() -> Blocks {
+        Blocks { first: Cell::new(None), count: Cell::new(0) }
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<u8>> {
+        let block = self.first.get()?;
+        // SAFETY: what is in the list was written by `push`, and nobody uses it.
+        self.first.set(unsafe { block.as_ref() }.next);
+        self.count.set(self.count.get() - 1);
+        Some(block.cast())
+    }
+
+    /// Keeps a block that nobody uses; `false` if there are enough.
+    #[inline]
+    fn push(&self, block: NonNull<u8>) -> bool {
+        if self.count.get() >= KEPT_BLOCKS {
+            return false;
+        }
+        let block = block.cast::<Block>();
+        // SAFETY: large and aligned enough for a task, and so for a word.
+        unsafe { block.write(Block { next: self.first.get() }) };
+        self.first.set(Some(block));
+        self.count.set(self.count.get() + 1);
+        true
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        while let Some(block) = self.pop() {
+            // SAFETY: the list holds blocks only, each once.
+            unsafe { dealloc(block.as_ptr(), BLOCK) };
+        }
+    }
+}
+
+/// Whether a task with such a body lies in a block.
 #[inline]
-fn fits(layout: Layout) -> bool {
-    layout.size() <= BLOCK.size() && layout.align() <= BLOCK.align()
+const fn fits(body: Layout) -> bool {
+    size_of::<TaskCell>() + body.size() <= BLOCK.size() && body.align() <= BLOCK.align()
 }
 
 #[inline]
-fn allocate(layout: Layout) -> NonNull<u8> {
-    let recycled = || EventLoop::with_current(|lp| lp.and_then(EventLoop::new_cell));
-    let layout = if fits(layout) { BLOCK } else { layout };
-    if let Some(block) = (layout == BLOCK).then(recycled).flatten() {
+fn allocate<B>(blocks: &Blocks) -> NonNull<u8> {
+    let is_block = fits(Layout::new::<B>());
+    if is_block && let Some(block) = blocks.pop() {
         return block;
     }
+    let layout = if is_block { BLOCK } else { Layout::new::<Allocation<B>>() };
     // SAFETY: no layout here is empty.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
 /// # Safety
 ///
-/// The memory was allocated for this layout, and is not used any more.
+/// The memory was allocated for a task with such a body, and is not used any more.
 #[inline]
-unsafe fn release(memory: NonNull<u8>, layout: Layout) {
-    if !fits(layout) {
-        // SAFETY: by the caller.
-        unsafe { dealloc(memory.as_ptr(), layout) };
-    } else if !EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.recycle_cell(memory))) {
-        free_block(memory);
-    }
+unsafe fn release(memory: NonNull<u8>, body: Layout) {
+    let layout = if fits(body) {
+        if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.blocks.push(memory))) {
+            return;
+        }
+        BLOCK
+    } else {
+        // How `repr(C)` puts the body behind the cell.
+        Layout::new::<TaskCell>().extend(body).expect("it was allocated once").0.pad_to_align()
+    };
+    // SAFETY: by the caller.
+    unsafe { dealloc(memory.as_ptr(), layout) };
 }
 
-/// Gives a recycled block back to the system.
-pub(crate) fn free_block(block: NonNull<u8>) {
-    // SAFETY: the loop's list holds blocks only, each once.
-    unsafe { dealloc(block.as_ptr(), BLOCK) };
-}
-
-const _: () = assert!(size_of::<TaskCell>() <= 96, "a task that has not begun costs less than 200 bytes");
+const _: () = assert!(size_of::<TaskCell>() <= 120, "a task that has not begun costs less than 200 bytes");

@@ -15,12 +15,12 @@
 //! cell, with the function and later its result, and from its first turn to its end an [`Activation`], which the loop
 //! recycles. So a task that has not begun costs less than 200 bytes.
 
-use std::alloc::Layout;
 use std::cell::{Cell, OnceCell, UnsafeCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
 
 use super::cell::{TaskCell, TaskRef};
+use super::table::Links;
 use super::wait::WaitList;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
@@ -60,8 +60,6 @@ pub(crate) trait Body {
     ///
     /// `into` points to such an option.
     unsafe fn take(&self, into: *mut ());
-    /// How the task was allocated: [`TaskRef::layout`] of the body's own type.
-    fn layout(&self) -> Layout;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,8 +85,8 @@ mod flag {
 pub(crate) struct TaskCore {
     /// Id, name and spawn site, in the form in which a signal handler can read them.
     pub(crate) owner: Owner,
-    /// Its place in the loop's table.
-    pub(crate) key: Cell<u32>,
+    /// Its places in the loop's lists.
+    pub(super) links: Links,
     state: Cell<State>,
     flags: Cell<u8>,
     /// How its function ended, when it is done.
@@ -140,7 +138,7 @@ impl TaskCore {
     pub(crate) fn new(id: u64, stack_size: StackSize, group: *const Group, at: Place) -> TaskCore {
         TaskCore {
             owner: Owner::new(OwnerKind::Task, id, at),
-            key: Cell::new(u32::MAX),
+            links: Links::new(),
             state: Cell::new(State::Ready),
             flags: Cell::new(flag::HANDLE),
             end: Cell::new(End::Returned),

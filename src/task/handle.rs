@@ -226,7 +226,11 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
         if self.task.is_done() {
             EventLoop::with_current(|lp| {
                 if let Some(lp) = lp {
-                    lp.emit(|| Event::NoPause { task: lp.current_id(), want: Want::Join { task: self.task.id() }, at });
+                    lp.emit(move || Event::NoPause {
+                        task: lp.current_id(),
+                        want: Want::Join { task: self.task.id() },
+                        at,
+                    });
                 }
             });
             return Ok(());

@@ -8,7 +8,7 @@
 //! | `cell.rs` | the allocation, and counted references to it |
 //! | `core.rs` | what the loop keeps of a task, and its states |
 //! | `body.rs` | what it runs, and where the result goes |
-//! | `table.rs` | all tasks of a loop |
+//! | `table.rs` | all tasks of a loop, and those that are ready |
 //! | `wait.rs` | how it stops, and how it is found again |
 //! | `handle.rs` | the tickets |
 
@@ -25,11 +25,11 @@ use std::panic::Location;
 
 pub use self::body::IntoResult;
 use self::body::{Detached, Function};
-pub(crate) use self::cell::{TaskRef, free_block};
+pub(crate) use self::cell::{Blocks, TaskRef};
 pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
 pub(crate) use self::handle::Ticket;
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
-pub(crate) use self::table::TaskTable;
+pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::cancel;
@@ -173,7 +173,7 @@ impl Builder {
     {
         let body = Function::<F, R::Value, E, _>::new(f, Detached);
         // SAFETY: the body borrows nothing.
-        let cell = self.launch(std::ptr::null(), at, |core| unsafe { TaskRef::new(core, body) })?;
+        let cell = self.launch(std::ptr::null(), at, |lp, core| unsafe { TaskRef::new(lp, core, body) })?;
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
     }
@@ -187,7 +187,7 @@ impl Builder {
         self,
         group: *const Group,
         at: Place,
-        make: impl FnOnce(TaskCore) -> TaskRef,
+        make: impl FnOnce(&EventLoop, TaskCore) -> TaskRef,
     ) -> io::Result<TaskRef> {
         let size = match self.stack_size {
             None => StackSize::default_size(),
@@ -200,7 +200,7 @@ impl Builder {
                 lp.stacks.reserve(size)?;
             }
             let group = if refused { std::ptr::null() } else { group };
-            let task = make(TaskCore::new(lp.next_task_id(), size, group, at));
+            let task = make(lp, TaskCore::new(lp.next_task_id(), size, group, at));
             if let Some(name) = self.name {
                 task.core.set_name(name);
             }
@@ -214,7 +214,7 @@ impl Builder {
             let (id, by) = (task.core.id(), lp.current_id());
             // SAFETY: a group outlives its children.
             let in_group = unsafe { group.as_ref() };
-            lp.emit(|| Event::Spawn { task: id, by, group: in_group.map_or(0, |group| group.id), at });
+            lp.emit(move || Event::Spawn { task: id, by, group: in_group.map_or(0, |group| group.id), at });
             lp.emit_name(&task.core);
             if let Some(group) = in_group {
                 group.add(&task);
