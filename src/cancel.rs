@@ -580,8 +580,12 @@ fn needs_a_task(what: &str) -> io::Error {
 ///
 /// When `d` has passed, every suspending call in `f` fails. If `f` then ends with an error, whatever it is, the result
 /// is [`TimedOut`](io::ErrorKind::TimedOut) with that error as its source. A value that `f` returns all the same is
-/// returned: it was there. An error before the deadline stays what it is. Limits nest; each decides for itself whether
-/// it was met. A limit of zero lets `f` run to its first suspending call.
+/// returned: it was there. An error before the deadline stays what it is. A limit of zero lets `f` run to its first
+/// suspending call.
+///
+/// Limits nest. Where the task, or a limit around this one, is cancelled as well when `f` ends, that goes before: the
+/// body's error passes as it is, so that nobody tries again in vain, and of limits that were met together the outermost
+/// reports it.
 ///
 /// asyncio: `asyncio.timeout`, `asyncio.wait_for`.
 ///
@@ -621,7 +625,8 @@ where
     E: From<io::Error> + Into<Box<dyn StdError + Send + Sync>>,
 {
     match scope.run_typed(f) {
-        Err(cause) if scope.expired() => Err(error::timed_out(cause).into()),
+        // What lies around was cancelled too: then this is only the messenger's way out, and no time-out to recover from.
+        Err(cause) if scope.expired() && cancel_cause().is_none() => Err(error::timed_out(cause).into()),
         result => result,
     }
 }

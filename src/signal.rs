@@ -93,6 +93,8 @@ impl Watch<'_> {
     pub(crate) fn interrupted(&self, main: &TaskRef) -> Option<io::Error> {
         match CAUGHT.load(Ordering::SeqCst) {
             0 => None,
+            // Somebody else asked as well: then it is an ordinary cancellation.
+            _ if main.core.requests() > 1 => None,
             signal => main.core.ended_cancelled().then(|| error::cancelled_because(name(signal))),
         }
     }

@@ -773,6 +773,7 @@ mod tests {
         assert_eq!((timers.next_due(), timers.front.len()), (Some(HOUR), 0));
     }
 
+    /// LOOP-09: timers that are armed and cancelled again and again take no room.
     #[test]
     fn a_million_cancelled_timers_give_their_memory_back() {
         let mut timers = Timers::new();

@@ -61,6 +61,7 @@ fn check(file: &Path, library: &Path) -> Option<String> {
     if as_wanted && said.contains(phrase) { None } else { complain(&format!("wanted {wanted}")) }
 }
 
+/// RUNNER-10: a body that is none. PORT-08: a cancellation that is ignored. PORT-09: a handle on another thread.
 #[test]
 fn what_would_be_unsound_does_not_compile() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");

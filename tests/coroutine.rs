@@ -282,7 +282,7 @@ fn the_iterator_is_fused_and_the_returned_value_waits_behind_it() -> io::Result<
 }
 
 #[test]
-fn gen08_adaptors_may_leave_it_half_way() -> io::Result<()> {
+fn adaptors_may_leave_it_half_way() -> io::Result<()> {
     let mut counting = count_to(u32::MAX);
     let sum: u32 = counting.by_ref().take(4).sum::<io::Result<u32>>()?;
     assert_eq!(sum, 10);
@@ -658,6 +658,7 @@ fn in_a_callback_a_generator_runs_but_its_body_cannot_wait() -> io::Result<()> {
     Ok(())
 }
 
+/// GEN-05: a generator that is dropped half way is closed on the spot.
 #[test]
 fn a_dropped_generators_clean_up_may_wait() -> io::Result<()> {
     let trace = Trace::default();

@@ -471,6 +471,7 @@ fn a_connect_in_a_cancelled_task_reaches_nobody() -> io::Result<()> {
     Ok(())
 }
 
+/// LOOP-32: a name is looked up on another thread, and the tasks of this one run meanwhile.
 #[test]
 fn r16_a_name_is_looked_up_while_others_run() -> io::Result<()> {
     let _watchdog = watchdog();

@@ -999,6 +999,7 @@ fn deep(n: u64) -> u64 {
     if n == u64::MAX { 0 } else { deep(n + 1) + frame[1] }
 }
 
+/// PORT-07: deep recursion meets the guard page and no other memory; how deep is settled for each task.
 #[test]
 fn a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy() {
     const NAME: &str = "a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy";

@@ -163,11 +163,15 @@ impl Eq for Task {}
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Task")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .field("state", &self.cell.core.state())
-            .finish()
+        let mut text = f.debug_struct("Task");
+        text.field("id", &self.id()).field("name", &self.name()).field("state", &self.cell.core.state());
+        if let Some((want, at)) = self.cell.core.waits().filter(|_| self.cell.core.state() == State::Parked) {
+            text.field("waits_for", &want).field("at", &format_args!("{at}"));
+        }
+        if self.cancelling() > 0 {
+            text.field("cancelling", &self.cancelling());
+        }
+        text.finish()
     }
 }
 

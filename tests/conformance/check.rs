@@ -1,0 +1,246 @@
+//! Every line is shown by a test or listed as a departure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The areas and how many lines each has.
+const AREAS: &[(&str, u32)] = &[
+    ("LOOP", 32),
+    ("FUT", 20),
+    ("TASK", 35),
+    ("GATHER", 12),
+    ("WAIT", 8),
+    ("WAITFOR", 10),
+    ("TIMEOUT", 18),
+    ("SHIELD", 6),
+    ("ASCOMP", 7),
+    ("TG", 22),
+    ("LOCK", 10),
+    ("EVENT", 5),
+    ("COND", 10),
+    ("SEM", 9),
+    ("BARR", 8),
+    ("QUEUE", 18),
+    ("EXEC", 13),
+    ("RUNNER", 10),
+    ("DEBUG", 5),
+    ("CTX", 8),
+    ("INTRO", 9),
+    ("GEN", 9),
+    ("EAGER", 8),
+    ("PORT", 11),
+];
+
+/// What is about parts that corio does not have yet.
+const LATER: &str = "INTRO-03 to -06";
+
+/// What is still to be shown. It only ever gets shorter.
+const PENDING: &str = "\
+    LOOP-10, -11, -13, -20, -21, -28 to -30, FUT-01 to -20, GATHER-01 to -12, WAIT-01 to -08, ASCOMP-01 to -07, \
+    LOCK-01 to -10, EVENT-01 to -05, COND-01 to -10, SEM-01 to -09, BARR-01 to -08, QUEUE-01 to -18, EXEC-01 to -13, \
+    DEBUG-01 to -05, CTX-01 to -08, EAGER-01 to -08, RUNNER-04, -05, -09, WAITFOR-10, GEN-08";
+
+/// The faults of real systems that have tests named after them.
+const FAULTS: &[&str] = &["d1", "d7", "d8", "e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "e9", "e10"];
+/// Those whose tests are still to come.
+const FAULTS_PENDING: &[&str] = &["d1", "d7", "d8", "e1", "e2", "e3", "e7", "e8", "e9", "e10"];
+
+const CHAPTER: &str = "docs/book/from-python.md";
+const HEADING: &str = "## Departures, line by line";
+
+/// The area and the line.
+type Id = (String, u32);
+
+/// The ids in a text: `LOCK-03`, and after one of these `-04` for the same area, with `to` before it for a range.
+fn ids(text: &str) -> Vec<Id> {
+    let mut found: Vec<Id> = Vec::new();
+    let (mut open, mut range) = (false, false);
+    for word in text.split_whitespace() {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '-');
+        let (area, number) = word.rsplit_once('-').unwrap_or((word, ""));
+        let number = (number.len() == 2).then(|| number.parse::<u32>().ok()).flatten();
+        match number {
+            Some(n) if AREAS.iter().any(|(name, _)| *name == area) => found.push((area.to_owned(), n)),
+            Some(n) if area.is_empty() && open => {
+                let (area, last) = found.last().cloned().expect("an id before");
+                let first = if range { last + 1 } else { n };
+                found.extend((first..=n).map(|n| (area.clone(), n)));
+            }
+            _ => {
+                open &= ["and", "to"].contains(&word);
+                range = word == "to";
+                continue;
+            }
+        }
+        (open, range) = (true, false);
+    }
+    found
+}
+
+/// The ids in a test's name: `lock_03_04_..`, or `lock03`.
+fn ids_of_name(name: &str) -> Vec<Id> {
+    let mut found: Vec<Id> = Vec::new();
+    let mut area: Option<String> = None;
+    for word in name.split('_') {
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let (letters, digits) = word.split_at(word.len() - digits.len());
+        let known = AREAS.iter().find(|(name, _)| name.to_lowercase() == letters).map(|(name, _)| (*name).to_owned());
+        if !letters.is_empty() {
+            area = known;
+        }
+        if let (Some(area), 2, Ok(n)) = (&area, digits.len(), digits.parse()) {
+            found.push((area.clone(), n));
+        } else if letters.is_empty() || !digits.is_empty() {
+            area = None;
+        }
+    }
+    found
+}
+
+/// One test: where it is and what it cites.
+struct Test {
+    name: String,
+    ids: BTreeSet<Id>,
+}
+
+/// The tests of a file, with their doc comments.
+fn tests_of(text: &str) -> Vec<Test> {
+    let mut tests = Vec::new();
+    let (mut doc, mut is_test) = (String::new(), false);
+    for line in text.lines().map(str::trim) {
+        if let Some(said) = line.strip_prefix("///") {
+            doc.push_str(said);
+            continue;
+        }
+        if line.starts_with("#[") {
+            is_test |= line == "#[test]";
+            continue;
+        }
+        if let Some(name) = line.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).filter(|_| is_test) {
+            let ids = ids(&doc).into_iter().chain(ids_of_name(name)).collect();
+            tests.push(Test { name: name.to_owned(), ids });
+        }
+        (doc, is_test) = (String::new(), false);
+    }
+    tests
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn all_tests() -> Vec<Test> {
+    fn visit(directory: PathBuf, tests: &mut Vec<Test>) {
+        let mut paths: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            if path.is_dir() {
+                visit(path, tests);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                tests.extend(tests_of(&fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    let mut tests = Vec::new();
+    visit(root().join("tests"), &mut tests);
+    visit(root().join("src"), &mut tests);
+    tests
+}
+
+/// A row of the table of departures: which lines, what corio does, and the tests that show it.
+struct Departure {
+    ids: Vec<Id>,
+    shown_by: Vec<String>,
+}
+
+fn departures(chapter: &str) -> Vec<Departure> {
+    let section = chapter.split(HEADING).nth(1).unwrap_or_else(|| panic!("{CHAPTER} has no heading {HEADING:?}"));
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "{CHAPTER}: not complete: {row}");
+        let ids = ids(cells[0]);
+        assert!(!ids.is_empty(), "{CHAPTER}: no id in {row}");
+        Departure { ids, shown_by: cells[3].split('`').skip(1).step_by(2).map(str::to_owned).collect() }
+    })
+    .collect()
+}
+
+#[test]
+fn every_line_is_shown_or_listed() {
+    let tests = all_tests();
+    let departures = departures(&fs::read_to_string(root().join(CHAPTER)).unwrap());
+    let mut wrong = Vec::new();
+
+    let mut shown: BTreeMap<Id, Vec<&str>> = BTreeMap::new();
+    for test in &tests {
+        for id in &test.ids {
+            shown.entry(id.clone()).or_default().push(&test.name);
+        }
+    }
+    let mut listed: BTreeSet<Id> = BTreeSet::new();
+    for departure in &departures {
+        for name in departure.shown_by.iter().filter(|name| tests.iter().all(|test| test.name != **name)) {
+            wrong.push(format!("{CHAPTER}: there is no test {name}"));
+        }
+        for id in &departure.ids {
+            if !listed.insert(id.clone()) {
+                wrong.push(format!("{CHAPTER}: {}-{:02} stands there twice", id.0, id.1));
+            }
+            let by = shown.get(id).map_or(&[][..], Vec::as_slice);
+            if !by.is_empty() && !departure.shown_by.iter().any(|name| by.contains(&&**name)) {
+                wrong.push(format!("{CHAPTER}: {}-{:02} is shown by {by:?}: name one there", id.0, id.1));
+            }
+        }
+    }
+    let known: BTreeSet<Id> =
+        AREAS.iter().flat_map(|(area, count)| (1..=*count).map(|n| ((*area).to_owned(), n))).collect();
+    for (area, n) in shown.keys().chain(&listed).filter(|id| !known.contains(*id)) {
+        wrong.push(format!("{area}-{n:02}: there is no such line"));
+    }
+    let later: BTreeSet<Id> = ids(LATER).into_iter().collect();
+    let pending: BTreeSet<Id> = ids(PENDING).into_iter().collect();
+    for id in &known {
+        let found = shown.contains_key(id) || listed.contains(id);
+        if found && pending.contains(id) {
+            wrong.push(format!("{}-{:02} is not pending any more", id.0, id.1));
+        } else if !found && !pending.contains(id) && !later.contains(id) {
+            wrong.push(format!("{}-{:02}: no test cites it, and it is not among the departures", id.0, id.1));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_fault_has_its_test() {
+    // `e1` is a word of `e1_a_holder_..`, `e01_..` and `a_name_e1`.
+    let words: BTreeSet<String> = all_tests()
+        .iter()
+        .flat_map(|test| test.name.split('_').map(str::to_owned).collect::<Vec<_>>())
+        .map(|word| match word.split_at_checked(2) {
+            Some((start, rest)) if start.ends_with('0') && !rest.is_empty() => format!("{}{rest}", &start[..1]),
+            _ => word,
+        })
+        .collect();
+    for fault in FAULTS {
+        let (there, pending) = (words.contains(*fault), FAULTS_PENDING.contains(fault));
+        assert!(there != pending, "{fault}: there is a test: {there}; pending: {pending}");
+    }
+}
+
+#[test]
+fn the_reading_of_ids_is_right() {
+    let text = |ids: Vec<Id>| ids.iter().map(|(area, n)| format!("{area}-{n:02}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        text(ids("LOCK-03, -04 and SEM-02 to -04: it is so -07. (UTF-16) TASK-15, -17")),
+        "LOCK-03 LOCK-04 SEM-02 SEM-03 SEM-04 TASK-15 TASK-17"
+    );
+    assert_eq!(text(ids_of_name("r3_task_15_17_18_a_lock_of_20_and_loop07")), "TASK-15 TASK-17 TASK-18 LOOP-07");
+    let tests = tests_of(
+        "/// LOOP-01: this\n/// and FUT-02.\n#[test]\nfn a() {\n}\n/// LOOP-03\nfn no() {}\n#[test]\nfn lock_01_b() {",
+    );
+    let found: Vec<_> = tests.iter().map(|t| (t.name.as_str(), text(t.ids.iter().cloned().collect()))).collect();
+    assert_eq!(found, [("a", "FUT-02 LOOP-01".to_owned()), ("lock_01_b", "LOCK-01".to_owned())]);
+}
