@@ -62,6 +62,11 @@ impl Callbacks {
         found.map(|(index, callback)| CallbackKey { index: index as u32, generation: callback.generation })
     }
 
+    /// Where those that were not called yet were scheduled.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        self.waiting.borrow().iter().map(|(_, callback)| callback.at).collect()
+    }
+
     /// Takes out all that were never called.
     pub(crate) fn take_all(&self) -> Vec<Callback> {
         self.waiting.take().into_iter().map(|(_, callback)| callback).collect()

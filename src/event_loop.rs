@@ -19,6 +19,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, ptr};
@@ -26,6 +27,7 @@ use std::{io, ptr};
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
+use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
 use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
 use crate::observe::state::Timer;
@@ -42,6 +44,9 @@ const BUDGET: u32 = 128;
 const RESUMES_BETWEEN_POLLS: u32 = 64;
 /// How many activations are kept for the next tasks.
 const KEPT_ACTIVATIONS: usize = 1_024;
+
+/// In the place of `no_suspend`: no region is open, but whoever tests wants to see each call that may suspend.
+const WATCHED: usize = usize::MAX;
 
 /// How far the end of the run has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -103,10 +108,12 @@ pub(crate) struct EventLoop {
     last_coroutine: Cell<u64>,
     /// The tasks that wait for the report of a worker thread, by their ids.
     pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
-    /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0: none is open.
+    /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0 or [`WATCHED`]: none
+    /// is open.
     pub(crate) no_suspend: Cell<usize>,
     /// Where it stood when the run began.
     entered_at: Cell<usize>,
+    pub(crate) lab: Lab,
     #[expect(clippy::vec_box, reason = "a suspended task points to its activation, so it does not move")]
     spare: RefCell<Vec<Box<Activation>>>,
     pub(crate) blocks: Blocks,
@@ -151,6 +158,7 @@ impl EventLoop {
             employers: RefCell::default(),
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
+            lab: Lab::default(),
             spare: RefCell::default(),
             blocks: Blocks::new(),
         })
@@ -205,13 +213,31 @@ impl EventLoop {
     /// Panics inside `no_suspend`.
     #[inline(always)]
     pub(crate) fn assert_may_suspend(&self, at: Place) {
-        #[cold]
-        #[inline(never)]
-        fn refuse(at: Place) -> ! {
-            panic!("a call that may suspend, at {at}, inside `no_suspend`");
-        }
         if self.no_suspend.get() != 0 {
-            refuse(at);
+            self.look_at_call(at);
+        }
+    }
+
+    /// A call that may suspend, where it must not, or where a test wants to know.
+    #[cold]
+    #[inline(never)]
+    fn look_at_call(&self, at: Place) {
+        assert!(self.no_suspend.get() == WATCHED, "a call that may suspend, at {at}, inside `no_suspend`");
+        if self.lab.at_checkpoint(self.current_id(), at) {
+            self.budget.set(0);
+        }
+    }
+
+    /// Lets a test decide whose turn it is, or look on.
+    pub(crate) fn watch(&self, seed: Option<u64>, probe: Option<Rc<dyn Probe>>) {
+        if let Some(seed) = seed {
+            self.lab.seed(seed);
+        }
+        if let Some(probe) = probe {
+            self.lab.attach(probe);
+        }
+        if self.lab.is_on() {
+            self.no_suspend.set(WATCHED);
         }
     }
 
@@ -240,6 +266,10 @@ impl EventLoop {
     /// One turn of the loop. It sleeps until `latest` at most.
     // ANCHOR: turn
     pub(crate) fn run_once(&self, latest: Option<Nanos>) -> Turn {
+        if self.lab.is_on() {
+            self.lab.look();
+        }
+
         // 1 Take in what other threads sent.
         if self.remote.has_news() {
             self.take_in();
@@ -256,7 +286,7 @@ impl EventLoop {
         }
 
         // 4 Run what is ready now. What becomes ready meanwhile runs in the next turn.
-        let generation = self.ready.len();
+        let generation = if self.lab.is_on() { self.begin_turn_of_a_test() } else { self.ready.len() };
         for _ in 0..generation {
             match self.ready.pop() {
                 Some(Ready::Task(task)) if task.core.state() == State::Ready => self.step(task, Input::Go),
@@ -268,6 +298,25 @@ impl EventLoop {
         Turn::Done
     }
     // ANCHOR_END: turn
+
+    /// How many steps to take before a test looks again. At the begin of a turn its seed puts the tasks into another
+    /// order; callbacks stay where they are.
+    #[cold]
+    #[inline(never)]
+    fn begin_turn_of_a_test(&self) -> usize {
+        self.lab.look();
+        let (steps, order) = self.lab.turn(self.ready_len());
+        // ANCHOR: shuffle
+        if let Some(order) = order {
+            let with = order.state();
+            let tasks = self.ready.reorder(|n, swap| order.exchanges(n, swap));
+            if tasks > 1 {
+                self.emit(|| Event::Shuffle { with });
+            }
+        }
+        // ANCHOR_END: shuffle
+        steps
+    }
 
     /// Resumes a task until it pauses or ends: the only place where a task is sent anything.
     #[inline(always)]
@@ -512,6 +561,16 @@ impl EventLoop {
     #[inline]
     pub(crate) fn call_at(&self, due: Nanos, function: Box<dyn FnOnce()>, at: Place) -> TimerKey {
         self.arm_timer(due, TimerAction::Call(function, at), 0)
+    }
+
+    /// The callbacks that wait for their time: when they are due, and where they were scheduled.
+    pub(crate) fn scheduled(&self) -> Vec<(Nanos, Place)> {
+        let timers = self.timers.borrow();
+        let callback = |(_, due, action): (TimerKey, Nanos, &TimerAction)| match action {
+            TimerAction::Call(_, at) => Some((due, *at)),
+            _ => None,
+        };
+        timers.iter().filter_map(callback).collect()
     }
 
     /// The timers that are set, for pictures of the loop.

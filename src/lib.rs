@@ -48,6 +48,7 @@
 //! | the network | [`net`] |
 //! | callbacks, and other threads | [`call_soon`], [`call_later`], [`LoopHandle`] |
 //! | seeing what happens | [`observe`] |
+//! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
 //!
 //! # What safe code can still get wrong
 //!
@@ -66,8 +67,10 @@ mod clock;
 mod coroutine;
 mod error;
 mod event_loop;
+mod lab;
 pub mod net;
 pub mod observe;
+mod random;
 mod reactor;
 mod remote;
 mod run;
@@ -77,6 +80,7 @@ mod stack;
 mod switch;
 mod sys;
 mod task;
+pub mod testing;
 mod time;
 mod timer;
 pub mod typed;

@@ -12,12 +12,14 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cancel::{self, Cause};
 use crate::clock::{Clock, nanos};
 use crate::error;
 use crate::event_loop::{EventLoop, Phase, Turn};
+use crate::lab::Probe;
 use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
 use crate::task::body::{Detached, Function};
@@ -77,6 +79,8 @@ pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
 #[must_use = "a runner runs nothing until `run`"]
 pub struct Runner {
     virtual_clock: bool,
+    seed: Option<u64>,
+    probe: Option<Rc<dyn Probe>>,
     grace: Duration,
     ctrl_c: bool,
     observers: Vec<Box<dyn Observer>>,
@@ -85,13 +89,28 @@ pub struct Runner {
 impl Runner {
     /// The settings of [`run`].
     pub fn new() -> Runner {
-        Runner { virtual_clock: false, grace: GRACE, ctrl_c: true, observers: Vec::new() }
+        Runner { virtual_clock: false, seed: None, probe: None, grace: GRACE, ctrl_c: true, observers: Vec::new() }
     }
 
     /// Simulates time: the clock stands still while anything can run, and jumps to the next timer when nothing is ready
     /// and nothing outside the program is waited for. Tests that sleep take no time, and every run is the same.
     pub fn virtual_clock(mut self) -> Runner {
         self.virtual_clock = true;
+        self
+    }
+
+    /// Lets a seed decide in which order ready tasks run: each turn's are shuffled, and now and then a call that could go
+    /// on gives up its turn, as it may in any run. On the virtual clock the same seed gives the same run.
+    ///
+    /// For tests; see [`testing`](crate::testing).
+    pub fn seed(mut self, seed: u64) -> Runner {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Lets the test kit look on.
+    pub(crate) fn probe(mut self, probe: Rc<dyn Probe>) -> Runner {
+        self.probe = Some(probe);
         self
     }
 
@@ -150,6 +169,7 @@ impl Runner {
         for observer in self.observers {
             lp.hub.attach(observer);
         }
+        lp.watch(self.seed, self.probe);
         let size = StackSize::default_size();
         lp.stacks.reserve(size)?;
 
@@ -190,6 +210,7 @@ impl Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner")
             .field("virtual_clock", &self.virtual_clock)
+            .field("seed", &self.seed)
             .field("grace", &self.grace)
             .field("ctrl_c", &self.ctrl_c)
             .finish_non_exhaustive()

@@ -73,9 +73,7 @@ fn look(lp: &EventLoop) -> (State, Names) {
             task.since = told.and_then(|told| told.since);
         }
     });
-    let mut names = Names::default();
-    names.tasks.extend(lp.all_tasks().iter().map(|task| (task.core.id(), task.core.name())));
-    (state, names)
+    (state, Names::of(lp))
 }
 
 fn summary(state: &State, lp: &EventLoop) -> String {

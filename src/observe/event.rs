@@ -90,6 +90,11 @@ pub enum Event {
         /// What made it ready.
         by: By,
     },
+    /// The ready tasks were put into another order, because a test asked for it.
+    Shuffle {
+        /// Where the generator stood that decided.
+        with: u64,
+    },
     /// A timer was set.
     TimerArm {
         /// The timer.
@@ -262,6 +267,13 @@ pub enum Want {
     Children {
         /// The group.
         group: u64,
+    },
+    /// Its turn in the sequence of a test.
+    Step {
+        /// The step that is its own.
+        step: u32,
+        /// The one that is next.
+        next: u32,
     },
     /// A worker thread.
     Worker,

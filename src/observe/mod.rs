@@ -21,7 +21,7 @@ mod hub;
 mod narrator;
 mod recording;
 pub mod state;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,6 +56,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// What the tasks of a loop are called.
+    pub(crate) fn of(lp: &EventLoop) -> Names {
+        let tasks = lp.all_tasks().iter().map(|task| (task.core.id(), task.core.name())).collect();
+        Names { tasks, texts: Vec::new() }
+    }
+
     /// The name of a task.
     pub fn task(&self, id: u64) -> String {
         self.tasks.get(&id).cloned().unwrap_or_else(|| format!("task-{id}"))

@@ -227,6 +227,10 @@ impl<W: Write> Narrator<W> {
                 line.queue = true;
                 format!("{} is ready, woken by {by}", names.task(task))
             }
+            Event::Shuffle { .. } => {
+                line.queue = true;
+                "puts the ready tasks into another order".to_owned()
+            }
             Event::TimerArm { timer, task, due, purpose } => {
                 let what = match purpose {
                     Purpose::Limit => "sets a time limit",

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 
 use super::event::{By, End, Event, Place, PollReason, Purpose, Record, Sent, Want, Why};
 use crate::event_loop::EventLoop;
+use crate::random::Random;
 use crate::timer::Nanos;
 
 /// Everything that the records so far say about the loop.
@@ -187,6 +188,10 @@ impl State {
                 self.enter(task, Stage::Ready);
             }
             // ANCHOR_END: fold
+            Event::Shuffle { with } => {
+                let ready = &mut self.ready;
+                Random::new(with).exchanges(ready.len(), |a, b| ready.swap(a, b));
+            }
             Event::CancelAsk { task, why, .. } => self.with(task, |task| task.cancel = Some(why)),
             Event::TimerArm { timer, task, due, purpose } => {
                 self.timers.insert(timer, Timer { due, task, purpose });

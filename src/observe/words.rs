@@ -11,7 +11,7 @@ use crate::timer::Nanos;
 
 /// A place by its file's own name and its line: the same wherever the program was compiled. Names that every crate has
 /// are given their directory.
-pub(super) fn place(at: Place) -> String {
+pub(crate) fn place(at: Place) -> String {
     let path = Path::new(at.file());
     let part = |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let name = part(Some(path));
@@ -22,7 +22,7 @@ pub(super) fn place(at: Place) -> String {
 }
 
 /// Loop time in seconds.
-pub(super) struct Seconds(pub(super) Nanos);
+pub(crate) struct Seconds(pub(crate) Nanos);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Display for Seconds {
 }
 
 /// What a task waits for, after "waits for".
-pub(super) fn want(want: Want, state: &State, names: &Names) -> String {
+pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
     match want {
         Want::Turn => "its next turn".to_owned(),
         Want::Sleep { timer } => match state.timers.get(&timer) {
@@ -44,6 +44,7 @@ pub(super) fn want(want: Want, state: &State, names: &Names) -> String {
         Want::Io { source, direction: Direction::Write } => format!("source {source} to be writable"),
         Want::Join { task } => format!("{} to end", names.task(task)),
         Want::Children { group } => format!("the tasks of group {group} to end"),
+        Want::Step { step, next } => format!("step {step} of a sequence, where step {next} is next"),
         Want::Worker => "a helper thread".to_owned(),
         Want::Signal => "a signal".to_owned(),
     }

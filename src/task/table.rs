@@ -194,6 +194,25 @@ impl ReadyQueue {
         })
     }
 
+    /// Puts the tasks in it into another order: `exchange` is told how many there are, and swaps their places. Callbacks
+    /// keep theirs.
+    #[cold]
+    pub(crate) fn reorder(&self, exchange: impl FnOnce(usize, &mut dyn FnMut(usize, usize))) -> usize {
+        let last = self.last.get();
+        let mut tasks = Vec::new();
+        let mut next = non_null(last).map(|last| cell(last).core.links.behind.get());
+        while let Some(task) = next {
+            tasks.push(task);
+            next = (!ptr::eq(task, last)).then(|| cell(task).core.links.behind.get());
+        }
+        exchange(tasks.len(), &mut |a, b| tasks.swap(a, b));
+        for (n, task) in tasks.iter().enumerate() {
+            cell(*task).core.links.behind.set(tasks[(n + 1) % tasks.len()]);
+        }
+        self.last.set(tasks.last().copied().unwrap_or(ptr::null()));
+        tasks.len()
+    }
+
     pub(crate) fn clear(&self) {
         while self.pop().is_some() {}
     }
