@@ -27,6 +27,7 @@ use std::{io, ptr};
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
+use crate::failure::{Failure, HandlerSlot, Value, Whose};
 use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
 use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
@@ -95,6 +96,10 @@ pub(crate) struct EventLoop {
     pub(crate) remote: Arc<Remote>,
     pub(crate) stacks: StackCache,
     pub(crate) hub: Hub,
+    /// Who is told of failures that nobody took.
+    pub(crate) exception_handler: HandlerSlot,
+    /// The run is to end after this turn.
+    stopping: Cell<bool>,
     /// The running task: it points to the reference that lies in the task.
     current: Cell<*const TaskRef>,
     phase: Cell<Phase>,
@@ -147,6 +152,8 @@ impl EventLoop {
             remote,
             stacks: StackCache::new(),
             hub: Hub::new(),
+            exception_handler: HandlerSlot::default(),
+            stopping: Cell::new(false),
             current: Cell::new(ptr::null()),
             phase: Cell::new(Phase::Running),
             resumes_since_poll: Cell::new(0),
@@ -254,6 +261,21 @@ impl EventLoop {
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
+    }
+
+    /// A new run on this loop begins.
+    pub(crate) fn open(&self) {
+        self.set_phase(Phase::Running);
+        self.stopping.set(false);
+    }
+
+    /// Ends the run after this turn.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     /// Whether shields have ceased to hold.
@@ -394,9 +416,9 @@ impl EventLoop {
             core.joiners.notify_all(self, By::Task(core.id()));
         }
         if core.has_rare() {
-            for callback in core.take_on_done() {
+            for (callback, at) in core.take_on_done() {
                 let done = Task { cell: task.clone() };
-                self.call_soon(Box::new(move || callback(&done)), core.spawned_at());
+                self.call_soon(Box::new(move || callback(&done)), at);
             }
         }
         // The scope it belongs to counts it as gone only now (R2).
@@ -414,10 +436,25 @@ impl EventLoop {
         self.emit(move || Event::Callback { at });
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
         if let Err(payload) = catch_unwind(AssertUnwindSafe(function)) {
-            log::error!(target: "corio::loop",
-                "the callback scheduled at {at} panicked: {}", panic_text(&*payload));
+            let text = panic_text(&*payload);
+            self.report(&Failure { whose: Whose::Callback, at, text, value: Value::Panic(&*payload) });
             drop_quietly(payload, "the payload of a panic");
         }
+    }
+
+    /// Tells the exception handler, or the log, of a failure that nobody took. The handler may not suspend: it may stand
+    /// on the last frame of a task that has ended.
+    pub(crate) fn report(&self, failure: &Failure<'_>) {
+        let Some(handler) = self.exception_handler.get() else { return failure.log() };
+        let outer = self.no_suspend.replace(crate::sys::stack_pointer());
+        let told = catch_unwind(AssertUnwindSafe(|| handler(failure)));
+        self.no_suspend.set(outer);
+        if let Err(payload) = told {
+            log::error!(target: "corio::loop",
+                "the exception handler panicked: {}; it was told: {failure}", panic_text(&*payload));
+            drop_quietly(payload, "the payload of a panic");
+        }
+        drop_quietly(handler, "an exception handler");
     }
 
     // ---- the ready queue --------------------------------------------------------------------------------------------
@@ -606,6 +643,16 @@ impl EventLoop {
             }
             for callback in callbacks {
                 drop_quietly(callback, "a callback that was never called");
+            }
+        }
+    }
+
+    /// Drops what other threads sent too late for this run.
+    pub(crate) fn drop_letters(&self) {
+        for message in self.remote.take() {
+            match message {
+                Message::Freed(token) => self.reactor.free(self, token),
+                letter => drop_quietly(letter, "a call from another thread that came too late"),
             }
         }
     }

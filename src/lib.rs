@@ -67,6 +67,7 @@ mod clock;
 mod coroutine;
 mod error;
 mod event_loop;
+mod failure;
 mod lab;
 pub mod net;
 pub mod observe;
@@ -89,8 +90,9 @@ mod worker;
 pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeout_at};
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
+pub use crate::failure::{ExceptionHandler, Failure};
 pub use crate::remote::LoopHandle;
-pub use crate::run::{Runner, run};
+pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
 pub use crate::task::{
     Builder, IntoResult, JoinHandle, Outcome, ScopedJoinHandle, Task, all_tasks, current, no_suspend, spawn,

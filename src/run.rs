@@ -1,4 +1,4 @@
-//! Running a program: the loop is made, driven until nothing is left, and taken down.
+//! Running a program: the loop is made, driven until nothing is left, and in the end taken down.
 //!
 //! A run ends in an orderly way, whatever its main task came to (R3):
 //!
@@ -19,10 +19,11 @@ use crate::cancel::{self, Cause};
 use crate::clock::{Clock, nanos};
 use crate::error;
 use crate::event_loop::{EventLoop, Phase, Turn};
+use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
 use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
-use crate::task::body::{Detached, Function};
+use crate::task::body::{Function, Main, drop_quietly};
 use crate::task::{IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
 use crate::{secs, stack::StackSize};
 
@@ -69,12 +70,31 @@ pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
     Runner::new().run(main)
 }
 
-/// A run with settings. asyncio: `asyncio.Runner`.
+/// Runs with settings, one or several, on one loop. asyncio: `asyncio.Runner`.
 ///
 /// ```
 /// use corio::{Runner, secs, sleep};
 ///
 /// Runner::new().virtual_clock().grace(secs(1)).run(|| sleep(secs(86_400))).unwrap();
+/// ```
+///
+/// The loop is made by the first [`run`](Self::run) and kept until the runner is closed or dropped: its clock goes on,
+/// task ids count on, observers and the exception handler stay, and a [`LoopHandle`](crate::LoopHandle) of it remains
+/// valid: what other threads send between two runs is done at the beginning of the next. Each run ends in an orderly way
+/// all the same: no task, timer or callback outlives its run.
+///
+/// ```
+/// use corio::{LoopHandle, Runner, now, secs, sleep};
+///
+/// let mut runner = Runner::new().virtual_clock();
+/// let (start, handle) = runner.run(|| Ok((now(), LoopHandle::current()?)))?;
+/// runner.run(|| sleep(secs(60)))?;
+/// assert_eq!(runner.run(|| Ok(now() - start))?, secs(60));
+///
+/// assert!(!handle.is_closed());
+/// runner.close();
+/// assert!(handle.is_closed() && runner.run(|| Ok(())).is_err());
+/// # std::io::Result::Ok(())
 /// ```
 #[must_use = "a runner runs nothing until `run`"]
 pub struct Runner {
@@ -84,16 +104,36 @@ pub struct Runner {
     grace: Duration,
     ctrl_c: bool,
     observers: Vec<Box<dyn Observer>>,
+    exception_handler: Option<ExceptionHandler>,
+    stage: Stage,
+}
+
+/// The life of a runner's loop.
+enum Stage {
+    Fresh,
+    /// Boxed, because the thread points to it during a run.
+    Made(Box<EventLoop>),
+    Closed,
 }
 
 impl Runner {
     /// The settings of [`run`].
     pub fn new() -> Runner {
-        Runner { virtual_clock: false, seed: None, probe: None, grace: GRACE, ctrl_c: true, observers: Vec::new() }
+        Runner {
+            virtual_clock: false,
+            seed: None,
+            probe: None,
+            grace: GRACE,
+            ctrl_c: true,
+            observers: Vec::new(),
+            exception_handler: None,
+            stage: Stage::Fresh,
+        }
     }
 
     /// Simulates time: the clock stands still while anything can run, and jumps to the next timer when nothing is ready
-    /// and nothing outside the program is waited for. Tests that sleep take no time, and every run is the same.
+    /// and nothing outside the program is waited for. Tests that sleep take no time, and every run is the same. Settled
+    /// by the first run.
     pub fn virtual_clock(mut self) -> Runner {
         self.virtual_clock = true;
         self
@@ -102,7 +142,7 @@ impl Runner {
     /// Lets a seed decide in which order ready tasks run: each turn's are shuffled, and now and then a call that could go
     /// on gives up its turn, as it may in any run. On the virtual clock the same seed gives the same run.
     ///
-    /// For tests; see [`testing`](crate::testing).
+    /// For tests; see [`testing`](crate::testing). Settled by the first run.
     pub fn seed(mut self, seed: u64) -> Runner {
         self.seed = Some(seed);
         self
@@ -136,21 +176,77 @@ impl Runner {
         self
     }
 
-    /// Runs; see [`run`](crate::run()).
+    /// Calls `f` with every failure that has no other way out: a callback that panics, also one of
+    /// [`Task::on_done`](crate::Task::on_done), a task whose error or panic nobody takes, and the panics of a scope's
+    /// tasks but the one that the scope passes on. Without a handler they are logged, one line each at level error. asyncio: `set_exception_handler`.
+    ///
+    /// The handler runs on the loop's thread, at the moment when it is certain that nobody will take the failure; the
+    /// task or callback that failed may still be the running one. It cannot wait. A handler that panics is logged,
+    /// together with what it was told, and the loop goes on. A failure that becomes certain when the run is over, because
+    /// a handle was kept for longer, goes to the log.
+    ///
+    /// ```
+    /// use corio::{Runner, sleep, secs, spawn};
+    /// use std::{cell::RefCell, io, rc::Rc};
+    ///
+    /// let failures = Rc::new(RefCell::new(Vec::new()));
+    /// let noted = failures.clone();
+    /// Runner::new().virtual_clock().exception_handler(move |failure| noted.borrow_mut().push(failure.to_string())).run(|| {
+    ///     spawn(|| Err::<(), _>(io::Error::other("no disk"))); // and nobody joins it
+    ///     sleep(secs(1))
+    /// })?;
+    /// assert!(failures.borrow()[0].contains("no disk"));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn exception_handler(mut self, f: impl Fn(&Failure<'_>) + 'static) -> Runner {
+        self.exception_handler = Some(Rc::new(f));
+        self
+    }
+
+    /// Runs; see [`run`](crate::run()). It may be called again when it has returned, with any outcome.
     ///
     /// # Errors
     ///
-    /// As [`run`](crate::run()).
+    /// As [`run`](crate::run()), and [`InvalidInput`](io::ErrorKind::InvalidInput) when the runner was closed.
     ///
     /// # Panics
     ///
     /// As [`run`](crate::run()).
     #[track_caller]
-    pub fn run<R: IntoResult>(self, main: impl FnOnce() -> R) -> io::Result<R::Value> {
+    pub fn run<R: IntoResult>(&mut self, main: impl FnOnce() -> R) -> io::Result<R::Value> {
         self.run_typed(main, caller())
     }
 
-    pub(crate) fn run_typed<R, E>(self, main: impl FnOnce() -> R, at: Place) -> Result<R::Value, E>
+    /// Takes the loop down. What other threads have sent since the last run is dropped, and their handles fail from now
+    /// on. Closing twice does nothing; dropping the runner closes it. asyncio: `Runner.close`.
+    pub fn close(&mut self) {
+        if let Stage::Made(lp) = std::mem::replace(&mut self.stage, Stage::Closed) {
+            lp.remote.close();
+            drop_quietly(lp, "what an event loop had kept");
+        }
+    }
+
+    /// The loop: made by the first run.
+    fn made(&mut self) -> io::Result<&EventLoop> {
+        if matches!(self.stage, Stage::Fresh) {
+            let clock = if self.virtual_clock { Clock::simulated() } else { Clock::real() };
+            let lp = Box::new(EventLoop::new(clock)?);
+            lp.watch(self.seed, self.probe.take());
+            self.stage = Stage::Made(lp);
+        }
+        let Stage::Made(lp) = &self.stage else {
+            return Err(error::misuse("`run` of a runner that was closed"));
+        };
+        for observer in self.observers.drain(..) {
+            lp.hub.attach(observer);
+        }
+        if let Some(handler) = self.exception_handler.take() {
+            lp.exception_handler.set(Some(handler));
+        }
+        Ok(lp)
+    }
+
+    pub(crate) fn run_typed<R, E>(&mut self, main: impl FnOnce() -> R, at: Place) -> Result<R::Value, E>
     where
         R: IntoResult<E>,
         E: From<io::Error> + Debug,
@@ -164,21 +260,18 @@ impl Runner {
             )
             .into());
         }
-        let clock = if self.virtual_clock { Clock::simulated() } else { Clock::real() };
-        let lp = EventLoop::new(clock)?;
-        for observer in self.observers {
-            lp.hub.attach(observer);
-        }
-        lp.watch(self.seed, self.probe);
+        let (grace, ctrl_c) = (self.grace, self.ctrl_c);
+        let lp = self.made()?;
         let size = StackSize::default_size();
         lp.stacks.reserve(size)?;
+        lp.open();
 
-        let body = Function::<_, R::Value, E, _>::new(main, Detached);
+        let body = Function::<_, R::Value, E, _>::new(main, Main);
         let core = TaskCore::new(lp.next_task_id(), size, std::ptr::null(), at);
         // SAFETY: what `main` borrows outlives this call, and the call does not return before the task
         // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,
         // but the result is taken below, and the body is never looked at again.
-        let main = unsafe { TaskRef::new(&lp, core, body) };
+        let main = unsafe { TaskRef::new(lp, core, body) };
         main.core.set_name("main".to_owned());
         // SAFETY: the body above is of these types.
         let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };
@@ -186,9 +279,9 @@ impl Runner {
         let trouble = {
             // A panic from here on would be a bug of the loop; it must not leave tasks behind.
             let bomb = AbortOnUnwind;
-            // SAFETY: the guard lives in this block, the loop longer.
+            // SAFETY: the guard lives in this block, the loop longer: the runner is borrowed for the whole call.
             let entered = unsafe { lp.enter() };
-            let trouble = drive(&lp, &main, self.grace, self.ctrl_c);
+            let trouble = drive(lp, &main, grace, ctrl_c);
             drop(entered);
             std::mem::forget(bomb);
             trouble
@@ -206,6 +299,12 @@ impl Default for Runner {
     }
 }
 
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner")
@@ -213,8 +312,69 @@ impl Debug for Runner {
             .field("seed", &self.seed)
             .field("grace", &self.grace)
             .field("ctrl_c", &self.ctrl_c)
+            .field("closed", &matches!(self.stage, Stage::Closed))
             .finish_non_exhaustive()
     }
+}
+
+/// Begins the orderly end of the run, from anywhere on the loop: from a task, or from a callback.
+///
+/// The turn is finished first. Then what is left is cancelled, the main task too, and has the grace to end, as if the main
+/// task had returned. If the main task ends well all the same, the run gives its value. Otherwise the run fails with a
+/// cancellation ([`is_cancelled`](crate::is_cancelled)) that says that it was stopped. A later run of the same
+/// [`Runner`] is not concerned, and a stop while the run is ending already changes nothing. From another thread:
+/// `handle.call_soon(corio::stop)`. asyncio: `loop.stop`.
+///
+/// # Panics
+///
+/// Outside a loop.
+///
+/// ```
+/// use corio::{call_later, is_cancelled, run, millis, secs, sleep};
+///
+/// let stopped = run(|| {
+///     call_later(millis(1), corio::stop);
+///     sleep(secs(3600))
+/// });
+/// assert!(is_cancelled(&stopped.unwrap_err()));
+/// ```
+#[track_caller]
+pub fn stop() {
+    EventLoop::with_current(|lp| {
+        lp.expect("`stop` needs a running loop: call it inside `corio::run`").stop();
+    });
+}
+
+/// Sets the exception handler of the running loop, `None` for the default, which logs, and returns the one that was set
+/// before. See [`Runner::exception_handler`]. asyncio: `loop.set_exception_handler`.
+///
+/// # Panics
+///
+/// Outside a loop.
+///
+/// ```
+/// use corio::{ExceptionHandler, call_soon, run, set_exception_handler, yield_now};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// run(|| {
+///     let heard = Rc::new(Cell::new(0));
+///     let counter = heard.clone();
+///     let handler: ExceptionHandler = Rc::new(move |_| counter.set(counter.get() + 1));
+///     let before = set_exception_handler(Some(handler));
+///     call_soon(|| panic!("at sea"));
+///     yield_now()?;
+///     assert_eq!(heard.get(), 1);
+///     set_exception_handler(before);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn set_exception_handler(handler: Option<ExceptionHandler>) -> Option<ExceptionHandler> {
+    EventLoop::with_current(|lp| {
+        let lp = lp.expect("an exception handler needs a running loop: set it inside `corio::run`, or with `Runner`");
+        lp.exception_handler.set(handler)
+    })
 }
 
 struct AbortOnUnwind;
@@ -243,14 +403,23 @@ fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Optio
         if let Some(watch) = &watch {
             watch.look(main);
         }
+        if lp.is_stopping() {
+            break;
+        }
     }
     if let Some(watch) = &watch {
         trouble = trouble.or_else(|| watch.interrupted(main));
     }
+    let stopped = lp.is_stopping();
     shut_down(lp, grace);
     drop(watch);
+    if stopped && main.core.ended_cancelled() {
+        trouble = trouble.or_else(|| Some(error::cancelled_because("the run was stopped by `corio::stop`")));
+    }
 
-    lp.remote.close();
+    // Handles stay good for the next run; what came for this one came too late.
+    lp.drop_letters();
+    lp.stacks.trim();
     lp.emit(|| Event::LoopStop);
     lp.flush();
     trouble

@@ -16,8 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::cancel::{self, Cause};
 use crate::error;
 use crate::event_loop::EventLoop;
+use crate::failure::{Failure, Value, Whose};
 use crate::observe::event::{By, Event, Place, Want};
-use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text};
+use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text, report};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
 use crate::task::{Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback};
 
@@ -326,7 +327,8 @@ fn settle<T, E: From<io::Error>>(
         Err(panic) => (None, Some(panic)),
     };
     for other in panics {
-        log::error!(target: "corio::scope", "another task of the scope panicked too: {}", panic_text(&*other));
+        let text = panic_text(&*other);
+        report(&Failure { whose: Whose::Scope, at: ledger.group.at, text, value: Value::Panic(&*other) });
         drop_quietly(other, "the payload of a panic");
     }
     if let Some(panic) = panic {

@@ -254,6 +254,12 @@ impl TimerHandle {
         !self.on_its_loop(waits).unwrap_or(false)
     }
 
+    /// When it is due, on the loop's clock; `None` for one of [`call_soon`], and when its time has come. asyncio: `when`.
+    pub fn when(&self) -> Option<Instant> {
+        let Scheduled::Later(timer) = self.scheduled else { return None };
+        self.on_its_loop(|lp| lp.timer_due(timer).map(|due| lp.clock.instant(due)))?
+    }
+
     /// The callback, if its time has come.
     fn ready(&self, lp: &EventLoop) -> Option<CallbackKey> {
         match self.scheduled {

@@ -435,7 +435,7 @@ fn d06_no_false_alarm_while_a_name_is_looked_up() -> io::Result<()> {
 fn d06_a_live_handle_is_hope_and_the_end_of_the_last_one_ends_it() {
     let _watchdog = watchdog();
     for virtual_clock in [false, true] {
-        let runner = if virtual_clock { Runner::new().virtual_clock() } else { Runner::new() };
+        let mut runner = if virtual_clock { Runner::new().virtual_clock() } else { Runner::new() };
         let gone = Arc::new(AtomicBool::new(false));
         let said = gone.clone();
         let result = runner.run(move || {

@@ -20,7 +20,7 @@ use corio::{
 /// The order in which five tasks run, turn by turn.
 fn order(seed: Option<u64>) -> String {
     let runner = Runner::new().virtual_clock().ctrl_c(false);
-    let runner = if let Some(seed) = seed { runner.seed(seed) } else { runner };
+    let mut runner = if let Some(seed) = seed { runner.seed(seed) } else { runner };
     let log = Log::default();
     runner
         .run(|| {
@@ -69,7 +69,7 @@ fn every_turn_is_complete_under_every_schedule() {
 
 fn records(seed: u64) -> Vec<Record> {
     let recording = Recording::new();
-    let runner = Runner::new().virtual_clock().ctrl_c(false).seed(seed).observer(recording.clone());
+    let mut runner = Runner::new().virtual_clock().ctrl_c(false).seed(seed).observer(recording.clone());
     let random = Random::new(seed);
     let result = runner.run(|| {
         call_soon(|| {});

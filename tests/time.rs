@@ -148,7 +148,7 @@ fn task03_a_sleep_of_nothing_gives_up_the_turn_exactly_once() -> io::Result<()> 
 fn a_moment_in_the_past_lets_others_run_and_costs_no_time() -> io::Result<()> {
     let _watchdog = watchdog();
     for virtual_clock in [false, true] {
-        let runner = if virtual_clock { Runner::new().virtual_clock() } else { Runner::new() };
+        let mut runner = if virtual_clock { Runner::new().virtual_clock() } else { Runner::new() };
         runner.run(|| {
             let ran = Rc::new(Cell::new(false));
             let other = ran.clone();

@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::core::{Body, TaskCore};
 use super::{JoinHandle, ScopedJoinHandle};
 use crate::error::{Shutdown, cancelled};
+use crate::event_loop::EventLoop;
+use crate::failure::{Failure, Value, Whose};
 use crate::observe::event::End;
 
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -105,30 +107,62 @@ pub(crate) trait Sink<E> {
     fn panic(&self, task: &TaskCore, payload: Payload);
 }
 
-/// The sink of a task that belongs to nobody: the log.
+/// The sink of a task that belongs to nobody: the exception handler, or the log.
 pub(crate) struct Detached;
 
-impl<E: Debug> Sink<E> for Detached {
+impl<E: Debug + 'static> Sink<E> for Detached {
     fn failed(&self, _: &TaskCore) {}
 
     fn error(&self, task: &TaskCore, error: E, after_cancel: bool) {
-        let (name, id, at, text) = (task.name(), task.id(), task.spawned_at(), debug_text(&error));
-        if after_cancel {
-            log::debug!(target: "corio::task", "task {name:?} ({id}, spawned at {at}) ended cancelled: {text}");
-        } else {
-            crate::observe::unseen(task);
-            log::error!(target: "corio::task",
-                "task {name:?} ({id}, spawned at {at}) failed and nobody joined it: {text}");
-        }
+        report_error(task, &error, Some(&error), after_cancel);
         drop_quietly(error, "a task's error");
     }
 
     fn panic(&self, task: &TaskCore, payload: Payload) {
-        crate::observe::unseen(task);
-        log::error!(target: "corio::task", "task {:?} ({}, spawned at {}) panicked and nobody joined it: {}",
-            task.name(), task.id(), task.spawned_at(), panic_text(&*payload));
-        drop_quietly(payload, "the payload of a panic");
+        report_panic(task, payload);
     }
+}
+
+/// The sink of a main task, whose error may be of a type that borrows.
+pub(crate) struct Main;
+
+impl<E: Debug> Sink<E> for Main {
+    fn failed(&self, _: &TaskCore) {}
+
+    fn error(&self, task: &TaskCore, error: E, after_cancel: bool) {
+        report_error(task, &error, None, after_cancel);
+        drop_quietly(error, "a task's error");
+    }
+
+    fn panic(&self, task: &TaskCore, payload: Payload) {
+        report_panic(task, payload);
+    }
+}
+
+fn report_error(task: &TaskCore, error: &impl Debug, value: Option<&dyn Any>, after_cancel: bool) {
+    let (name, id, at, text) = (task.name(), task.id(), task.spawned_at(), debug_text(error));
+    if after_cancel {
+        log::debug!(target: "corio::task", "task {name:?} ({id}, spawned at {at}) ended cancelled: {text}");
+        return;
+    }
+    crate::observe::unseen(task);
+    report(&Failure { whose: Whose::Task { id, name: &name }, at, text: &text, value: Value::Error(value) });
+}
+
+fn report_panic(task: &TaskCore, payload: Payload) {
+    crate::observe::unseen(task);
+    let (name, text) = (task.name(), panic_text(&*payload));
+    let whose = Whose::Task { id: task.id(), name: &name };
+    report(&Failure { whose, at: task.spawned_at(), text, value: Value::Panic(&*payload) });
+    drop_quietly(payload, "the payload of a panic");
+}
+
+/// Tells the loop's exception handler; a handle may also be dropped when its loop is gone.
+pub(crate) fn report(failure: &Failure<'_>) {
+    EventLoop::with_current(|lp| match lp {
+        Some(lp) => lp.report(failure),
+        None => failure.log(),
+    });
 }
 
 /// What an error says of itself, which is the user's code.

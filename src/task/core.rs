@@ -110,7 +110,8 @@ type OnDone = Box<dyn FnOnce(&super::Task)>;
 struct Rare {
     name: Option<Box<str>>,
     cause: Option<Cause>,
-    on_done: Vec<OnDone>,
+    /// What is to be called, and where that was asked for.
+    on_done: Vec<(OnDone, Place)>,
 }
 
 /// What a task has while its function is on a stack.
@@ -315,11 +316,11 @@ impl TaskCore {
         self.with_rare(|rare| rare.cause = cause);
     }
 
-    pub(crate) fn add_on_done(&self, f: OnDone) {
-        self.with_rare(|rare| rare.on_done.push(f));
+    pub(crate) fn add_on_done(&self, f: OnDone, at: Place) {
+        self.with_rare(|rare| rare.on_done.push((f, at)));
     }
 
-    pub(crate) fn take_on_done(&self) -> Vec<OnDone> {
+    pub(crate) fn take_on_done(&self) -> Vec<(OnDone, Place)> {
         match self.rare.take() {
             None => Vec::new(),
             Some(mut rare) => {

@@ -134,10 +134,11 @@ impl Task {
     /// Callbacks run in the order in which they were added. They cannot wait. asyncio: `add_done_callback`.
     #[track_caller]
     pub fn on_done(&self, f: impl FnOnce(&Task) + 'static) {
+        let at = caller();
         if !self.is_done() {
-            return self.cell.core.add_on_done(Box::new(f));
+            return self.cell.core.add_on_done(Box::new(f), at);
         }
-        let (task, at) = (self.clone(), caller());
+        let task = self.clone();
         EventLoop::with_current(|lp| match lp {
             Some(lp) => {
                 lp.call_soon(Box::new(move || f(&task)), at);

@@ -365,7 +365,7 @@ fn choices(seed: u64) -> Random {
 
 /// One run. A panic is introduced on the error stream and goes on; other failures come back as a text.
 fn attempt<R: IntoResult>(
-    runner: Runner,
+    mut runner: Runner,
     body: impl FnOnce() -> R,
     which: &dyn fmt::Display,
     replay: &[(&str, u64)],
