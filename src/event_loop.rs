@@ -43,8 +43,6 @@ use crate::timer::{Nanos, TimerKey, Timers};
 const BUDGET: u32 = 128;
 /// How many resumes may pass between two looks at I/O and timers, if something is ready all the time.
 const RESUMES_BETWEEN_POLLS: u32 = 64;
-/// How many activations are kept for the next tasks.
-const KEPT_ACTIVATIONS: usize = 1_024;
 
 /// In the place of `no_suspend`: no region is open, but whoever tests wants to see each call that may suspend.
 const WATCHED: usize = usize::MAX;
@@ -119,8 +117,6 @@ pub(crate) struct EventLoop {
     /// Where it stood when the run began.
     entered_at: Cell<usize>,
     pub(crate) lab: Lab,
-    #[expect(clippy::vec_box, reason = "a suspended task points to its activation, so it does not move")]
-    spare: RefCell<Vec<Box<Activation>>>,
     pub(crate) blocks: Blocks,
 }
 
@@ -166,7 +162,6 @@ impl EventLoop {
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
             lab: Lab::default(),
-            spare: RefCell::default(),
             blocks: Blocks::new(),
         })
     }
@@ -382,15 +377,20 @@ impl EventLoop {
     #[inline(never)]
     fn begin<'a>(&self, task: &'a TaskRef, input: Input) -> Option<&'a Activation> {
         if task.core.is_cancelled() || input == Input::Throw {
-            // Its function is dropped outside any task: nothing can wait here.
-            let outer = self.current.replace(ptr::null());
-            task.body().refuse(&task.core);
-            self.current.set(outer);
-            self.complete(task);
+            self.refuse(task);
             return None;
         }
-        TaskCore::activate(task, self);
-        task.core.activation()
+        Some(TaskCore::activate(task, self))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, task: &TaskRef) {
+        // Its function is dropped outside any task: nothing can wait here.
+        let outer = self.current.replace(ptr::null());
+        task.body().refuse(&task.core);
+        self.current.set(outer);
+        self.complete(task);
     }
 
     #[inline(always)]
@@ -416,10 +416,7 @@ impl EventLoop {
             core.joiners.notify_all(self, By::Task(core.id()));
         }
         if core.has_rare() {
-            for (callback, at) in core.take_on_done() {
-                let done = Task { cell: task.clone() };
-                self.call_soon(Box::new(move || callback(&done)), at);
-            }
+            self.call_on_done(task);
         }
         // The scope it belongs to counts it as gone only now (R2).
         // SAFETY: the group outlives its children; this one is counted until the call below.
@@ -428,6 +425,15 @@ impl EventLoop {
             core.group.set(ptr::null());
         }
         drop(removed);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_on_done(&self, task: &TaskRef) {
+        for (callback, at) in task.core.take_on_done() {
+            let done = Task { cell: task.clone() };
+            self.call_soon(Box::new(move || callback(&done)), at);
+        }
     }
 
     /// Calls a callback. A panic of it is logged: the loop goes on.
@@ -527,20 +533,6 @@ impl EventLoop {
 
     pub(crate) fn task_count(&self) -> usize {
         self.tasks.len()
-    }
-
-    #[inline]
-    pub(crate) fn new_activation(&self) -> Box<Activation> {
-        self.spare.borrow_mut().pop().unwrap_or_else(Activation::new)
-    }
-
-    #[inline]
-    pub(crate) fn recycle_activation(&self, mut activation: Box<Activation>) {
-        activation.reset();
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < KEPT_ACTIVATIONS {
-            spare.push(activation);
-        }
     }
 
     /// Ends a task that would not end by itself: throws [`Shutdown`](crate::Shutdown) from its wait, again and again if
@@ -777,7 +769,7 @@ impl EventLoop {
     #[inline(always)]
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if cfg!(feature = "observe") && self.hub.is_on() {
-            self.emit_cold(event);
+            self.record(event());
         }
     }
 
@@ -791,8 +783,8 @@ impl EventLoop {
 
     #[cold]
     #[inline(never)]
-    fn emit_cold(&self, event: impl FnOnce() -> Event) {
-        self.hub.push(self.clock.now(), event());
+    fn record(&self, event: Event) {
+        self.hub.push(self.clock.now(), event);
     }
 
     /// Hands what was recorded to the observers. Only on the loop's own stack: an observer may be hungry.

@@ -9,7 +9,8 @@
 //!         │ guard │        stack 0       │ guard │        stack 1       │ guard │ …
 //!         │ 64 KiB│  deeper frames ◄─── ▲│       │                     ▲│       │
 //!         └───────┴─────────────────────┼┴───────┴─────────────────────┼┴───────┴──
-//!           slot 0                    base, a little below the top: its colour
+//!           slot 0                    base, a little below the top: its colour; the first bytes below it
+//!                                     are the head, for whoever takes the stack
 //! ```
 //!
 //! Three rooms own the free slots. New ones are opened by the process-wide *store*; each loop has
@@ -56,7 +57,7 @@ pub(crate) use self::overflow::prepare_thread;
 pub(crate) use self::size::StackSize;
 #[cfg(test)]
 pub(crate) use self::slab::GuardKind;
-use self::slab::Slot;
+use self::slab::{Slab, Slot};
 #[cfg(test)]
 pub(crate) use self::store::guard_kind;
 pub(crate) use self::store::{give_shared, take_shared};
@@ -69,7 +70,16 @@ use crate::sys;
 #[must_use = "a stack that is dropped is lost; give it back when its coroutine has ended"]
 pub(crate) struct Stack(&'static Slot);
 
+/// What lies above the first frame of each stack, for whoever takes it: two lines of the cache.
+pub(crate) const HEAD: usize = 128;
+
 impl Stack {
+    /// The lower end of the head: [`HEAD`] writable bytes, aligned to 64, that no frame uses.
+    #[inline]
+    pub(crate) fn head(&self) -> *mut u8 {
+        ptr::with_exposed_provenance_mut(self.0.base().get() - HEAD)
+    }
+
     /// The size class that this stack belongs to.
     #[cfg(test)]
     pub(crate) fn size(&self) -> StackSize {
@@ -79,8 +89,14 @@ impl Stack {
     /// The lowest address that frames may use, and the base they grow down from.
     #[inline]
     pub(crate) fn bounds(&self) -> (usize, usize) {
-        (self.0.low(), self.0.base().get())
+        (self.0.low(), self.0.base().get() - HEAD)
     }
+}
+
+/// How deep the stack that an address lies in has been used, see [`high_water`]; `None` if it lies in none.
+pub(crate) fn high_water_at(address: usize) -> Option<usize> {
+    let slot = Slab::find(address)?;
+    Some(high_water(slot.low(), slot.base().get()))
 }
 
 /// How deep the stack between these bounds has been used, in whole pages, since its memory was last handed back to the
@@ -97,7 +113,7 @@ pub(crate) fn high_water(low: usize, base: usize) -> usize {
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> NonZeroUsize {
-        self.0.base()
+        NonZeroUsize::new(self.0.base().get() - HEAD).expect("no slot ends at address 0")
     }
 
     #[inline]

@@ -229,10 +229,15 @@ where
             self.sink.failed(task);
         }
         if task.has_handle() {
-            self.stage.set(Stage::Done(finished));
+            self.keep(finished);
         } else {
             self.dispose(task, finished);
         }
+    }
+
+    fn keep(&self, finished: Finished<R::Value, E>) {
+        // It is empty, so there is nothing to drop.
+        std::mem::forget(self.stage.replace(Stage::Done(finished)));
     }
 
     fn dispose(&self, task: &TaskCore, finished: Finished<R::Value, E>) {
@@ -273,7 +278,7 @@ where
             drop_quietly(f, "a task's function, which was cancelled before its first turn,");
         }
         if task.has_handle() {
-            self.stage.set(Stage::Done(Finished::cancelled()));
+            self.keep(Finished::cancelled());
         }
     }
 
@@ -285,8 +290,8 @@ where
 
     unsafe fn take(&self, into: *mut ()) {
         if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
-            // SAFETY: the caller passes an `Option` of exactly this type.
-            unsafe { *into.cast::<Option<Finished<R::Value, E>>>() = Some(finished) };
+            // SAFETY: the caller passes an `Option` of exactly this type, which is `None`.
+            unsafe { into.cast::<Option<Finished<R::Value, E>>>().write(Some(finished)) };
         }
     }
 }

@@ -11,22 +11,22 @@
 //!                                      DONE
 //! ```
 //!
-//! A task is running, or queued once, or parked with a reason; never two of these. Two allocations make a task: this
-//! cell, with the function and later its result, and from its first turn to its end an [`Activation`], which the loop
-//! recycles. So a task that has not begun costs less than 200 bytes.
+//! A task is running, or queued once, or parked with a reason; never two of these. Two things make a task: this
+//! cell, with the function and later its result, and from its first turn to its end a stack, with an [`Activation`] at its
+//! top. So a task that has not begun costs less than 200 bytes.
 
-use std::cell::{Cell, OnceCell, UnsafeCell};
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
 
-use super::cell::{TaskCell, TaskRef};
+use super::cell::TaskRef;
 use super::table::Links;
 use super::wait::WaitList;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{End, Place, Want};
 use crate::scope::Group;
-use crate::stack::{Owner, OwnerKind, StackSize};
+use crate::stack::{HEAD, Owner, OwnerKind, StackSize};
 use crate::switch::{Fiber, Suspender, Switched};
 
 /// What the loop hands to a task: Python's `send(None)`, or `throw(..)`.
@@ -58,7 +58,7 @@ pub(crate) trait Body {
     ///
     /// # Safety
     ///
-    /// `into` points to such an option.
+    /// `into` points to such an option, which is `None`.
     unsafe fn take(&self, into: *mut ());
 }
 
@@ -114,14 +114,12 @@ struct Rare {
     on_done: Vec<(OnDone, Place)>,
 }
 
-/// What a task has while its function is on a stack.
+/// What a task has while its function is on a stack. It lies at the top of that stack, in its head.
 pub(crate) struct Activation {
     /// The task, not counted: it lives longer. A reference that stays where it is while the task is suspended.
-    task: OnceCell<ManuallyDrop<TaskRef>>,
-    fiber: UnsafeCell<Option<Fiber<Input, Pause, ()>>>,
+    task: ManuallyDrop<TaskRef>,
+    fiber: UnsafeCell<Fiber<Input, Pause, ()>>,
     suspender: Cell<*const Suspender<Input, Pause>>,
-    /// The ends of its stack.
-    bounds: Cell<(usize, usize)>,
     /// What it waits for, or waited for last.
     want: Cell<Want>,
     /// Where; `None` before its first pause.
@@ -333,7 +331,7 @@ impl TaskCore {
 
     #[inline(always)]
     pub(crate) fn activation(&self) -> Option<&Activation> {
-        // SAFETY: set by `activate` to a box that only `deactivate` frees, which also clears the pointer.
+        // SAFETY: set by `activate`; it is there until `deactivate` gives its stack back, which also clears the pointer.
         unsafe { self.activation.get().as_ref() }
     }
 
@@ -345,38 +343,38 @@ impl TaskCore {
 
     /// Puts the function onto a stack. The stack was reserved when the task was made, so this cannot fail.
     #[inline]
-    pub(crate) fn activate(task: &TaskRef, lp: &EventLoop) {
-        let activation = lp.new_activation();
+    pub(crate) fn activate<'a>(task: &'a TaskRef, lp: &EventLoop) -> &'a Activation {
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
-        activation.bounds.set(stack.bounds());
-        let _ = activation.task.set(task.uncounted());
-        let this: *const TaskCell = &**task;
-        let suspender_slot = std::ptr::from_ref(&activation.suspender);
+        let activation = stack.head().cast::<Activation>();
         let root = move |suspender: &Suspender<Input, Pause>, _: Input| {
-            // SAFETY: the loop's table holds the task until its function has returned, and the activation lives as long.
-            let (task, slot) = unsafe { (&*this, &*suspender_slot) };
-            slot.set(suspender);
+            // SAFETY: written below, before the first resume, and there until this function has returned.
+            let activation = unsafe { &*activation };
+            activation.suspender.set(suspender);
+            let task = activation.task();
             task.body().run(&task.core);
         };
         // SAFETY: `run` does not unwind; what the function borrows outlives the task, which is the duty of
         // whoever erased its lifetime (`scope`, `run`).
         let fiber = unsafe { Fiber::new(stack, root) };
-        // SAFETY: a fresh activation; nobody else looks at it yet.
-        unsafe { *activation.fiber.get() = Some(fiber) };
-        task.core.activation.set(Box::into_raw(activation));
+        // SAFETY: the head of the stack, which is the task's alone, large and aligned enough; the loop's table holds the
+        // task for longer.
+        unsafe {
+            activation.write(Activation::new(task.uncounted(), fiber));
+            task.core.activation.set(activation);
+            &*activation
+        }
     }
 
     /// Takes the stack of a function that has returned.
     #[inline]
     pub(crate) fn deactivate(&self, lp: &EventLoop) {
         let activation = self.activation.replace(std::ptr::null());
-        // SAFETY: made by `Box::into_raw` in `activate`; the pointer to it is gone now.
-        let mut activation = unsafe { Box::from_raw(activation.cast_mut()) };
-        if let Some(fiber) = activation.fiber.get_mut().take() {
-            // SAFETY: `into_stack` has checked that the function has returned.
-            unsafe { lp.stacks.give(fiber.into_stack()) };
+        // SAFETY: the task was active, and this was the one pointer to its activation, of which nothing is used any more.
+        // `into_stack` checks that the function has returned.
+        unsafe {
+            let fiber = (*activation).fiber.get().read();
+            lp.stacks.give(fiber.into_stack());
         }
-        lp.recycle_activation(activation);
     }
 
     /// Goes back to the loop; only for the running task.
@@ -411,8 +409,7 @@ impl TaskCore {
 
     /// Bytes between the top of its stack and the lowest page that was touched.
     pub(crate) fn stack_used(&self) -> Option<usize> {
-        let (low, base) = self.activation()?.bounds.get();
-        Some(crate::stack::high_water(low, base))
+        crate::stack::high_water_at(std::ptr::from_ref(self.activation()?).addr())
     }
 }
 
@@ -420,7 +417,7 @@ impl Activation {
     /// A reference to the task that may be held across its suspensions: it lies in no frame of the loop.
     #[inline(always)]
     pub(crate) fn task(&self) -> &TaskRef {
-        self.task.get().expect("an activation has a task while it is used")
+        &self.task
     }
 
     /// Runs the function until it pauses; `None`: it has returned.
@@ -430,35 +427,29 @@ impl Activation {
         // SAFETY: only `step` calls this, and never for a task that is running, so the fiber is not in use. While the
         // function runs it touches the other fields only.
         let fiber = unsafe { &mut *self.fiber.get() };
-        match fiber.as_mut().expect("an active task has a fiber").resume(input) {
+        match fiber.resume(input) {
             Switched::Suspended(pause) => Some(pause),
             Switched::Returned(()) => None,
         }
     }
 
-    pub(crate) fn new() -> Box<Activation> {
-        Box::new(Activation {
-            task: OnceCell::new(),
-            fiber: UnsafeCell::new(None),
+    #[inline]
+    fn new(task: ManuallyDrop<TaskRef>, fiber: Fiber<Input, Pause, ()>) -> Activation {
+        Activation {
+            task,
+            fiber: UnsafeCell::new(fiber),
             suspender: Cell::new(std::ptr::null()),
-            bounds: Cell::new((0, 0)),
             want: Cell::new(Want::Turn),
             at: Cell::new(None),
             frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),
             fruitless: Cell::new(0),
-        })
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.task.take();
-        self.at.set(None);
-        self.resumes.set(0);
-        self.throws.set(0);
-        self.fruitless.set(0);
+        }
     }
 }
+
+const _: () = assert!(size_of::<Activation>() <= HEAD && align_of::<Activation>() <= 64);
 
 impl fmt::Display for TaskRef {
     /// As log lines name a task: `task "reader" (4, spawned at src/main.rs:7:13)`.

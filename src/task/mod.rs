@@ -171,9 +171,12 @@ impl Builder {
         R: IntoResult<E> + 'static,
         E: From<io::Error> + Debug + 'static,
     {
-        let body = Function::<F, R::Value, E, _>::new(f, Detached);
-        // SAFETY: the body borrows nothing.
-        let cell = self.launch(std::ptr::null(), at, |lp, core| unsafe { TaskRef::new(lp, core, body) })?;
+        let make = move |lp: &EventLoop, core: TaskCore| {
+            let body = Function::<F, R::Value, E, _>::new(f, Detached);
+            // SAFETY: the body borrows nothing.
+            unsafe { TaskRef::new(lp, core, body) }
+        };
+        let cell = self.launch(std::ptr::null(), at, make)?;
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
     }
@@ -193,7 +196,7 @@ impl Builder {
             None => StackSize::default_size(),
             Some(bytes) => StackSize::new(bytes)?,
         };
-        EventLoop::with_current(|lp| {
+        EventLoop::with_current(move |lp| {
             let lp = lp.expect("`spawn` needs a running loop: call it inside `corio::run`");
             let refused = lp.phase() != Phase::Running || std::thread::panicking();
             if !refused {
