@@ -266,7 +266,7 @@ impl Runner {
         lp.stacks.reserve(size)?;
         lp.open();
 
-        let body = Function::<_, R::Value, E, _>::new(main, Main);
+        let body = || Function::<_, R::Value, E, _>::new(main, Main);
         let core = TaskCore::new(lp.next_task_id(), size, std::ptr::null(), at);
         // SAFETY: what `main` borrows outlives this call, and the call does not return before the task
         // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,

@@ -389,7 +389,7 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
     {
         let ledger = &self.ledger;
         let make = move |lp: &EventLoop, core: TaskCore| {
-            let body = Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
+            let body = move || Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
             // SAFETY: what the function borrows outlives the scope, and the scope does not end
             // before the loop has counted the child as gone, on return, error, panic, cancellation and shutdown alike
             // (`close`, R2); if it cannot, the process is aborted. Afterwards the cell may live on in a `Task`, but its

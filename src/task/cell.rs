@@ -31,21 +31,21 @@ struct Allocation<B> {
 pub(crate) struct TaskRef(NonNull<TaskCell>);
 
 impl TaskRef {
-    /// A new task. Its body is never dropped with it: whoever ends the task empties it.
+    /// A new task; its body is made in its place, by a function that does nothing else. The body is never dropped with it: whoever ends the task empties it.
     ///
     /// # Safety
     ///
     /// This forgets what the body borrows. The caller makes sure that the task's function has returned, or was dropped
     /// unrun, and that the result was taken, dropped or leaked, while all of it is still alive.
     #[inline]
-    pub(crate) unsafe fn new<'a, B: Body + 'a>(lp: &EventLoop, core: TaskCore, body: B) -> TaskRef {
+    pub(crate) unsafe fn new<'a, B: Body + 'a>(lp: &EventLoop, core: TaskCore, body: impl FnOnce() -> B) -> TaskRef {
         let allocation = allocate::<B>(&lp.blocks).cast::<Allocation<B>>();
         // SAFETY: the memory is fresh, and large and aligned enough. The body's address is known before it is there.
         unsafe {
             let this: *const (dyn Body + 'a) = &raw const (*allocation.as_ptr()).body;
             let this = std::mem::transmute::<*const (dyn Body + 'a), *const (dyn Body + 'static)>(this);
             let cell = TaskCell { references: Cell::new(1), body: this, core };
-            allocation.write(Allocation { cell, body });
+            allocation.write(Allocation { cell, body: body() });
         }
         TaskRef(allocation.cast())
     }

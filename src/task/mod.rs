@@ -172,7 +172,7 @@ impl Builder {
         E: From<io::Error> + Debug + 'static,
     {
         let make = move |lp: &EventLoop, core: TaskCore| {
-            let body = Function::<F, R::Value, E, _>::new(f, Detached);
+            let body = move || Function::<F, R::Value, E, _>::new(f, Detached);
             // SAFETY: the body borrows nothing.
             unsafe { TaskRef::new(lp, core, body) }
         };
