@@ -34,6 +34,7 @@ use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
 use crate::observe::state::Timer;
 use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
+use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
 use crate::task::body::{drop_quietly, panic_text};
 use crate::task::{Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable};
@@ -96,6 +97,9 @@ pub(crate) struct EventLoop {
     pub(crate) hub: Hub,
     /// Who is told of failures that nobody took.
     pub(crate) exception_handler: HandlerSlot,
+    pub(crate) locals: Locals,
+    /// Tasks are spawned without a second thought: the run is not ending, and nobody has used a task-local yet.
+    spawns_plainly: Cell<bool>,
     /// The run is to end after this turn.
     stopping: Cell<bool>,
     /// The running task: it points to the reference that lies in the task.
@@ -149,6 +153,8 @@ impl EventLoop {
             stacks: StackCache::new(),
             hub: Hub::new(),
             exception_handler: HandlerSlot::default(),
+            locals: Locals::default(),
+            spawns_plainly: Cell::new(true),
             stopping: Cell::new(false),
             current: Cell::new(ptr::null()),
             phase: Cell::new(Phase::Running),
@@ -256,6 +262,13 @@ impl EventLoop {
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
+        self.spawns_plainly.set(phase == Phase::Running && !self.locals.in_use.get());
+    }
+
+    /// Whether `spawn` need not ask if the run is ending or the new task inherits anything.
+    #[inline(always)]
+    pub(crate) fn spawns_plainly(&self) -> bool {
+        self.spawns_plainly.get()
     }
 
     /// A new run on this loop begins.
@@ -416,7 +429,7 @@ impl EventLoop {
             core.joiners.notify_all(self, By::Task(core.id()));
         }
         if core.has_rare() {
-            self.call_on_done(task);
+            self.end_rare(task);
         }
         // The scope it belongs to counts it as gone only now (R2).
         // SAFETY: the group outlives its children; this one is counted until the call below.
@@ -427,13 +440,18 @@ impl EventLoop {
         drop(removed);
     }
 
+    /// What few tasks have: callbacks to be scheduled, and task-locals to be dropped.
     #[cold]
     #[inline(never)]
-    fn call_on_done(&self, task: &TaskRef) {
-        for (callback, at) in task.core.take_on_done() {
+    fn end_rare(&self, task: &TaskRef) {
+        let core = &task.core;
+        for (callback, at) in core.take_on_done() {
             let done = Task { cell: task.clone() };
             self.call_soon(Box::new(move || callback(&done)), at);
         }
+        let ended = core.take_locals();
+        let is_main = core.id() == self.locals.main.get();
+        self.drop_locals(if is_main { self.locals.kept.replace(ended) } else { ended });
     }
 
     /// Calls a callback. A panic of it is logged: the loop goes on.
@@ -445,6 +463,10 @@ impl EventLoop {
             let text = panic_text(&*payload);
             self.report(&Failure { whose: Whose::Callback, at, text, value: Value::Panic(&*payload) });
             drop_quietly(payload, "the payload of a panic");
+        }
+        if self.locals.in_use.get() {
+            self.locals.callbacks.set(self.locals.callbacks() + 1);
+            self.drop_locals(self.locals.ambient.take());
         }
     }
 
@@ -461,6 +483,74 @@ impl EventLoop {
             drop_quietly(payload, "the payload of a panic");
         }
         drop_quietly(handler, "an exception handler");
+    }
+
+    // ---- task-locals ------------------------------------------------------------------------------------------------
+
+    /// The task-locals of whoever runs: of the task, or of the callback.
+    pub(crate) fn locals(&self) -> Snapshot {
+        match self.current() {
+            Some(task) => task.core.locals(),
+            None => copy(&self.locals.ambient),
+        }
+    }
+
+    /// Changes them; `f` runs no user code.
+    pub(crate) fn update_locals<R>(&self, f: impl FnOnce(&mut Snapshot) -> R) -> R {
+        if !self.locals.in_use.replace(true) {
+            self.set_phase(self.phase());
+        }
+        match self.current() {
+            Some(task) => task.core.update_locals(f),
+            None => {
+                let mut values = self.locals.ambient.take();
+                let result = f(&mut values);
+                self.locals.ambient.set(values);
+                result
+            }
+        }
+    }
+
+    /// What a callback that is scheduled now will see; `None`: nothing.
+    #[inline]
+    pub(crate) fn locals_for_a_callback(&self) -> Option<Snapshot> {
+        if self.locals.in_use.get() { Some(self.locals()).filter(|values| !values.is_empty()) } else { None }
+    }
+
+    /// A callback that sees the task-locals of whoever schedules it.
+    #[inline]
+    pub(crate) fn bind(&self, f: impl FnOnce() + 'static) -> Box<dyn FnOnce()> {
+        match self.locals_for_a_callback() {
+            None => Box::new(f),
+            Some(locals) => Box::new(move || {
+                adopt(locals);
+                f();
+            }),
+        }
+    }
+
+    /// Drops the task-locals of what has ended. Their destructors run outside any task; what they set goes after them.
+    pub(crate) fn drop_locals(&self, locals: Snapshot) {
+        const ROUNDS: usize = 16;
+        if locals.is_empty() {
+            return;
+        }
+        let task = self.current.replace(ptr::null());
+        let outer = self.locals.ambient.take();
+        let mut rest = locals;
+        for _ in 0..ROUNDS {
+            for value in std::mem::take(&mut rest).into_values() {
+                drop_quietly(value, "a task-local");
+            }
+            rest = self.locals.ambient.take();
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.locals.ambient.set(outer);
+        self.current.set(task);
+        // A destructor that sets its own variable again and again has lost its right to be called.
+        std::mem::forget(rest);
     }
 
     // ---- the ready queue --------------------------------------------------------------------------------------------
@@ -794,6 +884,57 @@ impl EventLoop {
             self.hub.flush(self);
         }
     }
+}
+
+/// What a loop keeps of task-locals, besides those of its tasks.
+#[derive(Default)]
+pub(crate) struct Locals {
+    /// Somebody has set one on this loop.
+    in_use: Cell<bool>,
+    /// Those of the callback that runs.
+    ambient: Cell<Snapshot>,
+    /// How many callbacks were called since: tells one from the other.
+    callbacks: Cell<u64>,
+    /// The main task, and its values from one run to the next.
+    main: Cell<u64>,
+    kept: Cell<Snapshot>,
+}
+
+impl Locals {
+    pub(crate) fn callbacks(&self) -> u64 {
+        self.callbacks.get()
+    }
+
+    /// What the first main task begins with.
+    pub(crate) fn begin_with(&self, values: Snapshot) {
+        self.in_use.set(!values.is_empty());
+        self.kept.set(values);
+    }
+
+    /// A main task begins, with what the last one left.
+    pub(crate) fn hand_to_main(&self, main: &TaskCore) {
+        self.main.set(main.id());
+        main.set_locals(copy(&self.kept));
+    }
+
+    pub(crate) fn take_kept(&self) -> Snapshot {
+        self.kept.take()
+    }
+}
+
+fn copy(place: &Cell<Snapshot>) -> Snapshot {
+    let values = place.take();
+    place.set(values.clone());
+    values
+}
+
+/// The callback that runs now sees these task-locals, until it is over.
+pub(crate) fn adopt(locals: Snapshot) {
+    EventLoop::with_current(|lp| {
+        if let Some(lp) = lp {
+            drop(lp.locals.ambient.replace(locals));
+        }
+    });
 }
 
 #[inline]

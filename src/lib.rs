@@ -41,6 +41,7 @@
 //! |---|---|
 //! | running a program | [`run`], [`Runner`] |
 //! | tasks | [`spawn`](spawn()), [`Builder`], [`JoinHandle`], [`Task`], [`current`], [`all_tasks`], [`yield_now`] |
+//! | values of one task, inherited by its children | [`TaskLocal`] |
 //! | several at once | [`scope`](scope()), [`Scope`] |
 //! | time | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`], [`now`] |
 //! | cancelling | [`Task::cancel`], [`CancelScope`], [`shield`], [`cancel_cause`], [`is_cancelled`] |
@@ -69,6 +70,7 @@ mod error;
 mod event_loop;
 mod failure;
 mod lab;
+mod local;
 pub mod net;
 pub mod observe;
 mod random;
@@ -77,6 +79,7 @@ mod remote;
 mod run;
 mod scope;
 mod signal;
+mod snapshot;
 mod stack;
 mod switch;
 mod sys;
@@ -91,6 +94,7 @@ pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeo
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
 pub use crate::failure::{ExceptionHandler, Failure};
+pub use crate::local::{LocalToken, TaskLocal};
 pub use crate::remote::LoopHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};

@@ -222,6 +222,9 @@ impl Runner {
     pub fn close(&mut self) {
         if let Stage::Made(lp) = std::mem::replace(&mut self.stage, Stage::Closed) {
             lp.remote.close();
+            for value in lp.locals.take_kept().into_values() {
+                drop_quietly(value, "a task-local of a main task");
+            }
             drop_quietly(lp, "what an event loop had kept");
         }
     }
@@ -232,6 +235,7 @@ impl Runner {
             let clock = if self.virtual_clock { Clock::simulated() } else { Clock::real() };
             let lp = Box::new(EventLoop::new(clock)?);
             lp.watch(self.seed, self.probe.take());
+            lp.locals.begin_with(crate::local::of_thread());
             self.stage = Stage::Made(lp);
         }
         let Stage::Made(lp) = &self.stage else {
@@ -273,6 +277,7 @@ impl Runner {
         // but the result is taken below, and the body is never looked at again.
         let main = unsafe { TaskRef::new(lp, core, body) };
         main.core.set_name("main".to_owned());
+        lp.locals.hand_to_main(&main.core);
         // SAFETY: the body above is of these types.
         let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };
 

@@ -300,7 +300,7 @@ impl std::fmt::Debug for TimerHandle {
 #[track_caller]
 pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
-    on_the_loop(|lp| TimerHandle::new(lp, Scheduled::Soon(lp.call_soon(Box::new(f), at))))
+    on_the_loop(|lp| TimerHandle::new(lp, Scheduled::Soon(lp.call_soon(lp.bind(f), at))))
 }
 
 /// Calls `f` when `d` has passed; see [`call_soon`]. asyncio: `call_later`.
@@ -323,7 +323,7 @@ pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
 pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
-        let timer = lp.call_at(lp.clock.now().saturating_add(nanos(d)), Box::new(f), at);
+        let timer = lp.call_at(lp.clock.now().saturating_add(nanos(d)), lp.bind(f), at);
         TimerHandle::new(lp, Scheduled::Later(timer))
     })
 }
@@ -337,7 +337,7 @@ pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
 pub fn call_at(time: Instant, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
     on_the_loop(|lp| {
-        let timer = lp.call_at(lp.clock.nanos_at(time), Box::new(f), at);
+        let timer = lp.call_at(lp.clock.nanos_at(time), lp.bind(f), at);
         TimerHandle::new(lp, Scheduled::Later(timer))
     })
 }

@@ -26,6 +26,7 @@ use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{End, Place, Want};
 use crate::scope::Group;
+use crate::snapshot::Snapshot;
 use crate::stack::{HEAD, Owner, OwnerKind, StackSize};
 use crate::switch::{Fiber, Suspender, Switched};
 
@@ -103,7 +104,7 @@ pub(crate) struct TaskCore {
     rare: Cell<Option<Box<Rare>>>,
 }
 
-type OnDone = Box<dyn FnOnce(&super::Task)>;
+pub(super) type OnDone = Box<dyn FnOnce(&super::Task)>;
 
 /// What few tasks have.
 #[derive(Default)]
@@ -112,6 +113,7 @@ struct Rare {
     cause: Option<Cause>,
     /// What is to be called, and where that was asked for.
     on_done: Vec<(OnDone, Place)>,
+    locals: Snapshot,
 }
 
 /// What a task has while its function is on a stack. It lies at the top of that stack, in its head.
@@ -327,6 +329,26 @@ impl TaskCore {
                 callbacks
             }
         }
+    }
+
+    pub(crate) fn locals(&self) -> Snapshot {
+        self.read_rare(|rare| rare.map(|rare| rare.locals.clone())).unwrap_or_default()
+    }
+
+    /// What a new task begins with.
+    pub(crate) fn set_locals(&self, locals: Snapshot) {
+        if !locals.is_empty() {
+            self.with_rare(|rare| rare.locals = locals);
+        }
+    }
+
+    /// Changes the task-locals; `f` runs no user code.
+    pub(crate) fn update_locals<R>(&self, f: impl FnOnce(&mut Snapshot) -> R) -> R {
+        self.with_rare(|rare| f(&mut rare.locals))
+    }
+
+    pub(crate) fn take_locals(&self) -> Snapshot {
+        if self.has_rare() { self.with_rare(|rare| std::mem::take(&mut rare.locals)) } else { Snapshot::new() }
     }
 
     #[inline(always)]

@@ -7,13 +7,13 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 
 use super::body::{Finished, Payload};
-use super::core::State;
+use super::core::{OnDone, State};
 use super::wait::{
     Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding, report_ignored,
 };
 use super::{TaskRef, caller};
 use crate::cancel::{self, Cause};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, adopt};
 use crate::observe::event::{Event, Place, Want};
 
 /// A view of a task: its name, its state, and the way to cancel it, but not its result.
@@ -136,12 +136,20 @@ impl Task {
     pub fn on_done(&self, f: impl FnOnce(&Task) + 'static) {
         let at = caller();
         if !self.is_done() {
-            return self.cell.core.add_on_done(Box::new(f), at);
+            let locals = EventLoop::with_current(|lp| lp.and_then(EventLoop::locals_for_a_callback));
+            let f: OnDone = match locals {
+                None => Box::new(f),
+                Some(locals) => Box::new(move |task| {
+                    adopt(locals);
+                    f(task);
+                }),
+            };
+            return self.cell.core.add_on_done(f, at);
         }
         let task = self.clone();
         EventLoop::with_current(|lp| match lp {
             Some(lp) => {
-                lp.call_soon(Box::new(move || f(&task)), at);
+                lp.call_soon(lp.bind(move || f(&task)), at);
             }
             None => f(&task),
         });

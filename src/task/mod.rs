@@ -198,7 +198,8 @@ impl Builder {
         };
         EventLoop::with_current(move |lp| {
             let lp = lp.expect("`spawn` needs a running loop: call it inside `corio::run`");
-            let refused = lp.phase() != Phase::Running || std::thread::panicking();
+            let special = !lp.spawns_plainly() || std::thread::panicking();
+            let refused = special && (lp.phase() != Phase::Running || std::thread::panicking());
             if !refused {
                 lp.stacks.reserve(size)?;
             }
@@ -212,6 +213,9 @@ impl Builder {
                 task.core.set_state(State::Done);
                 task.body().refuse(&task.core);
                 return Ok(task);
+            }
+            if special {
+                task.core.set_locals(lp.locals());
             }
             lp.admit(&task);
             let (id, by) = (task.core.id(), lp.current_id());
