@@ -9,6 +9,7 @@
 //! never a read of zero bytes (that is the end of the stream): it is `ECANCELED`.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::{fmt, io, slice};
 
 /// The error of a suspending call in a cancelled scope; no allocation.
@@ -65,6 +66,11 @@ pub fn is_timed_out(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
+/// Whether `error` or anything below it is a `T`.
+pub(crate) fn contains<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    chain(error).any(|e| e.is::<T>())
+}
+
 /// `error`, what is inside it, and everything below by `source`.
 ///
 /// `io::Error::source` skips the error it carries and asks that one for its source, so the carried one is visited here.
@@ -89,6 +95,29 @@ pub fn errors(error: &io::Error) -> slice::Iter<'_, io::Error> {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<GroupError>()) {
         Some(group) => group.0.iter(),
         None => slice::from_ref(error).iter(),
+    }
+}
+
+/// An error that several are told.
+pub(crate) fn shared(error: &Arc<io::Error>) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), Shared(error.clone())),
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<io::Error>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Shared {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
     }
 }
 

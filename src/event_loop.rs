@@ -113,6 +113,7 @@ pub(crate) struct EventLoop {
     last_task: Cell<u64>,
     last_group: Cell<u64>,
     last_coroutine: Cell<u64>,
+    last_resource: Cell<u32>,
     /// The tasks that wait for the report of a worker thread, by their ids.
     pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
     /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0 or [`WATCHED`]: none
@@ -164,6 +165,7 @@ impl EventLoop {
             last_task: Cell::new(0),
             last_group: Cell::new(0),
             last_coroutine: Cell::new(0),
+            last_resource: Cell::new(0),
             employers: RefCell::default(),
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
@@ -208,6 +210,15 @@ impl EventLoop {
     #[inline]
     pub(crate) fn current_id(&self) -> u64 {
         self.current().map_or(0, |task| task.core.id())
+    }
+
+    /// Who makes something ready now.
+    #[inline]
+    pub(crate) fn by(&self) -> By {
+        match self.current() {
+            Some(task) => By::Task(task.core.id()),
+            None => By::Loop,
+        }
     }
 
     /// Counts a call that went on without a pause; `false` when the turn has had enough of them.
@@ -607,6 +618,11 @@ impl EventLoop {
 
     pub(crate) fn next_coroutine_id(&self) -> u64 {
         next(&self.last_coroutine)
+    }
+
+    pub(crate) fn next_resource_id(&self) -> u32 {
+        self.last_resource.set(self.last_resource.get().wrapping_add(1));
+        self.last_resource.get()
     }
 
     /// A new task: into the table and the ready queue.

@@ -73,15 +73,19 @@ mod lab;
 mod local;
 pub mod net;
 pub mod observe;
+mod promise;
+mod queue;
 mod random;
 mod reactor;
 mod remote;
 mod run;
 mod scope;
+mod select;
 mod signal;
 mod snapshot;
 mod stack;
 mod switch;
+mod sync;
 mod sys;
 mod task;
 pub mod testing;
@@ -95,9 +99,18 @@ pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
 pub use crate::failure::{ExceptionHandler, Failure};
 pub use crate::local::{LocalToken, TaskLocal};
+pub use crate::promise::{Promise, Resolver};
+pub use crate::queue::{
+    Fifo, Items, Lifo, LifoQueue, Order, Priority, PriorityQueue, Queue, Reserving, Slot, TryGetError, TryPutError,
+};
 pub use crate::remote::LoopHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
+pub use crate::select::{After, Never, Select, Wait, Which, after, select};
+pub use crate::sync::{
+    Barrier, BoundedSemaphore, Condvar, Event, Mutex, MutexGuard, Permit, Reading, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Semaphore, Writing, is_broken_barrier,
+};
 pub use crate::task::{
     Builder, IntoResult, JoinHandle, Outcome, ScopedJoinHandle, Task, all_tasks, current, no_suspend, spawn,
     try_current, yield_now,

@@ -1,8 +1,9 @@
 //! All tasks at one moment: `ps` and `pstree` in one, and the report of a deadlock.
 
+use super::Names;
+use super::event::{End, Want};
 use super::state::{Stage, State, Task};
 use super::words::{Seconds, place, want};
-use super::{Names, event::End};
 use crate::event_loop::EventLoop;
 use crate::task::caller;
 
@@ -73,6 +74,14 @@ fn look(lp: &EventLoop) -> (State, Names) {
             task.since = told.and_then(|told| told.since);
         }
     });
+    for task in lp.all_tasks() {
+        // What a task waits for may have passed from hand to hand meanwhile.
+        if let Some(Task { stage: Stage::Parked(Want::Thing { holder, .. }), .. }) =
+            state.tasks.get_mut(&task.core.id())
+        {
+            *holder = task.core.holder();
+        }
+    }
     (state, Names::of(lp))
 }
 

@@ -279,6 +279,48 @@ pub enum Want {
     Worker,
     /// A signal to the process.
     Signal,
+    /// Something that tasks share.
+    Thing {
+        /// What it is.
+        thing: Thing,
+        /// Which one: things are counted from the first wait for them.
+        id: u32,
+        /// The task that had it when the wait began; 0: none.
+        holder: u64,
+    },
+    /// One of several things: a [`select`](crate::select()).
+    Any {
+        /// How many.
+        of: u32,
+    },
+}
+
+/// What tasks share and wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Thing {
+    /// A mutex.
+    Lock,
+    /// A lock for readers and writers, to read.
+    Read,
+    /// The same, to write.
+    Write,
+    /// An event that is not set.
+    Event,
+    /// A notification of a condition.
+    Condition,
+    /// A permit of a semaphore.
+    Permit,
+    /// The other tasks at a barrier.
+    Barrier,
+    /// An item of a queue.
+    Item,
+    /// Room in a queue.
+    Room,
+    /// The end of the work on a queue's items.
+    Work,
+    /// The value of a promise.
+    Promise,
 }
 
 /// A direction of I/O.

@@ -234,10 +234,11 @@ impl State {
         timers.min_by_key(|(id, timer)| (timer.due, **id)).map(|(id, timer)| (*id, *timer))
     }
 
-    /// The tasks whose end a task waits for.
+    /// The tasks that a task waits for: for their end, or for what they have.
     pub fn waits_for(&self, task: u64) -> Vec<u64> {
         match self.tasks.get(&task).map(|task| task.stage) {
             Some(Stage::Parked(Want::Join { task })) => vec![task],
+            Some(Stage::Parked(Want::Thing { holder, .. })) if holder != 0 => vec![holder],
             Some(Stage::Parked(Want::Children { group })) => {
                 let children = self.tasks.iter().filter(|(_, task)| task.group == group && !task.is_done());
                 children.map(|(id, _)| *id).collect()
@@ -317,8 +318,9 @@ impl State {
                 };
                 let fits = match (by, want) {
                     (By::Timer(timer), Want::Sleep { timer: sleep }) => timer == sleep,
-                    (By::Timer(_), want) => matches!(want, Want::Io { .. }),
-                    (By::Io(source), want) => matches!(want, Want::Io { source: own, .. } if u64::from(own) == source),
+                    (By::Timer(_), want) => matches!(want, Want::Io { .. } | Want::Any { .. }),
+                    (By::Io(source), Want::Io { source: own, .. }) => u64::from(own) == source,
+                    (By::Io(_), want) => matches!(want, Want::Any { .. }),
                     (By::Task(ended), Want::Join { task }) => ended == task,
                     (By::Task(ended), Want::Children { group }) => {
                         self.tasks.get(&ended).is_some_and(|child| child.group == group)

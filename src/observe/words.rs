@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Names;
-use super::event::{Direction, Place, Want, Why};
+use super::event::{Direction, Place, Thing, Want, Why};
 use super::state::State;
 use crate::timer::Nanos;
 
@@ -47,6 +47,28 @@ pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
         Want::Step { step, next } => format!("step {step} of a sequence, where step {next} is next"),
         Want::Worker => "a helper thread".to_owned(),
         Want::Signal => "a signal".to_owned(),
+        Want::Thing { thing, id, holder } => {
+            let held = if holder == 0 { String::new() } else { format!(", which {} has", names.task(holder)) };
+            format!("{} {id}{held}", self::thing(thing))
+        }
+        Want::Any { of } => format!("one of {of} things"),
+    }
+}
+
+/// What tasks share, before its number.
+fn thing(thing: Thing) -> &'static str {
+    match thing {
+        Thing::Lock => "lock",
+        Thing::Read => "reading under lock",
+        Thing::Write => "writing under lock",
+        Thing::Event => "event",
+        Thing::Condition => "condition",
+        Thing::Permit => "a permit of semaphore",
+        Thing::Barrier => "the others at barrier",
+        Thing::Item => "an item of queue",
+        Thing::Room => "room in queue",
+        Thing::Work => "the work on queue",
+        Thing::Promise => "promise",
     }
 }
 

@@ -126,6 +126,8 @@ pub(crate) struct Activation {
     want: Cell<Want>,
     /// Where; `None` before its first pause.
     at: Cell<Option<Place>>,
+    /// While it waits for a thing that a task has: where it stands which one.
+    holder: Cell<*const Cell<u64>>,
     /// The innermost open region.
     frames: Cell<*const Frame>,
     resumes: Cell<u32>,
@@ -419,6 +421,19 @@ impl TaskCore {
         Some((activation.want.get(), activation.at.get()?))
     }
 
+    /// Says where it stands who has what the task waits for; whoever says so takes it back before the wait is over.
+    pub(crate) fn set_holder(&self, holder: Option<&Cell<u64>>) {
+        if let Some(activation) = self.activation() {
+            activation.holder.set(holder.map_or(std::ptr::null(), std::ptr::from_ref));
+        }
+    }
+
+    /// The id of the task that has what this one waits for; 0: none.
+    pub(crate) fn holder(&self) -> u64 {
+        // SAFETY: the guard of the wait, in a frame of this task's stack, takes the pointer back before the frame goes (R4).
+        self.activation().and_then(|activation| unsafe { activation.holder.get().as_ref() }).map_or(0, Cell::get)
+    }
+
     pub(crate) fn resumes(&self) -> u32 {
         self.activation().map_or(0, |activation| activation.resumes.get())
     }
@@ -463,6 +478,7 @@ impl Activation {
             suspender: Cell::new(std::ptr::null()),
             want: Cell::new(Want::Turn),
             at: Cell::new(None),
+            holder: Cell::new(std::ptr::null()),
             frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),

@@ -186,7 +186,7 @@ impl std::fmt::Debug for Task {
 
 /// A wait that could never end is refused before it changes anything: for oneself, or for a task in whose scope one
 /// runs, because that scope waits for us.
-fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
+pub(crate) fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
     let mut task: *const super::TaskCore = &me.core;
     let sought: *const super::TaskCore = &target.core;
     loop {

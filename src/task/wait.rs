@@ -134,18 +134,67 @@ pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
     }
 }
 
+/// A task that waits, for one thing or for several at once. Lies in the frame of the wait.
+///
+/// At most one of the things that it waits for is *granted* to it: handed over by whoever had it, so that nobody can take
+/// it in between. What was granted belongs to the task, even if it is cancelled before it runs (R13).
+pub(crate) struct Waiter {
+    task: TaskRef,
+    /// The arm of the wait that was granted.
+    granted: Cell<Option<u32>>,
+}
+
+impl Waiter {
+    #[inline]
+    pub(crate) fn new(task: &TaskRef) -> Waiter {
+        Waiter { task: task.clone(), granted: Cell::new(None) }
+    }
+
+    #[inline]
+    pub(crate) fn granted(&self) -> Option<u32> {
+        self.granted.get()
+    }
+}
+
+/// The place of a [`Waiter`] in one list.
+pub(crate) struct Node {
+    /// Null until it is linked for the first time.
+    waiter: Cell<*const Waiter>,
+    /// Which of the things that the waiter waits for this list has.
+    arm: Cell<u32>,
+    /// What the list's owner wants to know of its waiters: a reader is no writer.
+    pub(crate) tag: Cell<u32>,
+    next: Cell<*const Node>,
+    prev: Cell<*const Node>,
+}
+
+impl Default for Node {
+    #[inline]
+    fn default() -> Node {
+        Node {
+            waiter: Cell::new(ptr::null()),
+            arm: Cell::new(0),
+            tag: Cell::new(0),
+            next: Cell::new(ptr::null()),
+            prev: Cell::new(ptr::null()),
+        }
+    }
+}
+
+impl Node {
+    /// Who waits here; only of a linked node.
+    #[inline]
+    fn waiter(&self) -> &Waiter {
+        // SAFETY: set by `link`, whose caller keeps the waiter until the node is unlinked (R4).
+        unsafe { &*self.waiter.get() }
+    }
+}
+
 /// Tasks that wait for the same thing, in the order in which they came.
 ///
 /// A circle of nodes; `first` is the one that came first, its `prev` the one that came last.
-pub(crate) struct WaitList {
+pub struct WaitList {
     first: Cell<*const Node>,
-}
-
-struct Node {
-    task: TaskRef,
-    notified: Cell<bool>,
-    next: Cell<*const Node>,
-    prev: Cell<*const Node>,
 }
 
 /// Whether a wait may be given up when its task is cancelled.
@@ -162,6 +211,7 @@ impl WaitList {
         WaitList { first: Cell::new(ptr::null()) }
     }
 
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.get().is_null()
     }
@@ -194,19 +244,14 @@ impl WaitList {
         if patience == Patience::Cancellable && task.core.is_cancelled() {
             return Err(cancelled());
         }
-        let node = Node {
-            task: task.clone(),
-            notified: Cell::new(false),
-            next: Cell::new(ptr::null()),
-            prev: Cell::new(ptr::null()),
-        };
-        self.push(&node);
-        // Declared after the node, so dropped before it, also when the wait ends by unwinding.
+        let (waiter, node) = (Waiter::new(task), Node::default());
+        // SAFETY: both are declared before the guard, so it is dropped before them, also when the wait unwinds.
+        unsafe { self.link(&node, &waiter, 0) };
         let _linked = Linked { list: self, node: &node };
         // ANCHOR: wait
         loop {
             park(lp, task, want, at);
-            if node.notified.get() {
+            if waiter.granted().is_some() {
                 return Ok(());
             }
             if patience == Patience::Cancellable && task.core.is_cancelled() {
@@ -219,25 +264,79 @@ impl WaitList {
         // ANCHOR_END: wait
     }
 
-    /// Makes every waiting task ready.
-    pub(crate) fn notify_all(&self, lp: &EventLoop, by: By) {
-        while let Some(node) = self.pop() {
-            node.notified.set(true);
-            lp.wake(&node.task, by);
+    /// Puts a waiter at the end.
+    ///
+    /// # Safety
+    ///
+    /// Node and waiter stay where they are until the node is [unlinked](Self::unlink).
+    #[inline]
+    pub(crate) unsafe fn link(&self, node: &Node, waiter: &Waiter, arm: u32) {
+        node.waiter.set(waiter);
+        node.arm.set(arm);
+        self.push(node);
+    }
+
+    /// The first that still waits: one that was granted something else meanwhile does not.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Node> {
+        loop {
+            // SAFETY: a linked node is alive: it lies in the frame of a suspended wait, whose guard unlinks it first (R4).
+            let node = unsafe { self.first.get().as_ref() }?;
+            if node.waiter().granted().is_none() {
+                return Some(node);
+            }
+            self.unlink(node);
         }
     }
 
-    /// Takes the first node out of the list.
-    fn pop(&self) -> Option<&Node> {
-        // SAFETY: a linked node is alive: it lies in the frame of a suspended `wait`, whose guard unlinks it first (R4).
-        let node = unsafe { self.first.get().as_ref() }?;
+    /// Grants to the first that still waits what it waits for, and tells who that is; `None` if nobody waits.
+    #[inline]
+    pub(crate) fn grant(&self, lp: &EventLoop, by: By) -> Option<&TaskRef> {
+        let node = self.first()?;
         self.unlink(node);
-        Some(node)
+        let waiter = node.waiter();
+        waiter.granted.set(Some(node.arm.get()));
+        lp.wake(&waiter.task, by);
+        Some(&waiter.task)
+    }
+
+    /// Grants it to all who wait now.
+    pub(crate) fn notify_all(&self, lp: &EventLoop, by: By) {
+        while self.grant(lp, by).is_some() {}
+    }
+
+    /// Wakes all who wait now, without granting anything: they are to look again, and keep their places.
+    pub(crate) fn wake_all(&self, lp: &EventLoop, by: By) {
+        let first = self.first.get();
+        let mut next = first;
+        // SAFETY: linked nodes are alive, see `first`; waking runs nobody.
+        while let Some(node) = unsafe { next.as_ref() } {
+            lp.wake(&node.waiter().task, by);
+            next = node.next.get();
+            if ptr::eq(next, first) {
+                break;
+            }
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        let first = self.first.get();
+        let (mut next, mut len) = (first, 0);
+        // SAFETY: linked nodes are alive, see `first`.
+        while let Some(node) = unsafe { next.as_ref() } {
+            len += usize::from(node.waiter().granted().is_none());
+            next = node.next.get();
+            if ptr::eq(next, first) {
+                break;
+            }
+        }
+        len
     }
 
     fn push(&self, node: &Node) {
         let new = ptr::from_ref(node);
-        // SAFETY: linked nodes are alive, see `pop`.
+        // SAFETY: linked nodes are alive, see `first`.
         match unsafe { self.first.get().as_ref() } {
             None => {
                 node.next.set(new);
@@ -255,7 +354,7 @@ impl WaitList {
     }
 
     /// Takes a node out; one that is out already stays out.
-    fn unlink(&self, node: &Node) {
+    pub(crate) fn unlink(&self, node: &Node) {
         let (next, prev) = (node.next.replace(ptr::null()), node.prev.replace(ptr::null()));
         if next.is_null() {
             return;
@@ -264,7 +363,7 @@ impl WaitList {
             self.first.set(ptr::null());
             return;
         }
-        // SAFETY: linked nodes are alive, see `pop`.
+        // SAFETY: linked nodes are alive, see `first`.
         unsafe {
             (*next).prev.set(prev);
             (*prev).next.set(next);

@@ -1,0 +1,695 @@
+//! Queues between the tasks of one loop.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+use std::error::Error;
+use std::marker::PhantomData;
+use std::{fmt, io};
+
+use crate::observe::event::{Thing, Want};
+use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::sync::{Id, grant, with_loop};
+use crate::task::caller;
+use crate::task::wait::WaitList;
+
+/// Hands items from tasks to tasks, in a certain order: first in, first out, unless it says otherwise
+/// ([`LifoQueue`], [`PriorityQueue`]).
+///
+/// A queue may have a bound: then `put` waits for room. Getters and putters are served in the order in which they came,
+/// and nobody overtakes. No item is lost or doubled by a cancellation.
+///
+/// It is neither `Send` nor `Sync`: between threads and loops use [`channel`](crate::channel). asyncio: `asyncio.Queue`;
+/// Go: a channel between goroutines.
+///
+/// ```
+/// use corio::{Queue, run, scope};
+///
+/// run(|| {
+///     let queue = Queue::bounded(2);
+///     let sum = scope(|s| {
+///         let consumer = s.spawn(|| {
+///             let mut sum = 0;
+///             for item in &queue { // until it is shut down and empty
+///                 sum += item?;
+///             }
+///             Ok(sum)
+///         });
+///         for i in 0..10 {
+///             queue.put(i)?; // waits for room
+///         }
+///         queue.shutdown();
+///         consumer.join()
+///     })?;
+///     assert_eq!(sum, 45);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct Queue<T, S = Fifo<T>> {
+    items: RefCell<S>,
+    /// The most items there may be.
+    bound: usize,
+    /// How many there are.
+    len: Cell<usize>,
+    /// Items that were granted to getters which have not run yet.
+    promised: Cell<usize>,
+    /// Places that were granted to putters, or are kept by a [`Slot`].
+    reserved: Cell<usize>,
+    /// Items that were put and not yet reported done.
+    unfinished: Cell<usize>,
+    open: Cell<bool>,
+    getters: WaitList,
+    putters: WaitList,
+    joiners: WaitList,
+    id: Id,
+    items_are: PhantomData<T>,
+}
+
+/// A [`Queue`] that gives out what came last first. asyncio: `asyncio.LifoQueue`.
+pub type LifoQueue<T> = Queue<T, Lifo<T>>;
+
+/// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. asyncio:
+/// `asyncio.PriorityQueue`.
+pub type PriorityQueue<T> = Queue<T, Priority<T>>;
+
+/// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
+pub trait Order<T>: sealed::Sealed {
+    #[doc(hidden)]
+    fn push(&mut self, item: T);
+    #[doc(hidden)]
+    fn pop(&mut self) -> Option<T>;
+}
+
+/// First in, first out.
+pub struct Fifo<T>(VecDeque<T>);
+
+/// Last in, first out.
+pub struct Lifo<T>(Vec<T>);
+
+/// The smallest first.
+pub struct Priority<T> {
+    heap: BinaryHeap<Ranked<T>>,
+    /// How many were ever put: equal items come out in the order in which they came.
+    put: u64,
+}
+
+struct Ranked<T> {
+    item: T,
+    nth: u64,
+}
+
+impl<T: Ord> Ord for Ranked<T> {
+    /// The other way round: the heap has its greatest on top.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.item.cmp(&self.item).then(other.nth.cmp(&self.nth))
+    }
+}
+
+impl<T: Ord> PartialOrd for Ranked<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> PartialEq for Ranked<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T: Ord> Eq for Ranked<T> {}
+
+impl<T> sealed::Sealed for Fifo<T> {}
+impl<T> sealed::Sealed for Lifo<T> {}
+impl<T> sealed::Sealed for Priority<T> {}
+
+impl<T> Order<T> for Fifo<T> {
+    #[inline(always)]
+    fn push(&mut self, item: T) {
+        self.0.push_back(item);
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop_front()
+    }
+}
+
+impl<T> Order<T> for Lifo<T> {
+    fn push(&mut self, item: T) {
+        self.0.push(item);
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop()
+    }
+}
+
+impl<T: Ord> Order<T> for Priority<T> {
+    fn push(&mut self, item: T) {
+        self.put += 1;
+        self.heap.push(Ranked { item, nth: self.put });
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.heap.pop().map(|ranked| ranked.item)
+    }
+}
+
+impl<T> Queue<T> {
+    /// A queue without bound.
+    pub const fn new() -> Queue<T> {
+        Queue::of(Fifo(VecDeque::new()), usize::MAX)
+    }
+
+    /// A queue for so many items at most. asyncio: `Queue(maxsize)`.
+    ///
+    /// # Panics
+    ///
+    /// With a bound of nothing. (asyncio takes that for no bound; a hand-over without a place in between is a bound of 1.)
+    pub const fn bounded(bound: usize) -> Queue<T> {
+        Queue::of(Fifo(VecDeque::new()), some(bound))
+    }
+}
+
+impl<T> Queue<T, Lifo<T>> {
+    /// A [`LifoQueue`] without bound.
+    pub const fn lifo() -> LifoQueue<T> {
+        Queue::of(Lifo(Vec::new()), usize::MAX)
+    }
+
+    /// A [`LifoQueue`] for so many items at most.
+    ///
+    /// # Panics
+    ///
+    /// As [`Queue::bounded`].
+    pub const fn bounded_lifo(bound: usize) -> LifoQueue<T> {
+        Queue::of(Lifo(Vec::new()), some(bound))
+    }
+}
+
+impl<T: Ord> Queue<T, Priority<T>> {
+    /// A [`PriorityQueue`] without bound.
+    pub const fn priority() -> PriorityQueue<T> {
+        Queue::of(Priority { heap: BinaryHeap::new(), put: 0 }, usize::MAX)
+    }
+
+    /// A [`PriorityQueue`] for so many items at most.
+    ///
+    /// # Panics
+    ///
+    /// As [`Queue::bounded`].
+    pub const fn bounded_priority(bound: usize) -> PriorityQueue<T> {
+        Queue::of(Priority { heap: BinaryHeap::new(), put: 0 }, some(bound))
+    }
+}
+
+const fn some(bound: usize) -> usize {
+    assert!(bound > 0, "a queue with room for nothing: the smallest bound is 1");
+    bound
+}
+
+impl<T, S> Queue<T, S> {
+    const fn of(order: S, bound: usize) -> Self {
+        Queue {
+            items: RefCell::new(order),
+            bound,
+            len: Cell::new(0),
+            promised: Cell::new(0),
+            reserved: Cell::new(0),
+            unfinished: Cell::new(0),
+            open: Cell::new(true),
+            getters: WaitList::new(),
+            putters: WaitList::new(),
+            joiners: WaitList::new(),
+            id: Id::new(),
+            items_are: PhantomData,
+        }
+    }
+
+    /// How many items there are. asyncio: `qsize`.
+    pub fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
+    /// Whether there is no room. asyncio: `full`.
+    pub fn is_full(&self) -> bool {
+        self.len.get() + self.reserved.get() >= self.bound
+    }
+
+    /// The most items there may be; `None` without bound. asyncio: `maxsize`.
+    pub fn bound(&self) -> Option<usize> {
+        (self.bound != usize::MAX).then_some(self.bound)
+    }
+
+    /// Whether it was shut down.
+    pub fn is_shut_down(&self) -> bool {
+        !self.open.get()
+    }
+
+    /// Reports that an item that was taken has been worked on. For [`join`](Self::join).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is called more often than items were put.
+    pub fn task_done(&self) -> io::Result<()> {
+        let Some(left) = self.unfinished.get().checked_sub(1) else {
+            return Err(crate::error::misuse("`task_done` was called more often than items were put"));
+        };
+        self.finish(left);
+        Ok(())
+    }
+
+    fn finish(&self, left: usize) {
+        self.unfinished.set(left);
+        if left == 0 {
+            with_loop(&self.joiners, |lp, by| self.joiners.notify_all(lp, by));
+        }
+    }
+
+    /// Waits until `task_done` was called for every item that was put. Unlike [`is_empty`](Self::is_empty) that includes
+    /// the items that somebody works on. asyncio: `join`.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation.
+    #[track_caller]
+    pub fn join(&self) -> io::Result<()> {
+        wait_for(Finished(self), caller())
+    }
+
+    /// Ends the queue: nothing can be put any more, what is in it can still be taken. Who waits to put, and who waits to
+    /// get from the empty queue, is told so. asyncio: `shutdown`.
+    pub fn shutdown(&self) {
+        self.open.set(false);
+        // Who has been granted something keeps it; the others look again.
+        for list in [&self.getters, &self.putters] {
+            with_loop(list, |lp, by| list.wake_all(lp, by));
+        }
+    }
+
+    /// An item has come, or is no longer promised: grants it.
+    #[inline(always)]
+    fn offer_item(&self) {
+        if self.len.get() > self.promised.get() && grant(&self.getters).is_some() {
+            self.promised.set(self.promised.get() + 1);
+        }
+    }
+
+    /// There is room again: grants it.
+    #[inline(always)]
+    fn offer_room(&self) {
+        if self.open.get() && !self.is_full() && grant(&self.putters).is_some() {
+            self.reserved.set(self.reserved.get() + 1);
+        }
+    }
+}
+
+impl<T, S: Order<T>> Queue<T, S> {
+    /// Puts an item, and waits for room if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down. The item is dropped then:
+    /// for one that must not be, [`reserve`](Self::reserve) a place first.
+    ///
+    /// # Suspends
+    ///
+    /// While the queue is full.
+    #[inline(always)]
+    #[track_caller]
+    pub fn put(&self, item: T) -> io::Result<()> {
+        self.reserve()?.put(item);
+        Ok(())
+    }
+
+    /// Waits for room and keeps it: the item that is then [put](Slot::put) there cannot be refused any more.
+    ///
+    /// # Errors
+    ///
+    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down.
+    ///
+    /// # Suspends
+    ///
+    /// While the queue is full.
+    #[inline(always)]
+    #[track_caller]
+    pub fn reserve(&self) -> io::Result<Slot<'_, T, S>> {
+        wait_for(self.reserving(), caller())?
+    }
+
+    /// [`reserve`](Self::reserve) as a wait for [`select`](crate::select()).
+    #[inline(always)]
+    pub fn reserving(&self) -> Reserving<'_, T, S> {
+        Reserving(self)
+    }
+
+    /// Takes the next item, and waits for one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty.
+    ///
+    /// # Suspends
+    ///
+    /// While the queue is empty.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get(&self) -> io::Result<T> {
+        wait_for(self, caller())?
+    }
+
+    /// Puts an item if there is room. Never suspends. asyncio: `put_nowait`.
+    ///
+    /// # Errors
+    ///
+    /// The item, and why: the queue is full, or shut down.
+    pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
+        if !self.open.get() {
+            return Err(TryPutError::ShutDown(item));
+        }
+        if self.is_full() {
+            return Err(TryPutError::Full(item));
+        }
+        self.push(item);
+        Ok(())
+    }
+
+    /// Takes the next item if there is one that is not promised to a task that waits. Never suspends. asyncio:
+    /// `get_nowait`.
+    ///
+    /// # Errors
+    ///
+    /// The queue is empty, or empty and shut down.
+    pub fn try_get(&self) -> Result<T, TryGetError> {
+        if self.len.get() > self.promised.get() {
+            return Ok(self.pop());
+        }
+        Err(if self.open.get() { TryGetError::Empty } else { TryGetError::ShutDown })
+    }
+
+    /// Ends the queue at once: what is in it is dropped and counts as done. asyncio: `shutdown(immediate=True)`.
+    ///
+    /// Items that were already handed to a task, which has not run since, are still its own.
+    pub fn shutdown_now(&self) {
+        self.shutdown();
+        let mut dropped = Vec::new();
+        while let Ok(item) = self.try_get() {
+            dropped.push(item);
+        }
+        self.finish(self.unfinished.get().saturating_sub(dropped.len()));
+    }
+
+    #[inline(always)]
+    fn push(&self, item: T) {
+        self.items.borrow_mut().push(item);
+        self.len.set(self.len.get() + 1);
+        self.unfinished.set(self.unfinished.get() + 1);
+        self.offer_item();
+    }
+
+    #[inline(always)]
+    fn pop(&self) -> T {
+        let item = self.items.borrow_mut().pop().expect("as many items as are counted");
+        self.len.set(self.len.get() - 1);
+        self.offer_room();
+        item
+    }
+}
+
+fn shut_down() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the queue was shut down")
+}
+
+impl<T, S> sealed::Sealed for &Queue<T, S> {}
+
+impl<T, S: Order<T>> Wait for &Queue<T, S> {
+    type Output = io::Result<T>;
+    type Hook = ();
+
+    #[inline(always)]
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<T>> {
+        match self.try_get() {
+            Ok(item) => Some(Ok(item)),
+            Err(TryGetError::Empty) => None,
+            Err(TryGetError::ShutDown) => Some(Err(shut_down())),
+        }
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.getters)
+    }
+
+    #[inline]
+    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<T> {
+        self.promised.set(self.promised.get() - 1);
+        Ok(self.pop())
+    }
+
+    fn refuse(&mut self) {
+        self.promised.set(self.promised.get() - 1);
+        self.offer_item();
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Item, id: self.id.get(cx.lp), holder: 0 }
+    }
+}
+
+/// [`Queue::reserve`] as a wait.
+#[must_use = "it waits for nothing until `select`"]
+pub struct Reserving<'a, T, S = Fifo<T>>(&'a Queue<T, S>);
+
+impl<T, S> sealed::Sealed for Reserving<'_, T, S> {}
+
+impl<'a, T, S: Order<T>> Wait for Reserving<'a, T, S> {
+    type Output = io::Result<Slot<'a, T, S>>;
+    type Hook = ();
+
+    #[inline(always)]
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Self::Output> {
+        let queue = self.0;
+        if !queue.open.get() {
+            return Some(Err(shut_down()));
+        }
+        (!queue.is_full()).then(|| {
+            queue.reserved.set(queue.reserved.get() + 1);
+            Ok(Slot { queue })
+        })
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.0.putters)
+    }
+
+    fn take(&mut self, _: u64, _: &Spot<()>) -> Self::Output {
+        Ok(Slot { queue: self.0 })
+    }
+
+    fn refuse(&mut self) {
+        drop(Slot { queue: self.0 });
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Room, id: self.0.id.get(cx.lp), holder: 0 }
+    }
+}
+
+/// Room for one item in a [`Queue`], from [`reserve`](Queue::reserve). Dropping it gives the room to the next.
+#[must_use = "the place is free again when it is dropped"]
+pub struct Slot<'a, T, S = Fifo<T>> {
+    queue: &'a Queue<T, S>,
+}
+
+impl<T, S: Order<T>> Slot<'_, T, S> {
+    /// Puts the item. It never waits and cannot fail, also when the queue was shut down after the place was reserved.
+    #[inline(always)]
+    pub fn put(self, item: T) {
+        let queue = self.queue;
+        std::mem::forget(self);
+        queue.reserved.set(queue.reserved.get() - 1);
+        queue.push(item);
+    }
+}
+
+impl<T, S> Drop for Slot<'_, T, S> {
+    fn drop(&mut self) {
+        self.queue.reserved.set(self.queue.reserved.get() - 1);
+        self.queue.offer_room();
+    }
+}
+
+/// The wait of [`Queue::join`].
+struct Finished<'a, T, S>(&'a Queue<T, S>);
+
+impl<T, S> sealed::Sealed for Finished<'_, T, S> {}
+
+impl<T, S> Wait for Finished<'_, T, S> {
+    type Output = ();
+    type Hook = ();
+
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
+        (self.0.unfinished.get() == 0).then_some(())
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.0.joiners)
+    }
+
+    fn take(&mut self, _: u64, _: &Spot<()>) {}
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Work, id: self.0.id.get(cx.lp), holder: 0 }
+    }
+}
+
+/// Takes items until the queue is shut down and empty; from iterating over a `&Queue`.
+///
+/// A cancellation is one item that is an error, and then the end. Every item that was taken is the caller's to report
+/// with [`task_done`](Queue::task_done), if anybody joins the queue.
+pub struct Items<'a, T, S = Fifo<T>> {
+    queue: &'a Queue<T, S>,
+    ended: bool,
+}
+
+impl<T, S: Order<T>> Iterator for Items<'_, T, S> {
+    type Item = io::Result<T>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<T>> {
+        if self.ended {
+            return None;
+        }
+        let got = wait_for(self.queue, caller());
+        self.ended = !matches!(got, Ok(Ok(_)));
+        match got {
+            // Shut down and empty: the good end.
+            Ok(Err(_)) => None,
+            Ok(item) => Some(item),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl<T, S: Order<T>> std::iter::FusedIterator for Items<'_, T, S> {}
+
+impl<'a, T, S: Order<T>> IntoIterator for &'a Queue<T, S> {
+    type Item = io::Result<T>;
+    type IntoIter = Items<'a, T, S>;
+
+    fn into_iter(self) -> Items<'a, T, S> {
+        Items { queue: self, ended: false }
+    }
+}
+
+/// Why [`Queue::try_put`] did not, with the item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TryPutError<T> {
+    /// There is no room.
+    Full(T),
+    /// The queue was shut down.
+    ShutDown(T),
+}
+
+impl<T> TryPutError<T> {
+    /// The item.
+    pub fn into_inner(self) -> T {
+        match self {
+            TryPutError::Full(item) | TryPutError::ShutDown(item) => item,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryPutError::Full(_) => "Full(..)",
+            TryPutError::ShutDown(_) => "ShutDown(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryPutError::Full(_) => "the queue is full",
+            TryPutError::ShutDown(_) => "the queue was shut down",
+        })
+    }
+}
+
+impl<T> Error for TryPutError<T> {}
+
+impl<T> From<TryPutError<T>> for io::Error {
+    fn from(error: TryPutError<T>) -> io::Error {
+        match error {
+            TryPutError::Full(_) => io::Error::new(io::ErrorKind::WouldBlock, "the queue is full"),
+            TryPutError::ShutDown(_) => shut_down(),
+        }
+    }
+}
+
+/// Why [`Queue::try_get`] got nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryGetError {
+    /// There is no item, or none that is not promised to a task that waits.
+    Empty,
+    /// There is none, and there will be none: the queue was shut down.
+    ShutDown,
+}
+
+impl fmt::Display for TryGetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryGetError::Empty => "the queue is empty",
+            TryGetError::ShutDown => "the queue was shut down",
+        })
+    }
+}
+
+impl Error for TryGetError {}
+
+impl From<TryGetError> for io::Error {
+    fn from(error: TryGetError) -> io::Error {
+        match error {
+            TryGetError::Empty => io::Error::new(io::ErrorKind::WouldBlock, "the queue is empty"),
+            TryGetError::ShutDown => shut_down(),
+        }
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Queue<T> {
+        Queue::new()
+    }
+}
+
+impl<T, S> fmt::Debug for Queue<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("len", &self.len.get())
+            .field("bound", &self.bound())
+            .field("getters", &self.getters.len())
+            .field("putters", &self.putters.len())
+            .field("shut_down", &self.is_shut_down())
+            .finish()
+    }
+}
+
+macro_rules! named {
+    ($($name:ident<$($parameter:tt),+>)+) => {$(
+        impl<$($parameter),+> fmt::Debug for $name<$($parameter),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )+};
+}
+
+named! { Fifo<T> Lifo<T> Priority<T> Reserving<'a, T, S> Slot<'a, T, S> Items<'a, T, S> }

@@ -1,0 +1,550 @@
+//! Waiting for one of several things, and the engine under every wait for something that is handed over.
+//!
+//! What can be waited for implements [`Wait`]: try at once; take a place in a list; collect what was granted; pass on
+//! what was granted and cannot be collected. One engine drives it, [`wait_for`] with one arm and [`select`] with several.
+//! It looks once, registers once, and parks. A grant goes to one arm only: the lists skip a waiter that has got something
+//! elsewhere. So of all arms exactly one happens, and nothing is taken and thrown away. Chapter:
+//! `docs/book/waiting-for-several.md`.
+
+use std::cell::Cell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::error::cancelled;
+use crate::event_loop::{EventLoop, TimerAction};
+use crate::observe::event::{Event, Place, Want};
+use crate::task::wait::{
+    Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
+};
+use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, caller, not_in_a_callback, refuse_circle};
+use crate::timer::TimerKey;
+
+/// Something that can be waited for, alone by its own method, or together with others by [`select`].
+///
+/// Waits are the things themselves, by reference: `&Queue` (the next item), `&Mutex` (the guard), `&Semaphore` (a
+/// permit), `&Event`, `&Promise` (its value), `&JoinHandle` and `&Task` (the end of the task, whose result can then be
+/// joined); and what these return: [`after`], [`Queue::reserving`](crate::Queue::reserving),
+/// [`RwLock::reading`](crate::RwLock::reading) and [`writing`](crate::RwLock::writing). The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that `select` can wait for",
+    note = "pass the thing itself by reference, such as `&queue` or `&mut handle`, or `after(duration)`; a function that \
+            waits goes into a task, and its handle into `select`"
+)]
+pub trait Wait: sealed::Sealed {
+    /// What it brings.
+    type Output;
+
+    /// What else is kept in the waiting frame.
+    #[doc(hidden)]
+    type Hook: Default;
+
+    /// Takes it if it is there. `me` is the id of the task, or 0.
+    #[doc(hidden)]
+    fn poll(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Option<Self::Output>;
+
+    /// Whether waiting makes sense.
+    #[doc(hidden)]
+    fn check(&self, _: &Cx<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The list of those who wait for it, if somebody grants it.
+    #[doc(hidden)]
+    fn list(&self) -> Option<&WaitList>;
+
+    /// The wait begins: it is about to be put into the list.
+    #[doc(hidden)]
+    fn enter(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
+
+    /// The wait is over, however it ended: it is in the list no more.
+    #[doc(hidden)]
+    fn leave(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
+
+    /// Collects what was granted.
+    #[doc(hidden)]
+    fn take(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Self::Output;
+
+    /// It was granted, and nobody is there to take it: passes it on.
+    #[doc(hidden)]
+    fn refuse(&mut self) {}
+
+    /// What the task waits for, in the words of dumps and events.
+    #[doc(hidden)]
+    fn want(&self, cx: &Cx<'_>) -> Want;
+
+    /// Where it stands, at any moment of the wait, which task has what is waited for.
+    #[doc(hidden)]
+    fn holder(&self) -> Option<&Cell<u64>> {
+        None
+    }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+    pub trait Several {}
+}
+
+/// Who waits.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    pub(crate) lp: &'a EventLoop,
+    pub(crate) task: &'a TaskRef,
+}
+
+/// What a wait keeps in its frame: its place in the list, and what it needs besides.
+#[derive(Default)]
+pub struct Spot<H> {
+    pub(crate) node: Node,
+    pub(crate) hook: H,
+}
+
+/// Puts a wait where it is found.
+///
+/// # Safety
+///
+/// Spot and waiter stay where they are until [`unregister`].
+#[inline(always)]
+unsafe fn register<W: Wait>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: &Waiter, arm: u32) {
+    wait.enter(cx, spot);
+    if let Some(list) = wait.list() {
+        // SAFETY: the caller's promise is the same.
+        unsafe { list.link(&spot.node, waiter, arm) };
+    }
+}
+
+/// Takes the registration back.
+#[inline(always)]
+fn unregister<W: Wait>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
+    if let Some(list) = wait.list() {
+        list.unlink(&spot.node);
+    }
+    wait.leave(cx, spot);
+}
+
+/// Several waits as one: what the engine drives.
+pub(crate) trait Arms {
+    type Output;
+    type Spots: Default;
+
+    fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<Self::Output>;
+    fn check(&self, cx: &Cx<'_>) -> io::Result<()>;
+    /// # Safety
+    ///
+    /// As [`register`].
+    unsafe fn register(&self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter);
+    fn unregister(&self, cx: &Cx<'_>, spots: &Self::Spots);
+    fn take(&mut self, me: u64, spots: &Self::Spots, arm: u32) -> Self::Output;
+    fn refuse(&mut self, arm: u32);
+    fn want(&self, cx: &Cx<'_>) -> Want;
+    fn holder(&self) -> Option<&Cell<u64>>;
+}
+
+/// One wait alone.
+struct Only<W>(W);
+
+impl<W: Wait> Arms for Only<W> {
+    type Output = W::Output;
+    type Spots = Spot<W::Hook>;
+
+    #[inline(always)]
+    fn poll(&mut self, me: u64, spot: &Self::Spots) -> Option<W::Output> {
+        self.0.poll(me, spot)
+    }
+
+    fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+        self.0.check(cx)
+    }
+
+    #[inline(always)]
+    unsafe fn register(&self, cx: &Cx<'_>, spot: &Self::Spots, waiter: &Waiter) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { register(&self.0, cx, spot, waiter, 0) }
+    }
+
+    #[inline(always)]
+    fn unregister(&self, cx: &Cx<'_>, spot: &Self::Spots) {
+        unregister(&self.0, cx, spot);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, me: u64, spot: &Self::Spots, _: u32) -> W::Output {
+        self.0.take(me, spot)
+    }
+
+    fn refuse(&mut self, _: u32) {
+        self.0.refuse();
+    }
+
+    #[inline(always)]
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        self.0.want(cx)
+    }
+
+    fn holder(&self) -> Option<&Cell<u64>> {
+        self.0.holder()
+    }
+}
+
+/// Waits for one thing.
+#[inline(always)]
+pub(crate) fn wait_for<W: Wait>(wait: W, at: Place) -> io::Result<W::Output> {
+    wait_for_any(Only(wait), at)
+}
+
+/// Waits for one thing that the task must have, cancelled or not.
+pub(crate) fn wait_patiently<W: Wait>(lp: &EventLoop, task: &TaskRef, wait: W, at: Place) -> io::Result<W::Output> {
+    pause(lp, task, Only(wait), at, Patience::Owned)
+}
+
+/// Looks, and waits if there is nothing.
+#[inline(always)]
+fn wait_for_any<A: Arms>(mut arms: A, at: Place) -> io::Result<A::Output> {
+    in_context(
+        #[inline(always)]
+        |context| match context {
+            Context::Task(lp, task) => {
+                checkpoint(lp, task, at)?;
+                match arms.poll(task.core.id(), &A::Spots::default()) {
+                    Some(output) => {
+                        lp.emit(|| Event::NoPause { task: task.core.id(), want: arms.want(&Cx { lp, task }), at });
+                        Ok(output)
+                    }
+                    None => pause(lp, task, arms, at, Patience::Cancellable),
+                }
+            }
+            context => look_once(context, arms),
+        },
+    )
+}
+
+/// Where nothing can wait: what is there is taken.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn look_once<A: Arms>(context: Context<'_>, mut arms: A) -> io::Result<A::Output> {
+    match context {
+        Context::Unwinding(_, task) => {
+            arms.poll(task.core.id(), &A::Spots::default()).ok_or_else(refuse_while_unwinding)
+        }
+        Context::Outside => arms.poll(0, &A::Spots::default()).ok_or_else(|| {
+            crate::error::misuse("waiting needs a running loop: no task could ever bring what is waited for; call it inside `corio::run`")
+        }),
+        _ => Err(not_in_a_callback()),
+    }
+}
+
+/// Ends the registrations, and passes on what was granted and not taken: a wait that is unwound.
+struct Registered<'a, A: Arms> {
+    cx: Cx<'a>,
+    arms: A,
+    spots: &'a A::Spots,
+    waiter: &'a Waiter,
+    taken: bool,
+}
+
+impl<A: Arms> Drop for Registered<'_, A> {
+    #[inline]
+    fn drop(&mut self) {
+        self.arms.unregister(&self.cx, self.spots);
+        if self.arms.holder().is_some() {
+            self.cx.task.core.set_holder(None);
+        }
+        if let Some(arm) = self.waiter.granted()
+            && !self.taken
+        {
+            self.arms.refuse(arm);
+        }
+    }
+}
+
+#[inline(always)]
+fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: Patience) -> io::Result<A::Output> {
+    let (cx, me) = (Cx { lp, task }, task.core.id());
+    arms.check(&cx)?;
+    let (waiter, spots) = (Waiter::new(task), A::Spots::default());
+    // Declared after what it points to, so dropped before it, also when the wait is unwound.
+    let mut registered = Registered { cx, arms, spots: &spots, waiter: &waiter, taken: false };
+    // SAFETY: as said; the guard takes the registration back.
+    unsafe { registered.arms.register(&cx, &spots, &waiter) };
+    if let Some(holder) = registered.arms.holder() {
+        task.core.set_holder(Some(holder));
+    }
+    let want = registered.arms.want(&cx);
+    loop {
+        park(lp, task, want, at);
+        if let Some(arm) = waiter.granted() {
+            registered.taken = true;
+            return Ok(registered.arms.take(me, &spots, arm));
+        }
+        if let Some(output) = registered.arms.poll(me, &spots) {
+            return Ok(output);
+        }
+        if patience == Patience::Cancellable && task.core.is_cancelled() {
+            return Err(cancelled());
+        }
+    }
+}
+
+/// Waits until one of several things happens, and makes exactly that one happen.
+///
+/// It takes a tuple of two to eight [waits](Wait) and returns a [`Which`]. If several are ready, the one that stands
+/// first is taken: put first what must not be starved. The others are as if they had never been asked: no item, permit
+/// or byte is lost, and places in queues are given up.
+///
+/// To run *functions* against each other, use [`race`](crate::race()); `select` is for things.
+/// Go: `select`; asyncio: `wait(.., return_when=FIRST_COMPLETED)`, without tasks.
+///
+/// # Errors
+///
+/// Only cancellation.
+///
+/// # Suspends
+///
+/// If none of the things is there.
+///
+/// ```
+/// use corio::{Queue, Event, Runner, Which, after, secs, select, sleep, spawn};
+/// use std::rc::Rc;
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (jobs, stop) = (Rc::new(Queue::new()), Rc::new(Event::new()));
+///     let producer = {
+///         let (jobs, stop) = (jobs.clone(), stop.clone());
+///         spawn(move || {
+///             jobs.put("a job")?;
+///             sleep(secs(3))?;
+///             stop.set();
+///             Ok(())
+///         })
+///     };
+///     let mut log = Vec::new();
+///     loop {
+///         match select((&*jobs, &*stop, after(secs(2))))? {
+///             Which::A(job) => log.push(job?),
+///             Which::B(()) => break,
+///             Which::C(()) => log.push("idle"),
+///         }
+///     }
+///     assert_eq!(log, ["a job", "idle"]);
+///     producer.join()
+/// })
+/// # .unwrap()
+/// ```
+#[doc(alias = "wait")]
+#[track_caller]
+pub fn select<S: Select>(waits: S) -> io::Result<S::Output> {
+    waits.select(caller())
+}
+
+/// A tuple of [waits](Wait); see [`select`]. The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`select` takes a tuple of two to eight waits, not `{Self}`",
+    note = "such as `select((&queue, &event, after(duration)))`"
+)]
+pub trait Select: sealed::Several {
+    /// Which of the waits happened, and what it brought: a [`Which`].
+    type Output;
+
+    #[doc(hidden)]
+    fn select(self, at: Place) -> io::Result<Self::Output>;
+}
+
+/// No value: an arm that a [`select`] does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Never {}
+
+/// Which wait of a [`select`] happened, by its position.
+///
+/// The type of an arm that is not there has no value, so a `match` on the arms that are is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<A, B, C = Never, D = Never, E = Never, F = Never, G = Never, H = Never> {
+    /// The first.
+    A(A),
+    /// The second.
+    B(B),
+    /// The third.
+    C(C),
+    /// The fourth.
+    D(D),
+    /// The fifth.
+    E(E),
+    /// The sixth.
+    F(F),
+    /// The seventh.
+    G(G),
+    /// The eighth.
+    H(H),
+}
+
+macro_rules! tuple {
+    ($count:literal: $($arm:ident $n:tt),+) => {
+        impl<$($arm: Wait),+> Arms for ($($arm,)+) {
+            type Output = Which<$($arm::Output),+>;
+            type Spots = ($(Spot<$arm::Hook>,)+);
+
+            fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
+                $(if let Some(output) = self.$n.poll(me, &spots.$n) {
+                    return Some(Which::$arm(output));
+                })+
+                None
+            }
+
+            /// What could never happen alone may stand beside what can.
+            fn check(&self, _: &Cx<'_>) -> io::Result<()> {
+                Ok(())
+            }
+
+            unsafe fn register(&self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter) {
+                // SAFETY: the caller's promise is the same.
+                unsafe { $(register(&self.$n, cx, &spots.$n, waiter, $n);)+ }
+            }
+
+            fn unregister(&self, cx: &Cx<'_>, spots: &Self::Spots) {
+                $(unregister(&self.$n, cx, &spots.$n);)+
+            }
+
+            fn take(&mut self, me: u64, spots: &Self::Spots, arm: u32) -> <Self as Arms>::Output {
+                match arm {
+                    $($n => Which::$arm(self.$n.take(me, &spots.$n)),)+
+                    _ => unreachable!("a wait is granted through an arm that it has"),
+                }
+            }
+
+            fn refuse(&mut self, arm: u32) {
+                match arm {
+                    $($n => self.$n.refuse(),)+
+                    _ => unreachable!("a wait is granted through an arm that it has"),
+                }
+            }
+
+            fn want(&self, _: &Cx<'_>) -> Want {
+                Want::Any { of: $count }
+            }
+
+            fn holder(&self) -> Option<&Cell<u64>> {
+                None
+            }
+        }
+
+        impl<$($arm: Wait),+> sealed::Several for ($($arm,)+) {}
+
+        impl<$($arm: Wait),+> Select for ($($arm,)+) {
+            type Output = Which<$($arm::Output),+>;
+
+            fn select(self, at: Place) -> io::Result<<Self as Select>::Output> {
+                wait_for_any(self, at)
+            }
+        }
+    };
+}
+
+tuple!(2: A 0, B 1);
+tuple!(3: A 0, B 1, C 2);
+tuple!(4: A 0, B 1, C 2, D 3);
+tuple!(5: A 0, B 1, C 2, D 3, E 4);
+tuple!(6: A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(7: A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// A moment, as a wait for [`select`]; see [`after`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "it waits for nothing until `select`"]
+pub struct After {
+    deadline: Instant,
+}
+
+/// A wait for [`select`] that is over when `d` has passed from now on, on the loop's clock. It may be used again: it is
+/// then over at once.
+///
+/// ```
+/// use corio::{Event, Runner, Which, after, secs, select};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let never = Event::new();
+///     assert_eq!(select((&never, after(secs(1))))?, Which::B(()));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub fn after(d: Duration) -> After {
+    let now = crate::now();
+    // Further away than the clock can tell is never.
+    After { deadline: now.checked_add(d).unwrap_or_else(|| now + Duration::from_secs(1 << 33)) }
+}
+
+/// The timer of a wait.
+#[derive(Default)]
+pub struct Armed(Cell<Option<TimerKey>>);
+
+impl sealed::Sealed for After {}
+
+impl Wait for After {
+    type Output = ();
+    type Hook = Armed;
+
+    fn poll(&mut self, _: u64, spot: &Spot<Armed>) -> Option<()> {
+        match spot.hook.0.get() {
+            // A timer is the authority on its own time.
+            Some(key) => EventLoop::with_current(|lp| lp?.timer_due(key).is_none().then_some(())),
+            None => (crate::now() >= self.deadline).then_some(()),
+        }
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        None
+    }
+
+    fn enter(&self, cx: &Cx<'_>, spot: &Spot<Armed>) {
+        let due = cx.lp.clock.nanos_at(self.deadline);
+        let action = TimerAction::Wake(cx.task.clone());
+        spot.hook.0.set(Some(cx.lp.arm_timer(due, action, cx.task.core.id())));
+    }
+
+    fn leave(&self, cx: &Cx<'_>, spot: &Spot<Armed>) {
+        if let Some(key) = spot.hook.0.take() {
+            cx.lp.drop_timer(key);
+        }
+    }
+
+    fn take(&mut self, _: u64, _: &Spot<Armed>) {}
+
+    fn want(&self, _: &Cx<'_>) -> Want {
+        Want::Any { of: 1 }
+    }
+}
+
+/// Waits for the end of a task; its result is still there to be joined.
+macro_rules! task {
+    ($($task:ty $(, $parameter:ident)*;)+) => {$(
+        impl<$($parameter),*> sealed::Sealed for &$task {}
+
+        impl<$($parameter),*> Wait for &$task {
+            type Output = ();
+            type Hook = ();
+
+            fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
+                self.is_done().then_some(())
+            }
+
+            fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+                refuse_circle(cx.task, &self.cell)
+            }
+
+            fn list(&self) -> Option<&WaitList> {
+                Some(&self.cell.core.joiners)
+            }
+
+            fn take(&mut self, _: u64, _: &Spot<()>) {}
+
+            fn want(&self, _: &Cx<'_>) -> Want {
+                Want::Join { task: self.id() }
+            }
+        }
+    )+};
+}
+
+task! {
+    Task;
+    JoinHandle<T, E>, T, E;
+    ScopedJoinHandle<'_, T, E>, T, E;
+}

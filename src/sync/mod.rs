@@ -1,0 +1,66 @@
+//! Synchronisation between the tasks of one loop.
+//!
+//! Nothing here is `Send` or `Sync`: between loops and threads there are [channels](crate::channel). That makes an
+//! uncontended operation a few moves, and nothing is allocated for a wait.
+//!
+//! All of it keeps one rule: what becomes free is handed to the one that has waited longest, in the moment in which it
+//! becomes free. So nobody overtakes (no barging), a free thing has no waiters, and a wait that is cancelled in the same
+//! moment has got it all the same (R13). A wait that can no longer take what it was granted passes it on.
+//! Chapter: `docs/book/sharing.md`.
+
+mod barrier;
+mod condvar;
+mod event;
+mod mutex;
+mod rwlock;
+mod semaphore;
+
+use std::cell::Cell;
+
+pub use self::barrier::{Barrier, is_broken_barrier};
+pub use self::condvar::Condvar;
+pub use self::event::Event;
+pub use self::mutex::{Mutex, MutexGuard};
+pub use self::rwlock::{Reading, RwLock, RwLockReadGuard, RwLockWriteGuard, Writing};
+pub use self::semaphore::{BoundedSemaphore, Permit, Semaphore};
+use crate::event_loop::EventLoop;
+use crate::observe::event::By;
+use crate::task::wait::WaitList;
+
+/// The number by which dumps and events call a thing: counted on the loop from the first wait for it.
+pub(crate) struct Id(Cell<u32>);
+
+impl Id {
+    pub(crate) const fn new() -> Id {
+        Id(Cell::new(0))
+    }
+
+    pub(crate) fn get(&self, lp: &EventLoop) -> u32 {
+        if self.0.get() == 0 {
+            self.0.set(lp.next_resource_id());
+        }
+        self.0.get()
+    }
+}
+
+/// Grants to the first who waits, and tells its id; `None` if nobody waits.
+#[inline(always)]
+pub(crate) fn grant(list: &WaitList) -> Option<u64> {
+    if list.is_empty() { None } else { grant_first(list) }
+}
+
+#[inline]
+fn grant_first(list: &WaitList) -> Option<u64> {
+    with_loop(list, |lp, by| list.grant(lp, by).map(|task| task.core.id())).flatten()
+}
+
+/// Hands the loop on which the list's tasks wait to `f`; `None` if there are none.
+pub(crate) fn with_loop<R>(list: &WaitList, f: impl FnOnce(&EventLoop, By) -> R) -> Option<R> {
+    if list.is_empty() {
+        return None;
+    }
+    EventLoop::with_current(|lp| {
+        let lp = lp.expect("tasks wait only while their loop runs");
+        Some(f(lp, lp.by()))
+    })
+}

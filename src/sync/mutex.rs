@@ -1,0 +1,250 @@
+//! A lock.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use super::{Id, grant};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Thing, Want};
+use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::task::caller;
+use crate::task::wait::WaitList;
+
+/// Nobody has the lock.
+const FREE: u64 = 0;
+/// Somebody has it who is no task.
+pub(super) const NO_TASK: u64 = u64::MAX;
+
+/// A lock around a value, for the tasks of one loop: mutual exclusion *across* calls that suspend.
+///
+/// First come, first served: an unlock hands the lock to the task that has waited longest, so nobody overtakes. It is not
+/// poisoned by a panic. Where nothing suspends while the value is borrowed, a `RefCell` or `Cell` is enough.
+///
+/// It is neither `Send` nor `Sync`: between threads use [`std::sync::Mutex`], and hold it across no call that suspends.
+/// asyncio: `asyncio.Lock`, around a value; std: [`std::sync::Mutex`].
+///
+/// ```
+/// use corio::{Mutex, Runner, gather, millis, sleep};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let counter = Mutex::new(0);
+///     gather(0..10, |_| {
+///         let mut n = counter.lock()?;
+///         let old = *n;
+///         sleep(millis(100))?; // the others wait
+///         *n = old + 1;
+///         Ok(())
+///     })?;
+///     assert_eq!(counter.into_inner(), 10);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[doc(alias = "Lock")]
+pub struct Mutex<T: ?Sized> {
+    /// The task that has the lock.
+    holder: Cell<u64>,
+    waiters: WaitList,
+    id: Id,
+    value: UnsafeCell<T>,
+}
+
+impl<T> Mutex<T> {
+    /// A free lock.
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex { holder: Cell::new(FREE), waiters: WaitList::new(), id: Id::new(), value: UnsafeCell::new(value) }
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Waits for the lock. It is given back when the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task has the lock already: the one that took
+    /// it, even if it has given its guard to another since. Outside a task
+    /// nothing can wait: what is free is had, also while the caller unwinds; what is not is an error.
+    ///
+    /// # Suspends
+    ///
+    /// While another has the lock.
+    #[inline(always)]
+    #[track_caller]
+    pub fn lock(&self) -> io::Result<MutexGuard<'_, T>> {
+        wait_for(self, caller())
+    }
+
+    /// The lock, if it is free. Never suspends.
+    #[inline]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let me = EventLoop::with_current(|lp| lp.map_or(0, EventLoop::current_id));
+        self.take_free(me)
+    }
+
+    /// Whether anybody has the lock.
+    pub fn is_locked(&self) -> bool {
+        self.holder.get() != FREE
+    }
+
+    /// The value: nobody else can have the lock.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    #[inline(always)]
+    fn take_free(&self, me: u64) -> Option<MutexGuard<'_, T>> {
+        // A lock that is free has no waiters, so nobody is overtaken.
+        (self.holder.get() == FREE).then(|| {
+            self.holder.set(if me == 0 { NO_TASK } else { me });
+            MutexGuard { mutex: self, held: true }
+        })
+    }
+
+    /// Hands the lock to the first who waits.
+    #[inline(always)]
+    pub(super) fn unlock(&self) {
+        self.holder.set(FREE);
+        if let Some(next) = grant(&self.waiters) {
+            self.holder.set(next);
+        }
+    }
+}
+
+impl<T: ?Sized> sealed::Sealed for &Mutex<T> {}
+
+impl<'a, T: ?Sized> Wait for &'a Mutex<T> {
+    type Output = MutexGuard<'a, T>;
+    type Hook = ();
+
+    #[inline(always)]
+    fn poll(&mut self, me: u64, _: &Spot<()>) -> Option<MutexGuard<'a, T>> {
+        self.take_free(me)
+    }
+
+    fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+        if self.holder.get() != cx.task.core.id() {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::Deadlock,
+            format!("{} has this lock already, and would wait for itself", cx.task),
+        ))
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.waiters)
+    }
+
+    #[inline]
+    fn take(&mut self, _: u64, _: &Spot<()>) -> MutexGuard<'a, T> {
+        MutexGuard { mutex: self, held: true }
+    }
+
+    fn refuse(&mut self) {
+        self.unlock();
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Lock, id: self.id.get(cx.lp), holder: known(self.holder.get()) }
+    }
+
+    fn holder(&self) -> Option<&Cell<u64>> {
+        Some(&self.holder)
+    }
+}
+
+/// The holder for dumps, which know tasks only.
+pub(super) fn known(holder: u64) -> u64 {
+    if holder == NO_TASK { 0 } else { holder }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(guard) => f.debug_tuple("Mutex").field(&&*guard).finish(),
+            None => f.write_str("Mutex(<locked>)"),
+        }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+/// The lock, and through it the value. Dropping it gives the lock to the task that has waited longest.
+///
+/// Forgetting it leaves the lock taken for ever.
+#[must_use = "the lock is free again when the guard is dropped"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    /// False only after a [`Condvar::wait`](crate::Condvar::wait) that was unwound.
+    held: bool,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    pub(super) fn mutex(&self) -> &'a Mutex<T> {
+        self.mutex
+    }
+
+    /// Gives the lock away without ending the guard.
+    pub(super) fn let_go(&mut self) {
+        self.held = false;
+        self.mutex.unlock();
+    }
+
+    /// Takes over the lock of another guard.
+    pub(super) fn resume(&mut self, other: MutexGuard<'a, T>) {
+        debug_assert!(!self.held);
+        std::mem::forget(other);
+        self.held = true;
+    }
+
+    #[inline(always)]
+    fn assert_held(&self) {
+        assert!(self.held, "the lock was lost in a wait that the end of the run unwound");
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.assert_held();
+        // SAFETY: `holder` names the owner of this guard, and there is no other guard until it changes.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        self.assert_held();
+        // SAFETY: as above, and the guard itself is borrowed mutably.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.held {
+            self.mutex.unlock();
+        }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

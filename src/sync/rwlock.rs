@@ -1,0 +1,309 @@
+//! A lock for many readers or one writer.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use super::mutex::{NO_TASK, known};
+use super::{Id, with_loop};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Thing, Want};
+use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::task::wait::WaitList;
+use crate::task::{TaskRef, caller};
+
+const READER: u32 = 1;
+const WRITER: u32 = 2;
+
+/// A lock around a value that many may read at once, or one may write, for the tasks of one loop.
+///
+/// First come, first served, for readers and writers alike: a reader does not overtake a writer that waits, so a stream
+/// of readers starves nobody. A task that reads and asks to read again while a writer waits in between waits for itself;
+/// the run then ends with a deadlock that says so.
+///
+/// It is neither `Send` nor `Sync`, and not poisoned by a panic. std: [`std::sync::RwLock`]; asyncio has none.
+///
+/// ```
+/// use corio::{RwLock, run};
+///
+/// run(|| {
+///     let names = RwLock::new(vec!["Ada"]);
+///     names.write()?.push("Grace");
+///     let (one, other) = (names.read()?, names.read()?); // both at once
+///     assert_eq!(one.len() + other.len(), 4);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct RwLock<T: ?Sized> {
+    readers: Cell<usize>,
+    /// The task that writes, or 0.
+    writer: Cell<u64>,
+    waiters: WaitList,
+    id: Id,
+    value: UnsafeCell<T>,
+}
+
+impl<T> RwLock<T> {
+    /// A free lock.
+    pub const fn new(value: T) -> RwLock<T> {
+        RwLock {
+            readers: Cell::new(0),
+            writer: Cell::new(0),
+            waiters: WaitList::new(),
+            id: Id::new(),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits until it may read. Other readers may read at the same time.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task writes already.
+    ///
+    /// # Suspends
+    ///
+    /// While somebody writes, or came earlier to write.
+    #[inline(always)]
+    #[track_caller]
+    pub fn read(&self) -> io::Result<RwLockReadGuard<'_, T>> {
+        wait_for(self.reading(), caller())
+    }
+
+    /// Waits until it may write, alone.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task writes already.
+    ///
+    /// # Suspends
+    ///
+    /// While somebody reads or writes.
+    #[inline(always)]
+    #[track_caller]
+    pub fn write(&self) -> io::Result<RwLockWriteGuard<'_, T>> {
+        wait_for(self.writing(), caller())
+    }
+
+    /// Reads, if nobody writes or waits. Never suspends.
+    pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
+        // Readers do not overtake the writer that waits.
+        let free = self.writer.get() == 0 && self.waiters.first().is_none();
+        free.then(|| {
+            self.readers.set(self.readers.get() + 1);
+            RwLockReadGuard { lock: self }
+        })
+    }
+
+    /// Writes, if nobody reads or writes. Never suspends.
+    pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
+        self.take_free(EventLoop::with_current(|lp| lp.map_or(0, EventLoop::current_id)))
+    }
+
+    /// [`read`](Self::read) as a wait for [`select`](crate::select()).
+    pub fn reading(&self) -> Reading<'_, T> {
+        Reading { lock: self }
+    }
+
+    /// [`write`](Self::write) as a wait for [`select`](crate::select()).
+    pub fn writing(&self) -> Writing<'_, T> {
+        Writing { lock: self }
+    }
+
+    /// Whether anybody reads or writes.
+    pub fn is_locked(&self) -> bool {
+        self.readers.get() > 0 || self.writer.get() != 0
+    }
+
+    /// The value: nobody else can have the lock.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    #[inline]
+    fn take_free(&self, me: u64) -> Option<RwLockWriteGuard<'_, T>> {
+        (!self.is_locked()).then(|| {
+            self.writer.set(if me == 0 { NO_TASK } else { me });
+            RwLockWriteGuard { lock: self }
+        })
+    }
+
+    /// Grants what can be granted: the first writer, or all readers up to the next one.
+    fn hand_on(&self) {
+        with_loop(&self.waiters, |lp, by| {
+            while self.writer.get() == 0
+                && let Some(first) = self.waiters.first()
+            {
+                if first.tag.get() == READER {
+                    self.readers.set(self.readers.get() + 1);
+                    self.waiters.grant(lp, by);
+                } else if self.readers.get() == 0 {
+                    let writer = self.waiters.grant(lp, by).expect("somebody waits");
+                    self.writer.set(writer.core.id());
+                } else {
+                    break;
+                }
+            }
+        });
+    }
+
+    #[inline]
+    fn end_read(&self) {
+        self.readers.set(self.readers.get() - 1);
+        if self.readers.get() == 0 {
+            self.hand_on();
+        }
+    }
+
+    #[inline]
+    fn end_write(&self) {
+        self.writer.set(0);
+        self.hand_on();
+    }
+
+    fn check(&self, task: &TaskRef) -> io::Result<()> {
+        if self.writer.get() != task.core.id() {
+            return Ok(());
+        }
+        let text = format!("{task} writes under this lock already, and would wait for itself");
+        Err(io::Error::new(io::ErrorKind::Deadlock, text))
+    }
+}
+
+/// [`RwLock::read`] as a wait.
+#[must_use = "it waits for nothing until `select`"]
+pub struct Reading<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+/// [`RwLock::write`] as a wait.
+#[must_use = "it waits for nothing until `select`"]
+pub struct Writing<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+macro_rules! wait {
+    ($wait:ident, $guard:ident, $tag:ident, $thing:ident, $end:ident, |$lock:ident, $me:ident| $take:expr) => {
+        impl<T: ?Sized> sealed::Sealed for $wait<'_, T> {}
+
+        impl<'a, T: ?Sized> Wait for $wait<'a, T> {
+            type Output = $guard<'a, T>;
+            type Hook = ();
+
+            #[inline(always)]
+            fn poll(&mut self, $me: u64, _: &Spot<()>) -> Option<$guard<'a, T>> {
+                let $lock = self.lock;
+                $take
+            }
+
+            fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+                self.lock.check(cx.task)
+            }
+
+            fn list(&self) -> Option<&WaitList> {
+                Some(&self.lock.waiters)
+            }
+
+            fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+                spot.node.tag.set($tag);
+            }
+
+            fn leave(&self, _: &Cx<'_>, _: &Spot<()>) {
+                // The readers behind a writer that gave up need not wait any longer.
+                self.lock.hand_on();
+            }
+
+            fn take(&mut self, _: u64, _: &Spot<()>) -> $guard<'a, T> {
+                $guard { lock: self.lock }
+            }
+
+            fn refuse(&mut self) {
+                self.lock.$end();
+            }
+
+            fn want(&self, cx: &Cx<'_>) -> Want {
+                Want::Thing { thing: Thing::$thing, id: self.lock.id.get(cx.lp), holder: known(self.lock.writer.get()) }
+            }
+
+            fn holder(&self) -> Option<&Cell<u64>> {
+                Some(&self.lock.writer)
+            }
+        }
+
+        impl<T: ?Sized> fmt::Debug for $wait<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($wait))
+            }
+        }
+
+        impl<T: ?Sized> Deref for $guard<'_, T> {
+            type Target = T;
+
+            #[inline(always)]
+            fn deref(&self) -> &T {
+                // SAFETY: this guard is counted: while there is a reader nobody writes, and a writer is alone.
+                unsafe { &*self.lock.value.get() }
+            }
+        }
+
+        impl<T: ?Sized> Drop for $guard<'_, T> {
+            #[inline]
+            fn drop(&mut self) {
+                self.lock.$end();
+            }
+        }
+
+        impl<T: ?Sized + fmt::Debug> fmt::Debug for $guard<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+    };
+}
+
+/// The right to read, until it is dropped.
+#[must_use = "the lock is free again when the guard is dropped"]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+/// The right to write, until it is dropped.
+#[must_use = "the lock is free again when the guard is dropped"]
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+}
+
+wait!(Reading, RwLockReadGuard, READER, Read, end_read, |lock, _me| lock.try_read());
+wait!(Writing, RwLockWriteGuard, WRITER, Write, end_write, |lock, me| lock.take_free(me));
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and the guard itself is borrowed mutably.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_read() {
+            Some(guard) => f.debug_tuple("RwLock").field(&&*guard).finish(),
+            None => f.write_str("RwLock(<locked>)"),
+        }
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> RwLock<T> {
+        RwLock::new(T::default())
+    }
+}

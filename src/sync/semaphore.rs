@@ -1,0 +1,247 @@
+//! A number of permits.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+
+use super::{Id, grant};
+use crate::observe::event::{Thing, Want};
+use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::task::caller;
+use crate::task::wait::WaitList;
+
+/// A number of permits: whoever wants to go on takes one, and waits if there is none.
+///
+/// First come, first served. It is neither `Send` nor `Sync`. asyncio: `asyncio.Semaphore`.
+///
+/// ```
+/// use corio::{Runner, Semaphore, gather, secs, sleep};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let start = corio::now();
+///     let limit = Semaphore::new(2);
+///     gather(0..6, |_| {
+///         let _permit = limit.acquire()?; // given back at the end of the block
+///         sleep(secs(1))
+///     })?;
+///     assert_eq!(corio::now() - start, secs(3));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct Semaphore {
+    permits: Cell<usize>,
+    /// The most there may be.
+    bound: usize,
+    waiters: WaitList,
+    id: Id,
+}
+
+impl Semaphore {
+    /// A semaphore with so many permits; none is allowed too.
+    pub const fn new(permits: usize) -> Semaphore {
+        Semaphore { permits: Cell::new(permits), bound: usize::MAX, waiters: WaitList::new(), id: Id::new() }
+    }
+
+    /// Waits for a permit. It is given back when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While there is no permit.
+    #[inline(always)]
+    #[track_caller]
+    pub fn acquire(&self) -> io::Result<Permit<'_>> {
+        wait_for(self, caller())
+    }
+
+    /// A permit, if there is one. Never suspends.
+    #[inline(always)]
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        // While anybody waits there is none, so nobody is overtaken.
+        let left = self.permits.get().checked_sub(1)?;
+        self.permits.set(left);
+        Some(Permit { semaphore: self })
+    }
+
+    /// Adds `n` permits, beside those that are given back by their guards; wakes as many of the tasks that wait.
+    /// A permit that was [forgotten](Permit::forget) can be given back so.
+    pub fn release(&self, n: usize) {
+        for given in 0..n {
+            if grant(&self.waiters).is_none() {
+                let permits = self.permits.get().saturating_add(n - given);
+                self.permits.set(permits.min(self.bound));
+                return;
+            }
+        }
+    }
+
+    /// How many permits there are to be had at once.
+    pub fn available(&self) -> usize {
+        self.permits.get()
+    }
+}
+
+/// The right to go on, from a [`Semaphore`]; given back when it is dropped.
+#[must_use = "the permit is given back when it is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+}
+
+impl Permit<'_> {
+    /// Does not give it back: there is one permit less until [`Semaphore::release`].
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.semaphore.release(1);
+    }
+}
+
+impl sealed::Sealed for &Semaphore {}
+
+impl<'a> Wait for &'a Semaphore {
+    type Output = Permit<'a>;
+    type Hook = ();
+
+    #[inline(always)]
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Permit<'a>> {
+        self.try_acquire()
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.waiters)
+    }
+
+    fn take(&mut self, _: u64, _: &Spot<()>) -> Permit<'a> {
+        Permit { semaphore: self }
+    }
+
+    fn refuse(&mut self) {
+        self.release(1);
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Permit, id: self.id.get(cx.lp), holder: 0 }
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permit")
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore").field("available", &self.available()).field("waiting", &self.waiters.len()).finish()
+    }
+}
+
+/// A [`Semaphore`] that never has more permits than at first: giving back too many is an error.
+///
+/// asyncio: `asyncio.BoundedSemaphore`.
+///
+/// ```
+/// use corio::{BoundedSemaphore, run};
+///
+/// run(|| {
+///     let limit = BoundedSemaphore::new(1);
+///     limit.acquire()?.forget();
+///     limit.release(1)?;
+///     assert!(limit.release(1).is_err()); // one too many, and nothing has changed
+///     assert_eq!(limit.available(), 1);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct BoundedSemaphore {
+    semaphore: Semaphore,
+}
+
+impl BoundedSemaphore {
+    /// A semaphore with so many permits, now and at most.
+    pub const fn new(permits: usize) -> BoundedSemaphore {
+        BoundedSemaphore { semaphore: Semaphore { bound: permits, ..Semaphore::new(permits) } }
+    }
+
+    /// As [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation.
+    #[inline(always)]
+    #[track_caller]
+    pub fn acquire(&self) -> io::Result<Permit<'_>> {
+        wait_for(&self.semaphore, caller())
+    }
+
+    /// As [`Semaphore::try_acquire`].
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.semaphore.try_acquire()
+    }
+
+    /// Gives back `n` permits that were [forgotten](Permit::forget).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there would be more than at first; nothing changes then. If the
+    /// error is avoided only because a guard has its permit still, that guard adds none when it is dropped.
+    pub fn release(&self, n: usize) -> io::Result<()> {
+        if n > self.semaphore.bound - self.semaphore.available() {
+            let bound = self.semaphore.bound;
+            let text = format!("a bounded semaphore of {bound} cannot take {n} permits more than it gave");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.semaphore.release(n);
+        Ok(())
+    }
+
+    /// As [`Semaphore::available`].
+    pub fn available(&self) -> usize {
+        self.semaphore.available()
+    }
+}
+
+impl sealed::Sealed for &BoundedSemaphore {}
+
+impl<'a> Wait for &'a BoundedSemaphore {
+    type Output = Permit<'a>;
+    type Hook = ();
+
+    fn poll(&mut self, me: u64, spot: &Spot<()>) -> Option<Permit<'a>> {
+        (&self.semaphore).poll(me, spot)
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.semaphore.waiters)
+    }
+
+    fn take(&mut self, me: u64, spot: &Spot<()>) -> Permit<'a> {
+        (&self.semaphore).take(me, spot)
+    }
+
+    fn refuse(&mut self) {
+        (&self.semaphore).refuse();
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        (&self.semaphore).want(cx)
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundedSemaphore")
+            .field("available", &self.available())
+            .field("bound", &self.semaphore.bound)
+            .finish()
+    }
+}

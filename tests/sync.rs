@@ -1,0 +1,327 @@
+//! Locks, events, conditions, semaphores, barriers: order, hand-over, cancellation.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+
+use corio::*;
+
+fn run_virtual<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
+    Runner::new().virtual_clock().run(main)
+}
+
+#[test]
+fn lock_03_lock_10_five_tasks_take_turns_strictly() {
+    let order = RefCell::new(Vec::new());
+    run_virtual(|| {
+        let lock = Mutex::new(());
+        scope(|s| {
+            for n in 0..5 {
+                let (lock, order) = (&lock, &order);
+                s.spawn(move || {
+                    for _ in 0..3 {
+                        let _guard = lock.lock()?;
+                        order.borrow_mut().push(n);
+                        yield_now()?;
+                    }
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+    })
+    .unwrap();
+    assert_eq!(*order.borrow(), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn lock_05_e2_a_grant_that_meets_a_cancel_is_had_and_given_back() {
+    run_virtual(|| {
+        let lock = Mutex::new(0);
+        scope(|s| {
+            let guard = lock.lock()?;
+            let first = s.spawn(|| {
+                let guard = lock.lock();
+                assert!(guard.is_ok(), "what was granted is had");
+                sleep(secs(1))?; // and the cancellation is met here
+                Ok(())
+            });
+            let second = s.spawn(|| lock.lock().map(|mut n| *n += 1));
+            yield_now()?;
+            drop(guard); // granted to the first
+            first.cancel();
+            assert!(matches!(first.outcome(), Outcome::Cancelled(_)));
+            second.join()
+        })?;
+        assert_eq!(lock.into_inner(), 1);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn d7_a_task_that_locks_twice_is_told() {
+    run_virtual(|| {
+        let lock = Mutex::new(());
+        let _guard = lock.lock()?;
+        let error = lock.lock().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Deadlock);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cycle_of_locks_is_a_deadlock_that_names_its_tasks() {
+    let error = run_virtual(|| {
+        let (a, b) = (Mutex::new(()), Mutex::new(()));
+        scope(|s| {
+            s.spawn(|| {
+                current().set_name("one");
+                let _a = a.lock()?;
+                yield_now()?;
+                b.lock().map(drop)
+            });
+            s.spawn(|| {
+                current().set_name("two");
+                let _b = b.lock()?;
+                yield_now()?;
+                a.lock().map(drop)
+            });
+            Ok(())
+        })
+    })
+    .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Deadlock);
+    let text = error.to_string();
+    assert!(text.contains("lock 1, which two has"), "{text}");
+    assert!(text.contains("two waits for one, one waits for two"), "{text}");
+}
+
+#[test]
+fn readers_do_not_overtake_a_writer_and_go_on_when_it_gives_up() {
+    run_virtual(|| {
+        let lock = RwLock::new(0);
+        let log = RefCell::new(Vec::new());
+        scope(|s| {
+            let reading = lock.read()?;
+            let writer = s.spawn(|| {
+                let result = lock.write();
+                log.borrow_mut().push("writer");
+                result.map(drop)
+            });
+            s.spawn(|| {
+                let _reading = lock.read()?;
+                log.borrow_mut().push("reader");
+                sleep(secs(1))
+            });
+            yield_now()?;
+            assert!(lock.try_read().is_none(), "a writer waits");
+            writer.cancel();
+            let _ = writer.outcome();
+            yield_now()?;
+            assert_eq!(*log.borrow(), ["writer", "reader"]);
+            drop(reading);
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn cond_05_cond_06_e7_a_cancelled_wait_has_the_lock_and_passes_its_notification_on() {
+    run_virtual(|| {
+        let (lock, condition) = (Mutex::new(0), Condvar::new());
+        scope(|s| {
+            let wait = || {
+                s.spawn(|| {
+                    let mut n = lock.lock()?;
+                    let result = condition.wait(&mut n);
+                    *n += 1; // it is held, whatever came
+                    result
+                })
+            };
+            let (a, b) = (wait(), wait());
+            yield_now()?;
+            a.cancel();
+            condition.notify_one(); // to b: a has been told to go, but it came first
+            assert!(a.outcome().is_ok_or_cancelled());
+            condition.notify_one();
+            b.join()
+        })?;
+        assert_eq!(lock.into_inner(), 2);
+        Ok(())
+    })
+    .unwrap();
+}
+
+trait Ended {
+    fn is_ok_or_cancelled(&self) -> bool;
+}
+
+impl<T> Ended for Outcome<T> {
+    fn is_ok_or_cancelled(&self) -> bool {
+        matches!(self, Outcome::Returned(_) | Outcome::Cancelled(_))
+    }
+}
+
+#[test]
+fn sem_05_sem_09_no_permit_is_lost_in_a_thousand_cancelled_waits() {
+    run_virtual(|| {
+        let semaphore = Semaphore::new(1);
+        for round in 0..1000 {
+            scope(|s| {
+                let permit = semaphore.acquire()?;
+                let waiter = s.spawn(|| semaphore.acquire().map(drop));
+                yield_now()?;
+                if round % 2 == 0 {
+                    drop(permit);
+                    waiter.cancel();
+                } else {
+                    waiter.cancel();
+                    drop(permit);
+                }
+                let _ = waiter.outcome();
+                s.cancel();
+                Ok(())
+            })?;
+            assert_eq!(semaphore.available(), 1);
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn barr_02_barr_03_places_are_distinct_also_when_somebody_left() {
+    run_virtual(|| {
+        let barrier = Barrier::new(3);
+        let mut places = scope(|s| {
+            let first = s.spawn(|| barrier.wait());
+            let second = s.spawn(|| barrier.wait());
+            yield_now()?;
+            assert_eq!(barrier.waiting(), 2);
+            first.cancel();
+            let _ = first.outcome();
+            assert_eq!(barrier.waiting(), 1);
+            let third = s.spawn(|| barrier.wait());
+            let mine = barrier.wait().map(|n| vec![n]);
+            let mut all = mine.or_else(|_| Ok::<_, io::Error>(vec![]))?;
+            all.push(second.join()?);
+            all.push(third.join()?);
+            Ok(all)
+        })?;
+        places.sort();
+        assert_eq!(places, [0, 1, 2]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn barr_05_barr_07_reset_and_abort() {
+    run_virtual(|| {
+        let barrier = Barrier::new(2);
+        scope(|s| {
+            let waiter = s.spawn(|| Ok(barrier.wait().unwrap_err()));
+            yield_now()?;
+            barrier.reset();
+            assert!(is_broken_barrier(&waiter.join()?));
+            assert!(!barrier.is_broken());
+            barrier.abort();
+            assert!(is_broken_barrier(&barrier.wait().unwrap_err()));
+            barrier.reset();
+            s.spawn(|| barrier.wait());
+            assert_eq!(barrier.wait()?, 0); // it came before the task that was only spawned
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn select_takes_one_thing_and_leaves_the_others() {
+    run_virtual(|| {
+        let (a, b) = (Queue::new(), Queue::new());
+        scope(|s| {
+            let chooser = s.spawn(|| {
+                let mut got = Vec::new();
+                for _ in 0..2 {
+                    got.push(match select((&a, &b))? {
+                        Which::A(n) | Which::B(n) => n?,
+                    });
+                }
+                Ok(got)
+            });
+            yield_now()?;
+            a.put(1)?;
+            b.put(2)?; // both in one turn: the second is not granted to who has the first
+            assert_eq!(chooser.join()?, [1, 2]);
+            Ok(())
+        })?;
+        assert!(a.is_empty() && b.is_empty());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn select_waits_for_tasks_timers_locks_and_room() {
+    run_virtual(|| {
+        let queue = Queue::bounded(1);
+        queue.put(0)?;
+        let lock = Mutex::new(());
+        let guard = lock.lock()?;
+        let start = now();
+        scope(|s| {
+            let task = s.spawn(|| sleep(secs(2)));
+            assert_eq!(select((&task, after(secs(1))))?, Which::B(()));
+            assert_eq!(select((&task, after(secs(5))))?, Which::A(()));
+            assert_eq!(now() - start, secs(2));
+            task.join()?;
+            s.spawn(move || drop(guard));
+            let Which::B(held) = select((queue.reserving(), &lock))? else { panic!("there is no room") };
+            drop(held);
+            s.spawn(|| queue.get());
+            let Which::A(slot) = select((queue.reserving(), after(secs(1))))? else { panic!("there is room") };
+            slot?.put(1);
+            Ok(())
+        })?;
+        assert_eq!(queue.try_get(), Ok(1));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_was_granted_to_a_task_that_is_unwound_goes_on() {
+    let freed = Cell::new(false);
+    let lock = std::rc::Rc::new(Mutex::new(()));
+    Runner::new()
+        .virtual_clock()
+        .grace(std::time::Duration::ZERO)
+        .run(|| {
+            let held = std::rc::Rc::clone(&lock);
+            spawn(move || {
+                let _guard = held.lock()?;
+                loop {
+                    let _ = sleep(secs(100)); // ignores the end
+                }
+                #[allow(unreachable_code)]
+                Ok(())
+            });
+            yield_now()?;
+            Ok(())
+        })
+        .unwrap();
+    freed.set(!lock.is_locked());
+    assert!(freed.get());
+}
+
+#[test]
+fn outside_a_loop_what_is_free_is_had_and_the_rest_is_an_error() {
+    let lock = Mutex::new(1);
+    let guard = lock.lock().unwrap();
+    assert_eq!(lock.lock().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    drop(guard);
+    assert_eq!(lock.into_inner(), 1);
+}
