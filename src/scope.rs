@@ -370,7 +370,17 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
         R: IntoResult<E> + 'scope,
         E: From<io::Error> + 'scope,
     {
-        match self.spawn_with(Builder::new(), f, caller()) {
+        self.spawn_at(f, caller())
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn_at<F, R>(&'scope self, f: F, at: Place) -> ScopedJoinHandle<'scope, R::Value, E>
+    where
+        F: FnOnce() -> R + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        match self.spawn_with(Builder::new(), f, at) {
             Ok(handle) => handle,
             Err(error) => panic!("cannot spawn a task: {error}"),
         }
