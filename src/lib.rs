@@ -99,10 +99,10 @@ pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeo
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
 pub use crate::failure::{ExceptionHandler, Failure};
-pub use crate::local::{LocalToken, TaskLocal};
 #[doc(hidden)]
 pub use crate::gather::of as __of;
 pub use crate::gather::{gather, gather_all, race};
+pub use crate::local::{LocalToken, TaskLocal};
 pub use crate::promise::{Promise, Resolver};
 pub use crate::queue::{
     Fifo, Items, Lifo, LifoQueue, Order, Priority, PriorityQueue, Queue, Reserving, Slot, TryGetError, TryPutError,
