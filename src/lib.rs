@@ -47,6 +47,7 @@
 //! | cancelling | [`Task::cancel`], [`CancelScope`], [`shield`], [`cancel_cause`], [`is_cancelled`] |
 //! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
 //! | the network | [`net`] |
+//! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks, and other threads | [`call_soon`], [`call_later`], [`LoopHandle`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
@@ -107,6 +108,7 @@ pub use crate::promise::{Promise, Resolver};
 pub use crate::queue::{
     Fifo, Items, Lifo, LifoQueue, Order, Priority, PriorityQueue, Queue, Reserving, Slot, TryGetError, TryPutError,
 };
+pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 pub use crate::remote::LoopHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};

@@ -14,6 +14,7 @@ mod mio_selector;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Direction, Event};
 use crate::task::wait::WaitList;
 use mio_selector::MioSelector;
+use watch::{Watcher, Watchers};
+pub use watch::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 
 /// The generation of what the loop keeps for itself.
 const OWN: u32 = u32::MAX;
@@ -79,8 +82,9 @@ pub(crate) struct Reactor {
     registrar: Arc<dyn Registrar>,
     slots: RefCell<Slab<Rc<Slot>>>,
     last_generation: Cell<u32>,
-    /// How many waits for readiness are under way.
+    /// How many waits for readiness are under way, those of callbacks included.
     waiters: Cell<usize>,
+    watchers: Watchers,
 }
 
 /// One registered source.
@@ -93,6 +97,8 @@ pub(crate) struct Slot {
     write_ended: Cell<bool>,
     pub(crate) readers: WaitList,
     pub(crate) writers: WaitList,
+    /// The callback that is watching, if the slot is one's.
+    watcher: RefCell<Option<Rc<Watcher>>>,
 }
 
 impl Slot {
@@ -156,6 +162,9 @@ impl Slot {
             self.writable.set(true);
             self.writers.notify_all(lp, By::Io(u64::from(self.token.generation)));
         }
+        if let Some(watcher) = &*self.watcher.borrow() {
+            watcher.news(lp, readable, writable);
+        }
     }
 
     /// The number by which events and dumps call it.
@@ -177,6 +186,7 @@ impl Reactor {
             slots: RefCell::default(),
             last_generation: Cell::new(0),
             waiters: Cell::new(0),
+            watchers: Watchers::default(),
         }
     }
 
@@ -215,6 +225,7 @@ impl Reactor {
             write_ended: Cell::new(false),
             readers: WaitList::new(),
             writers: WaitList::new(),
+            watcher: RefCell::new(None),
         }));
         Ok(token)
     }

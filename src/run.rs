@@ -494,6 +494,7 @@ fn shut_down(lp: &EventLoop, grace: Duration) {
             lp.flush();
         }
     }
+    lp.reactor.unwatch_all(lp);
     lp.drop_callbacks();
 }
 

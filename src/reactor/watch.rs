@@ -1,0 +1,347 @@
+//! Descriptors that belong to somebody else: callbacks when they are ready, and waits until they are.
+//!
+//! The loop watches a duplicate of the descriptor, and not the one that it was handed: whoever owns that one may close it
+//! at any time, and its number may then name a stranger. A duplicate stays what it is until the loop closes it. It also
+//! has a place of its own in the kernel's table, beside that of a stream of corio's with the same number.
+//!
+//! The kernel tells changes, and callbacks are wanted as long as the descriptor is ready. So after each call the loop asks
+//! whether it still is, and if so calls again in the next turn.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{Reactor, Slot, Token};
+use crate::event_loop::{EventLoop, adopt};
+use crate::observe::event::{Direction, Event, Place, Want};
+use crate::snapshot::Snapshot;
+use crate::task::body::drop_quietly;
+use crate::task::wait::{Context, Patience, checkpoint, in_context, refuse_while_unwinding};
+use crate::task::{caller, not_in_a_callback};
+
+/// The callbacks of a loop, by the number of the descriptor, which is all that its owner has to name it by.
+#[derive(Default)]
+pub(super) struct Watchers(RefCell<BTreeMap<(RawFd, bool), Rc<Watcher>>>);
+
+/// One callback, for one direction of a descriptor.
+pub(super) struct Watcher {
+    watched: Watched,
+    direction: Direction,
+    /// Taken out while it runs.
+    callback: RefCell<Option<Box<dyn FnMut()>>>,
+    at: Place,
+    /// It will be called in the coming turn.
+    queued: Cell<bool>,
+    removed: Cell<bool>,
+    /// The task-locals that it sees.
+    locals: Option<Snapshot>,
+}
+
+/// A duplicate that is registered with the loop.
+struct Watched {
+    fd: OwnedFd,
+    token: Token,
+}
+
+impl Watched {
+    fn new(lp: &EventLoop, fd: BorrowedFd<'_>) -> io::Result<Watched> {
+        let fd = fd.try_clone_to_owned()?;
+        let token = lp.reactor.register(lp, fd.as_raw_fd())?;
+        Ok(Watched { fd, token })
+    }
+
+    fn give_up(&self, lp: &EventLoop) {
+        let _ = lp.reactor.registrar.deregister(self.fd.as_raw_fd());
+        lp.reactor.free(lp, self.token);
+    }
+}
+
+/// What the kernel says of this moment.
+fn is_ready(fd: &impl AsFd, direction: Direction) -> bool {
+    crate::sys::wait_ready(fd.as_fd().as_raw_fd(), direction == Direction::Write, Some(Instant::now())).is_ok()
+}
+
+impl Watcher {
+    /// The kernel has news of the descriptor.
+    pub(super) fn news(self: &Rc<Self>, lp: &EventLoop, readable: bool, writable: bool) {
+        let mine = match self.direction {
+            Direction::Read => readable,
+            Direction::Write => writable,
+        };
+        if mine {
+            self.schedule(lp);
+        }
+    }
+
+    fn schedule(self: &Rc<Self>, lp: &EventLoop) {
+        if !self.queued.replace(true) {
+            let this = self.clone();
+            lp.call_soon(Box::new(move || this.call()), self.at);
+        }
+    }
+
+    fn call(self: Rc<Self>) {
+        /// Puts the callback back, also when it has panicked, and looks whether it is to be called again.
+        struct Return<'a>(&'a Rc<Watcher>, Option<Box<dyn FnMut()>>);
+        impl Drop for Return<'_> {
+            fn drop(&mut self) {
+                let Return(watcher, callback) = self;
+                if watcher.removed.get() {
+                    return drop_quietly(callback.take(), "a reader or writer that was removed");
+                }
+                *watcher.callback.borrow_mut() = callback.take();
+                if is_ready(&watcher.watched.fd, watcher.direction) {
+                    EventLoop::with_current(|lp| {
+                        if let Some(lp) = lp {
+                            watcher.schedule(lp);
+                        }
+                    });
+                }
+            }
+        }
+        self.queued.set(false);
+        let callback = self.callback.borrow_mut().take();
+        let mut running = Return(&self, callback);
+        if let Some(locals) = &self.locals {
+            adopt(locals.clone());
+        }
+        if let (false, Some(callback)) = (self.removed.get(), &mut running.1) {
+            callback();
+        }
+    }
+}
+
+impl Reactor {
+    fn watch(
+        &self,
+        lp: &EventLoop,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        callback: Box<dyn FnMut()>,
+        at: Place,
+    ) -> io::Result<()> {
+        let watched = Watched::new(lp, fd)?;
+        let token = watched.token;
+        self.unwatch(lp, fd.as_raw_fd(), direction);
+        let watcher = Rc::new(Watcher {
+            watched,
+            direction,
+            callback: RefCell::new(Some(callback)),
+            at,
+            queued: Cell::new(false),
+            removed: Cell::new(false),
+            locals: lp.locals_for_a_callback(),
+        });
+        self.with_slot(token, |slot| *slot.watcher.borrow_mut() = Some(watcher.clone()));
+        self.watchers.0.borrow_mut().insert((fd.as_raw_fd(), direction == Direction::Write), watcher);
+        self.waiters.set(self.waiters.get() + 1);
+        Ok(())
+    }
+
+    fn unwatch(&self, lp: &EventLoop, fd: RawFd, direction: Direction) -> bool {
+        let removed = self.watchers.0.borrow_mut().remove(&(fd, direction == Direction::Write));
+        let Some(watcher) = removed else { return false };
+        self.waiters.set(self.waiters.get() - 1);
+        watcher.removed.set(true);
+        watcher.watched.give_up(lp);
+        let callback = watcher.callback.borrow_mut().take();
+        drop_quietly(callback, "a reader or writer that was removed");
+        true
+    }
+
+    /// The run is over. Destructors may add more; those are removed as well.
+    pub(crate) fn unwatch_all(&self, lp: &EventLoop) {
+        const ROUNDS: usize = 100;
+        for _ in 0..ROUNDS {
+            let first = self.watchers.0.borrow().keys().next().copied();
+            let Some((fd, write)) = first else { return };
+            self.unwatch(lp, fd, if write { Direction::Write } else { Direction::Read });
+        }
+    }
+}
+
+/// Calls `f` in every turn of the loop in which `fd` can be read, until [`remove_reader`], or until the run ends. One that
+/// was there already is replaced. For libraries that bring a descriptor and functions of their own to read it; a task that
+/// wants to wait calls [`readable`].
+///
+/// The descriptor may be in any mode. What counts as ready is what `poll(2)` says: data, a connection to accept, the end
+/// of the stream, or an error, so a callback that does not read to the end is called again, and one that does not remove
+/// itself at the end of the stream is called for ever. It cannot wait. One that panics goes to the exception handler and
+/// stays. It sees the [task-locals](crate::TaskLocal) of whoever adds it.
+///
+/// The loop watches a duplicate of the descriptor, one for each direction. So it is safe to close `fd` while it is watched,
+/// but then the other side will not see it closed before the callback is removed, and it can no longer be removed by hand:
+/// remove it first. While a callback is there the loop may hope: it reports no deadlock, and a virtual clock waits as a
+/// real one. asyncio: `loop.add_reader`.
+///
+/// # Errors
+///
+/// What the system says to the duplicate, or to watching it: a regular file cannot be watched.
+///
+/// # Panics
+///
+/// Outside a loop.
+///
+/// ```
+/// use corio::{add_reader, run};
+/// use std::{cell::RefCell, io::{Read, Write}, os::unix::net::UnixStream, rc::Rc};
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (mut near, mut far) = UnixStream::pair()?;
+/// run(|| {
+///     let heard = Rc::new(RefCell::new(String::new()));
+///     let text = heard.clone();
+///     far.write_all(b"hello")?;
+///     add_reader(&near.try_clone()?, move || {
+///         let mut bytes = [0; 2];
+///         let n = near.read(&mut bytes).unwrap();
+///         text.borrow_mut().push_str(str::from_utf8(&bytes[..n]).unwrap());
+///     })?;
+///     while heard.borrow().len() < 5 {
+///         corio::sleep(corio::millis(1))?; // three calls: two bytes at a time
+///     }
+///     assert_eq!(*heard.borrow(), "hello");
+///     Ok(())
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
+#[track_caller]
+pub fn add_reader(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
+    let at = caller();
+    on_the_loop(|lp| lp.reactor.watch(lp, fd.as_fd(), Direction::Read, Box::new(f), at))
+}
+
+/// Calls `f` in every turn of the loop in which `fd` can be written; see [`add_reader`]. asyncio: `loop.add_writer`.
+///
+/// # Errors
+///
+/// As [`add_reader`].
+///
+/// # Panics
+///
+/// As [`add_reader`].
+#[track_caller]
+pub fn add_writer(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
+    let at = caller();
+    on_the_loop(|lp| lp.reactor.watch(lp, fd.as_fd(), Direction::Write, Box::new(f), at))
+}
+
+/// Removes the callback of [`add_reader`]; `false` if there was none. A descriptor goes by its number here: a clone of the one
+/// that was added has another. If it was to be called in this turn, it is not. A
+/// writer of the same descriptor stays. asyncio: `loop.remove_reader`.
+///
+/// # Panics
+///
+/// Outside a loop.
+#[track_caller]
+pub fn remove_reader(fd: &impl AsFd) -> bool {
+    on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Read))
+}
+
+/// Removes the callback of [`add_writer`]; `false` if there was none. A reader of the same descriptor stays. asyncio:
+/// `loop.remove_writer`.
+///
+/// # Panics
+///
+/// Outside a loop.
+#[track_caller]
+pub fn remove_writer(fd: &impl AsFd) -> bool {
+    on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Write))
+}
+
+#[track_caller]
+fn on_the_loop<R>(f: impl FnOnce(&EventLoop) -> R) -> R {
+    EventLoop::with_current(|lp| f(lp.expect("readers and writers need a running loop: call this inside `corio::run`")))
+}
+
+/// Waits until `fd` can be read: until a read, or an `accept`, would not block, because of data, the end of the stream, or
+/// an error. For descriptors that are not corio's; the streams of [`net`](crate::net) wait by themselves.
+///
+/// Another reader may be quicker, so put the descriptor into non-blocking mode, and call this again when a read would
+/// block. Without a pause it costs one system call. Several tasks may wait for one descriptor.
+///
+/// # Errors
+///
+/// Cancellation, and what the system says to watching it: a regular file is always ready. In a callback, and while the
+/// caller unwinds, an error unless it is ready now. On a thread without a loop the thread waits.
+///
+/// ```
+/// use corio::{readable, run, spawn};
+/// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (mut near, mut far) = UnixStream::pair()?;
+/// run(|| {
+///     let reader = spawn(move || {
+///         readable(&near)?;
+///         let mut byte = [0];
+///         near.read_exact(&mut byte)?;
+///         Ok(byte[0])
+///     });
+///     corio::yield_now()?;
+///     far.write_all(b"!")?;
+///     assert_eq!(reader.join()?, b'!');
+///     Ok(())
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
+#[track_caller]
+pub fn readable(fd: &impl AsFd) -> io::Result<()> {
+    until(fd.as_fd(), Direction::Read, caller())
+}
+
+/// Waits until `fd` can be written: until a write would not block, or a `connect` has ended; see [`readable`].
+///
+/// # Errors
+///
+/// As [`readable`].
+#[track_caller]
+pub fn writable(fd: &impl AsFd) -> io::Result<()> {
+    until(fd.as_fd(), Direction::Write, caller())
+}
+
+fn until(fd: BorrowedFd<'_>, direction: Direction, at: Place) -> io::Result<()> {
+    in_context(|context| match context {
+        Context::Task(lp, task) => {
+            checkpoint(lp, task, at)?;
+            if is_ready(&fd, direction) {
+                lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Turn, at });
+                return Ok(());
+            }
+            let registration = Registration(lp, Watched::new(lp, fd)?);
+            let slot = registration.slot();
+            let _hope = lp.reactor.count_waiter();
+            loop {
+                let want = Want::Io { source: slot.id(), direction };
+                slot.waiters(direction).wait(lp, task, want, at, Patience::Cancellable)?;
+                if is_ready(&fd, direction) {
+                    return Ok(());
+                }
+            }
+        }
+        Context::Outside => crate::sys::wait_ready(fd.as_raw_fd(), direction == Direction::Write, None),
+        _ if is_ready(&fd, direction) => Ok(()),
+        Context::Unwinding(..) => Err(refuse_while_unwinding()),
+        Context::Callback => Err(not_in_a_callback()),
+    })
+}
+
+/// A duplicate that is watched for the time of one wait.
+struct Registration<'a>(&'a EventLoop, Watched);
+
+impl Registration<'_> {
+    fn slot(&self) -> Rc<Slot> {
+        self.0.reactor.slot(self.1.token).expect("a registration has a slot until it is given up")
+    }
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.1.give_up(self.0);
+    }
+}
