@@ -134,7 +134,7 @@ where
     F: Fn(I::Item) -> R,
     R: IntoResult,
 {
-    first(items, f, is_echo, error::group, caller())
+    first_of(items, f, is_echo, error::group, caller())
 }
 
 fn is_echo(error: &io::Error) -> bool {
@@ -193,7 +193,7 @@ where
 }
 
 /// [`race`] for any error.
-pub(crate) fn first<I, F, R, E>(items: I, f: F, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<R::Value, E>
+pub(crate) fn first_of<I, F, R, E>(items: I, f: F, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<R::Value, E>
 where
     I: IntoIterator,
     F: Fn(I::Item) -> R,
@@ -345,7 +345,7 @@ pub mod of {
         R: crate::IntoResult,
     {
         let at: Place = caller();
-        super::first(functions, |function| function(), is_echo, error::group, at)
+        super::first_of(functions, |function| function(), is_echo, error::group, at)
     }
 }
 

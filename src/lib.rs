@@ -71,6 +71,7 @@ mod error;
 mod event_loop;
 mod failure;
 mod gather;
+mod handles;
 mod lab;
 mod local;
 pub mod net;
@@ -103,6 +104,7 @@ pub use crate::failure::{ExceptionHandler, Failure};
 #[doc(hidden)]
 pub use crate::gather::of as __of;
 pub use crate::gather::{gather, gather_all, race};
+pub use crate::handles::{AsCompleted, Handle, Until, as_completed, join_all, wait, wait_timeout};
 pub use crate::local::{LocalToken, TaskLocal};
 pub use crate::promise::{Promise, Resolver};
 pub use crate::queue::{

@@ -24,6 +24,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{self, CancelScope};
+use crate::gather::{each, each_all, first_of};
 use crate::run::Runner;
 use crate::scope::{self, Scope};
 use crate::task::body::debug_text;
@@ -139,3 +140,110 @@ where
 {
     cancel::shield_typed(limit, f)
 }
+
+/// [`gather`](crate::gather()) for any error; of several, the first is returned and the others are logged.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn gather<I, F, R, E>(items: I, f: F) -> Result<Vec<R::Value>, E>
+where
+    I: IntoIterator,
+    F: Fn(I::Item) -> R,
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+{
+    each(items, f, echo, first, caller())
+}
+
+/// [`gather_all`](crate::gather_all()) for any error.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn gather_all<I, F, R, E>(items: I, f: F) -> Result<Vec<Result<R::Value, E>>, E>
+where
+    I: IntoIterator,
+    F: Fn(I::Item) -> R,
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+{
+    each_all(items, f, echo, first, caller())
+}
+
+/// [`race`](crate::race()) for any error; if all fail, the first error is returned and the others are logged.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+#[track_caller]
+pub fn race<I, F, R, E>(items: I, f: F) -> Result<R::Value, E>
+where
+    I: IntoIterator,
+    F: Fn(I::Item) -> R,
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+{
+    first_of(items, f, echo, first, caller())
+}
+
+/// The functions behind the macros.
+#[doc(hidden)]
+pub mod of {
+    use super::{Debug, IntoResult, caller, echo, first, first_of, io};
+    use crate::gather::Functions;
+
+    #[track_caller]
+    pub fn gather<F: Functions<E>, E: From<io::Error> + Debug>(functions: F) -> Result<F::Values, E> {
+        functions.gather(echo, first, caller())
+    }
+
+    #[track_caller]
+    pub fn gather_all<F: Functions<E>, E: From<io::Error> + Debug>(functions: F) -> Result<F::Results, E> {
+        functions.gather_all(echo, first, caller())
+    }
+
+    #[track_caller]
+    pub fn race<R, E>(functions: Vec<Box<dyn FnOnce() -> R + '_>>) -> Result<R::Value, E>
+    where
+        R: IntoResult<E>,
+        E: From<io::Error> + Debug,
+    {
+        first_of(functions, |function| function(), echo, first, caller())
+    }
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __typed_gather {
+    ($($function:expr),+ $(,)?) => { $crate::typed::of::gather(($(|| $function,)+)) };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __typed_gather_all {
+    ($($function:expr),+ $(,)?) => { $crate::typed::of::gather_all(($(|| $function,)+)) };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __typed_race {
+    ($($function:expr),+ $(,)?) => { $crate::typed::of::race(vec![$(Box::new(|| $function)),+]) };
+}
+
+#[doc(inline)]
+pub use crate::{__typed_gather as gather, __typed_gather_all as gather_all, __typed_race as race};
