@@ -22,12 +22,44 @@ mod e07_by_hand;
 mod e08_tiny_loop;
 #[path = "../examples/e09_hello_sleep.rs"]
 mod e09_hello_sleep;
+#[path = "../examples/e10_one_after_the_other.rs"]
+mod e10_one_after_the_other;
 #[path = "../examples/e11_tasks.rs"]
 mod e11_tasks;
+#[path = "../examples/e12_taking_turns.rs"]
+mod e12_taking_turns;
+#[path = "../examples/e13_one_turn.rs"]
+mod e13_one_turn;
+#[path = "../examples/e14_promise.rs"]
+mod e14_promise;
+#[path = "../examples/e15_never_ran.rs"]
+mod e15_never_ran;
+#[path = "../examples/e16_current_loop.rs"]
+mod e16_current_loop;
+#[path = "../examples/e17_call_soon_later.rs"]
+mod e17_call_soon_later;
+#[path = "../examples/e18_gather.rs"]
+mod e18_gather;
+#[path = "../examples/e19_gather_errors.rs"]
+mod e19_gather_errors;
+#[path = "../examples/e20b_race.rs"]
+mod e20b_race;
+#[path = "../examples/e20c_select.rs"]
+mod e20c_select;
 #[path = "../examples/e21_cancel.rs"]
 mod e21_cancel;
 #[path = "../examples/e22_timeout.rs"]
 mod e22_timeout;
+#[path = "../examples/e22b_shield.rs"]
+mod e22b_shield;
+#[path = "../examples/e23_task_group.rs"]
+mod e23_task_group;
+#[path = "../examples/e23b_nested_groups.rs"]
+mod e23b_nested_groups;
+#[path = "../examples/e24_error_at_join.rs"]
+mod e24_error_at_join;
+#[path = "../examples/e25_done_callback.rs"]
+mod e25_done_callback;
 
 macro_rules! golden {
     ($($name:ident)*) => {
@@ -43,7 +75,10 @@ macro_rules! golden {
 }
 
 golden! {
-    e05_generator e06_deep_pause e07_by_hand e08_tiny_loop e09_hello_sleep e11_tasks e21_cancel e22_timeout
+    e05_generator e06_deep_pause e07_by_hand e08_tiny_loop e09_hello_sleep e10_one_after_the_other e11_tasks
+    e12_taking_turns e13_one_turn e14_promise e15_never_ran e16_current_loop e17_call_soon_later e18_gather
+    e19_gather_errors e20b_race e20c_select e21_cancel e22_timeout e22b_shield e23_task_group e23b_nested_groups
+    e24_error_at_join e25_done_callback
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.

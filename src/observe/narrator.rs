@@ -48,6 +48,8 @@ pub struct Narrator<W> {
     sources: Sources,
     /// The line that later events may still add to.
     line: Option<Line>,
+    /// The task whose error was reported last, because nobody took it.
+    unseen: Option<u64>,
     started: bool,
     /// Nobody reads any more.
     deaf: bool,
@@ -77,6 +79,8 @@ enum Kind {
     Plain,
     Spawn,
     Timers,
+    /// What makes tasks ready: the wake-ups that follow belong to it.
+    Cause,
 }
 
 impl<W: Write> Narrator<W> {
@@ -88,6 +92,7 @@ impl<W: Write> Narrator<W> {
             state: State::new(),
             sources: Sources::default(),
             line: None,
+            unseen: None,
             started: false,
             deaf: false,
         }
@@ -136,7 +141,7 @@ impl<W: Write> Narrator<W> {
             (Kind::Spawn, Event::Spawn { task, .. }) => line.made.push(task),
             (Kind::Timers, Event::TimerFire { timer }) => line.timers.push(timer),
             (_, Event::Wake { by: By::Itself, .. }) => {}
-            (_, Event::Wake { task, .. }) => line.woken.push(task),
+            (Kind::Timers | Kind::Cause, Event::Wake { task, .. }) => line.woken.push(task),
             _ => return ControlFlow::Continue(()),
         }
         line.last = record.seq;
@@ -204,15 +209,25 @@ impl<W: Write> Narrator<W> {
             Event::Complete { task, end } => {
                 line.who = name(task);
                 let unrun = self.state.running.last() != Some(&task);
+                let group = self.state.tasks.get(&task).map_or(0, |task| task.group);
                 let (sign, text) = match end {
                     End::Returned => ('✔', "returns"),
+                    End::Failed if self.unseen == Some(task) => ('✘', "fails"),
+                    End::Failed if group > 0 => {
+                        ('✘', "fails: its error goes to whoever joins it, or else to its group")
+                    }
                     End::Failed => ('✘', "fails: its error goes to whoever joins it"),
                     End::Cancelled if unrun => ('✘', "ends, cancelled before it began"),
                     End::Cancelled => ('✘', "ends cancelled"),
                     End::Panicked => ('✘', "panics"),
                 };
-                line.sign = sign;
+                (line.sign, line.kind) = (sign, Kind::Cause);
                 text.to_owned()
+            }
+            Event::Wake { task, by: By::Task(by) } if by == running && !all => {
+                line.kind = Kind::Cause;
+                line.woken.push(task);
+                String::new()
             }
             Event::Wake { task, by } => {
                 let by = match by {
@@ -272,17 +287,25 @@ impl<W: Write> Narrator<W> {
                 _ => "nothing is ready, no timer is set: poll until something happens".to_owned(),
             },
             Event::PollReturn { .. } if !all && self.line.is_none() => return None,
-            Event::PollReturn { events: 0 } => "poll returns".to_owned(),
-            Event::PollReturn { events: 1 } => "poll returns with news of 1 source".to_owned(),
-            Event::PollReturn { events } => format!("poll returns with news of {events} sources"),
-            Event::IoReady { source, readable, writable } => match (readable, writable) {
-                (true, true) => format!("source {source} is readable and writable"),
-                (true, false) => format!("source {source} is readable"),
-                (false, true) => format!("source {source} is writable"),
-                (false, false) => format!("source {source} has news"),
-            },
+            Event::PollReturn { events } => {
+                line.kind = Kind::Cause;
+                match events {
+                    0 => "poll returns".to_owned(),
+                    1 => "poll returns with news of 1 source".to_owned(),
+                    events => format!("poll returns with news of {events} sources"),
+                }
+            }
+            Event::IoReady { source, readable, writable } => {
+                line.kind = Kind::Cause;
+                match (readable, writable) {
+                    (true, true) => format!("source {source} is readable and writable"),
+                    (true, false) => format!("source {source} is readable"),
+                    (false, true) => format!("source {source} is writable"),
+                    (false, false) => format!("source {source} has news"),
+                }
+            }
             Event::CancelAsk { task, by, why: reason } => {
-                line.who = name(by);
+                (line.who, line.kind) = (name(by), Kind::Cause);
                 format!("cancels {} ({})", names.task(task), why(reason))
             }
             Event::GroupOpen { group, at, .. } => format!("opens group {group} at {}", self.quoted(at)),
@@ -298,9 +321,15 @@ impl<W: Write> Narrator<W> {
             }
             Event::GenYield { coroutine, at } => format!("← coroutine {coroutine}: pauses at {}", self.quoted(at)),
             Event::GenReturn { coroutine } => format!("← coroutine {coroutine}: ends"),
-            Event::Callback { at } => format!("calls the callback scheduled at {}", self.quoted(at)),
+            Event::Callback { at } => {
+                line.kind = Kind::Cause;
+                format!("calls the callback scheduled at {}", self.quoted(at))
+            }
             Event::Deadlock { tasks } => format!("deadlock: nothing can ever run again, and {tasks} tasks wait"),
-            Event::Unseen { task } => format!("nobody took the error of {}", names.task(task)),
+            Event::Unseen { task } => {
+                self.unseen = Some(task);
+                format!("nobody takes the error of {}", names.task(task))
+            }
             _ => return None,
         };
         Some(line)
@@ -329,7 +358,8 @@ impl<W: Write> Narrator<W> {
         let mut tail = line.tail;
         if !line.woken.is_empty() {
             let verb = if line.timers.len() > 1 { "wake" } else { "wakes" };
-            text += &format!(" and {verb} {}", tasks(&line.woken, names, ", "));
+            let and = if text.is_empty() { "" } else { " and " };
+            text += &format!("{and}{verb} {}", tasks(&line.woken, names, ", "));
         }
         if tail.is_empty() && (line.queue || !line.woken.is_empty()) {
             tail = format!("ready: {}", tasks(&self.state.ready, names, ", "));
