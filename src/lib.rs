@@ -114,7 +114,7 @@ pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove
 pub use crate::remote::LoopHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
-pub use crate::select::{After, Never, Select, Wait, Which, after, select};
+pub use crate::select::{After, Never, Readiness, Select, Wait, Which, after, select, until_readable, until_writable};
 pub use crate::sync::{
     Barrier, BoundedSemaphore, Condvar, Event, Mutex, MutexGuard, Permit, Reading, RwLock, RwLockReadGuard,
     RwLockWriteGuard, Semaphore, Writing, is_broken_barrier,

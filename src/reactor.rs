@@ -30,6 +30,7 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Direction, Event};
 use crate::task::wait::WaitList;
 use mio_selector::MioSelector;
+pub(crate) use watch::{Watched, is_ready};
 use watch::{Watcher, Watchers};
 pub use watch::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 
@@ -279,8 +280,17 @@ impl Reactor {
                 self.0.set(self.0.get() - 1);
             }
         }
-        self.waiters.set(self.waiters.get() + 1);
+        self.add_waiter();
         Counted(&self.waiters)
+    }
+
+    /// Counts a wait until [`remove_waiter`](Self::remove_waiter).
+    pub(crate) fn add_waiter(&self) {
+        self.waiters.set(self.waiters.get() + 1);
+    }
+
+    pub(crate) fn remove_waiter(&self) {
+        self.waiters.set(self.waiters.get() - 1);
     }
 
     /// Waits for news and makes ready whom it concerns. Runs no user code. Returns how many pieces there were.

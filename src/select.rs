@@ -6,13 +6,16 @@
 //! elsewhere. So of all arms exactly one happens, and nothing is taken and thrown away. Chapter:
 //! `docs/book/waiting-for-several.md`.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::error::cancelled;
 use crate::event_loop::{EventLoop, TimerAction};
-use crate::observe::event::{Event, Place, Want};
+use crate::observe::event::{Direction, Event, Place, Want};
+use crate::reactor::{Slot, Watched, is_ready};
 use crate::task::wait::{
     Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
 };
@@ -23,7 +26,7 @@ use crate::timer::TimerKey;
 ///
 /// Waits are the things themselves, by reference: `&Queue` (the next item), `&Mutex` (the guard), `&Semaphore` (a
 /// permit), `&Event`, `&Promise` (its value), `&JoinHandle` and `&Task` (the end of the task, whose result can then be
-/// joined); and what these return: [`after`], [`Queue::reserving`](crate::Queue::reserving),
+/// joined); and what these return: [`after`], [`until_readable`], [`until_writable`], [`Queue::reserving`](crate::Queue::reserving),
 /// [`RwLock::reading`](crate::RwLock::reading) and [`writing`](crate::RwLock::writing). The trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that `select` can wait for",
@@ -42,9 +45,15 @@ pub trait Wait: sealed::Sealed {
     #[doc(hidden)]
     fn poll(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Option<Self::Output>;
 
-    /// Whether waiting makes sense.
+    /// Whether waiting for this alone makes sense.
     #[doc(hidden)]
     fn check(&self, _: &Cx<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// What can fail before the wait begins.
+    #[doc(hidden)]
+    fn prepare(&self, _: &Cx<'_>) -> io::Result<()> {
         Ok(())
     }
 
@@ -127,7 +136,7 @@ pub(crate) trait Arms {
     type Spots: Default;
 
     fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<Self::Output>;
-    fn check(&self, cx: &Cx<'_>) -> io::Result<()>;
+    fn prepare(&self, cx: &Cx<'_>) -> io::Result<()>;
     /// # Safety
     ///
     /// As [`register`].
@@ -151,8 +160,9 @@ impl<W: Wait> Arms for Only<W> {
         self.0.poll(me, spot)
     }
 
-    fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
-        self.0.check(cx)
+    fn prepare(&self, cx: &Cx<'_>) -> io::Result<()> {
+        self.0.check(cx)?;
+        self.0.prepare(cx)
     }
 
     #[inline(always)]
@@ -260,10 +270,10 @@ impl<A: Arms> Drop for Registered<'_, A> {
 #[inline(always)]
 fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: Patience) -> io::Result<A::Output> {
     let (cx, me) = (Cx { lp, task }, task.core.id());
-    arms.check(&cx)?;
     let (waiter, spots) = (Waiter::new(task), A::Spots::default());
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
     let mut registered = Registered { cx, arms, spots: &spots, waiter: &waiter, taken: false };
+    registered.arms.prepare(&cx)?;
     // SAFETY: as said; the guard takes the registration back.
     unsafe { registered.arms.register(&cx, &spots, &waiter) };
     if let Some(holder) = registered.arms.holder() {
@@ -389,8 +399,9 @@ macro_rules! tuple {
                 None
             }
 
-            /// What could never happen alone may stand beside what can.
-            fn check(&self, _: &Cx<'_>) -> io::Result<()> {
+            /// No checks: what could never happen alone may stand beside what can.
+            fn prepare(&self, cx: &Cx<'_>) -> io::Result<()> {
+                $(self.$n.prepare(cx)?;)+
                 Ok(())
             }
 
@@ -510,6 +521,94 @@ impl Wait for After {
 
     fn want(&self, _: &Cx<'_>) -> Want {
         Want::Any { of: 1 }
+    }
+}
+
+/// The readiness of a descriptor, as a wait for [`select`]; see [`until_readable`].
+#[must_use = "it waits for nothing until `select`"]
+pub struct Readiness<'a> {
+    fd: BorrowedFd<'a>,
+    direction: Direction,
+    watched: OnceCell<(Watched, Rc<Slot>)>,
+}
+
+/// [`readable`](crate::readable) as a wait for [`select`]: for a task that reads from a socket and writes to it what
+/// others put into a queue.
+///
+/// The stream is to be in non-blocking mode, and a read that would block is tried again after the next wait.
+///
+/// ```
+/// use corio::{Queue, Which, net::{TcpListener, TcpStream}, run, select, spawn, until_readable};
+/// use std::io::{Read, Write};
+///
+/// run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     let peer = spawn(move || TcpStream::connect(address)?.write_all(b"hello"));
+///     let (mut stream, _) = listener.accept()?;
+///     let outbox = Queue::<String>::new();
+///     match select((until_readable(&stream), &outbox))? {
+///         Which::A(ready) => ready?,
+///         Which::B(line) => stream.write_all(line?.as_bytes())?,
+///     }
+///     let mut text = String::new();
+///     stream.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///     peer.join()
+/// })
+/// # .unwrap()
+/// ```
+pub fn until_readable(fd: &impl AsFd) -> Readiness<'_> {
+    Readiness { fd: fd.as_fd(), direction: Direction::Read, watched: OnceCell::new() }
+}
+
+/// [`writable`](crate::writable) as a wait for [`select`]; see [`until_readable`].
+pub fn until_writable(fd: &impl AsFd) -> Readiness<'_> {
+    Readiness { fd: fd.as_fd(), direction: Direction::Write, watched: OnceCell::new() }
+}
+
+impl sealed::Sealed for Readiness<'_> {}
+
+impl Wait for Readiness<'_> {
+    /// An error: what the system says to watching the descriptor. A regular file is always ready.
+    type Output = io::Result<()>;
+    type Hook = ();
+
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<()>> {
+        is_ready(&self.fd, self.direction).then_some(Ok(()))
+    }
+
+    fn prepare(&self, cx: &Cx<'_>) -> io::Result<()> {
+        let watched = Watched::new(cx.lp, self.fd)?;
+        let slot = watched.slot(cx.lp);
+        cx.lp.reactor.add_waiter();
+        let _ = self.watched.set((watched, slot));
+        Ok(())
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        self.watched.get().map(|(_, slot)| slot.waiters(self.direction))
+    }
+
+    fn leave(&self, cx: &Cx<'_>, _: &Spot<()>) {
+        if let Some((watched, _)) = self.watched.get() {
+            cx.lp.reactor.remove_waiter();
+            watched.give_up(cx.lp);
+        }
+    }
+
+    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn want(&self, _: &Cx<'_>) -> Want {
+        Want::Any { of: 1 }
+    }
+}
+
+impl std::fmt::Debug for Readiness<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readiness").field("fd", &self.fd).field("direction", &self.direction).finish()
     }
 }
 

@@ -325,3 +325,36 @@ fn outside_a_loop_what_is_free_is_had_and_the_rest_is_an_error() {
     drop(guard);
     assert_eq!(lock.into_inner(), 1);
 }
+
+#[test]
+fn select_waits_for_a_descriptor_and_leaves_nothing_registered() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let (mut near, mut far) = UnixStream::pair().unwrap();
+    run(|| {
+        let queue = Queue::new();
+        for n in 0..3_u8 {
+            scope(|s| {
+                s.spawn(|| {
+                    yield_now()?;
+                    if n % 2 == 0 { far.write_all(&[n]) } else { queue.put(n) }
+                });
+                let got = match select((until_readable(&near), &queue))? {
+                    Which::A(ready) => {
+                        ready?;
+                        let mut byte = [0];
+                        near.read_exact(&mut byte)?;
+                        byte[0]
+                    }
+                    Which::B(n) => n?,
+                };
+                assert_eq!(got, n);
+                Ok(())
+            })?;
+        }
+        // A socket with room is writable at once.
+        assert!(matches!(select((until_writable(&near), &queue))?, Which::A(Ok(()))));
+        Ok(())
+    })
+    .unwrap();
+}

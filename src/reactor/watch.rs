@@ -41,26 +41,30 @@ pub(super) struct Watcher {
 }
 
 /// A duplicate that is registered with the loop.
-struct Watched {
+pub(crate) struct Watched {
     fd: OwnedFd,
     token: Token,
 }
 
 impl Watched {
-    fn new(lp: &EventLoop, fd: BorrowedFd<'_>) -> io::Result<Watched> {
+    pub(crate) fn new(lp: &EventLoop, fd: BorrowedFd<'_>) -> io::Result<Watched> {
         let fd = fd.try_clone_to_owned()?;
         let token = lp.reactor.register(lp, fd.as_raw_fd())?;
         Ok(Watched { fd, token })
     }
 
-    fn give_up(&self, lp: &EventLoop) {
+    pub(crate) fn slot(&self, lp: &EventLoop) -> Rc<Slot> {
+        lp.reactor.slot(self.token).expect("a registration has a slot until it is given up")
+    }
+
+    pub(crate) fn give_up(&self, lp: &EventLoop) {
         let _ = lp.reactor.registrar.deregister(self.fd.as_raw_fd());
         lp.reactor.free(lp, self.token);
     }
 }
 
 /// What the kernel says of this moment.
-fn is_ready(fd: &impl AsFd, direction: Direction) -> bool {
+pub(crate) fn is_ready(fd: &impl AsFd, direction: Direction) -> bool {
     crate::sys::wait_ready(fd.as_fd().as_raw_fd(), direction == Direction::Write, Some(Instant::now())).is_ok()
 }
 
@@ -137,14 +141,14 @@ impl Reactor {
         });
         self.with_slot(token, |slot| *slot.watcher.borrow_mut() = Some(watcher.clone()));
         self.watchers.0.borrow_mut().insert((fd.as_raw_fd(), direction == Direction::Write), watcher);
-        self.waiters.set(self.waiters.get() + 1);
+        self.add_waiter();
         Ok(())
     }
 
     fn unwatch(&self, lp: &EventLoop, fd: RawFd, direction: Direction) -> bool {
         let removed = self.watchers.0.borrow_mut().remove(&(fd, direction == Direction::Write));
         let Some(watcher) = removed else { return false };
-        self.waiters.set(self.waiters.get() - 1);
+        self.remove_waiter();
         watcher.removed.set(true);
         watcher.watched.give_up(lp);
         let callback = watcher.callback.borrow_mut().take();
@@ -262,7 +266,8 @@ fn on_the_loop<R>(f: impl FnOnce(&EventLoop) -> R) -> R {
 /// an error. For descriptors that are not corio's; the streams of [`net`](crate::net) wait by themselves.
 ///
 /// Another reader may be quicker, so put the descriptor into non-blocking mode, and call this again when a read would
-/// block. Without a pause it costs one system call. Several tasks may wait for one descriptor.
+/// block. Without a pause it costs one system call. Several tasks may wait for one descriptor. To wait for other things
+/// too there is [`until_readable`](crate::until_readable).
 ///
 /// # Errors
 ///
@@ -314,7 +319,7 @@ fn until(fd: BorrowedFd<'_>, direction: Direction, at: Place) -> io::Result<()> 
                 return Ok(());
             }
             let registration = Registration(lp, Watched::new(lp, fd)?);
-            let slot = registration.slot();
+            let slot = registration.1.slot(lp);
             let _hope = lp.reactor.count_waiter();
             loop {
                 let want = Want::Io { source: slot.id(), direction };
@@ -333,12 +338,6 @@ fn until(fd: BorrowedFd<'_>, direction: Direction, at: Place) -> io::Result<()> 
 
 /// A duplicate that is watched for the time of one wait.
 struct Registration<'a>(&'a EventLoop, Watched);
-
-impl Registration<'_> {
-    fn slot(&self) -> Rc<Slot> {
-        self.0.reactor.slot(self.1.token).expect("a registration has a slot until it is given up")
-    }
-}
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
