@@ -9,14 +9,18 @@
 //!
 //! `BLESS=1 cargo test --test parity` asks `python3` and writes the files anew; read the difference before you commit it.
 
+#![cfg(feature = "observe")]
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{LazyLock, Once};
+use std::sync::LazyLock;
 use std::time::Instant;
 use std::{env, error, fmt, fs};
 
+use corio::observe::Names;
+use corio::observe::event::{Event, Record};
 use corio::{Runner, errors, is_cancelled};
 
 // ---- the stage ---------------------------------------------------------------------------------
@@ -24,7 +28,8 @@ use corio::{Runner, errors, is_cancelled};
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
-    static AWAITED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    /// What the end of a run that is stuck brings is not compared.
+    static STUCK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Writes a line of the transcript: the time on the loop's clock, and a text as `format!` makes it.
@@ -33,7 +38,11 @@ macro_rules! say {
 }
 
 fn write_line(text: fmt::Arguments<'_>) {
-    let time = BEGAN.get().map_or(0.0, |began| (corio::now() - began).as_secs_f64());
+    // Divided as Python does it, so that both round it the same way.
+    let time = BEGAN.get().map_or(0.0, |began| (corio::now() - began).as_nanos() as f64 / 1e9);
+    if STUCK.get() {
+        return;
+    }
     LINES.with_borrow_mut(|lines| lines.push(format!("{time:5.2}  {text}")));
 }
 
@@ -77,35 +86,6 @@ fn is_failure(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Failure>())
 }
 
-/// The next record of the log that contains `text` is said, as an exception handler of asyncio would.
-fn listen_for(text: &'static str) {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        log::set_logger(&Listener).expect("nobody else logs here");
-        log::set_max_level(log::LevelFilter::Warn);
-    });
-    AWAITED.set(Some(text));
-}
-
-struct Listener;
-
-impl log::Log for Listener {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if let Some(text) = AWAITED.get()
-            && record.args().to_string().contains(text)
-        {
-            AWAITED.set(None);
-            say!("reported: {text}");
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 // ---- the scenarios -----------------------------------------------------------------------------
 
 struct Scenario {
@@ -132,6 +112,7 @@ macro_rules! areas {
         #[path = "parity"]
         mod scenarios {
             $(pub(crate) mod $name;)*
+            pub(crate) mod scripts;
         }
 
         const AREAS: &[Area] = &[$(Area { name: stringify!($name), scenarios: scenarios::$name::SCENARIOS }),*];
@@ -145,20 +126,25 @@ macro_rules! areas {
     };
 }
 
-areas! { order callbacks tasks cancellation timeouts groups generators streams }
+areas! {
+    order callbacks tasks cancellation timeouts groups gathering waiting locks queues futures contexts generators streams network programs
+}
 
 /// What a scenario prints. How it ends, if not well, is the last line.
-fn play(scenario: &Scenario, in_a_loop: bool) -> String {
+fn play(area: &str, scenario: impl FnOnce() -> io::Result<()>) -> String {
     BEGAN.set(None);
-    let ended = if in_a_loop {
-        Runner::new().virtual_clock().ctrl_c(false).run(|| {
-            BEGAN.set(Some(corio::now()));
-            (scenario.play)()
-        })
+    STUCK.set(false);
+    let ended = if area == "generators" {
+        scenario() // without a loop
     } else {
-        (scenario.play)()
+        let watch =
+            |record: &Record, _: &Names| STUCK.set(STUCK.get() || matches!(record.event, Event::Deadlock { .. }));
+        Runner::new().virtual_clock().ctrl_c(false).observer(watch).run(|| {
+            // What the kernel does takes real time, which no transcript can show.
+            BEGAN.set((area != "network").then(corio::now));
+            scenario()
+        })
     };
-    AWAITED.set(None);
     let mut lines = LINES.take();
     match ended {
         Ok(()) => {}
@@ -219,7 +205,7 @@ fn kept(area: &str) -> Transcripts {
 }
 
 static BLESSED: LazyLock<()> = LazyLock::new(|| {
-    for (area, said) in python().expect("only python3 can say what asyncio does") {
+    for (area, said) in python(&[]).expect("only python3 can say what asyncio does") {
         fs::write(directory().join("expected").join(format!("{area}.txt")), said).unwrap();
     }
 });
@@ -232,7 +218,7 @@ fn check(area: &Area) {
     let names: Vec<_> = area.scenarios.iter().map(|scenario| scenario.name).collect();
     assert_eq!(names, kept.names(), "{0}.rs and {0}.py have the same scenarios in the same order", area.name);
 
-    let played: Vec<_> = area.scenarios.iter().map(|scenario| play(scenario, area.name != "generators")).collect();
+    let played: Vec<_> = area.scenarios.iter().map(|scenario| play(area.name, scenario.play)).collect();
     let departures = departures(area, &played);
     let mut wrong = Vec::new();
     for (scenario, played) in area.scenarios.iter().zip(&played) {
@@ -276,11 +262,44 @@ fn difference(left: &str, ours: &str, right: &str, theirs: &str) -> Option<Strin
     (ours != theirs).then(|| format!("{left}\n{}  {right}\n{}", indented(ours), indented(theirs)))
 }
 
+// ---- random programs ---------------------------------------------------------------------------
+
+/// The programs whose transcripts are kept.
+#[test]
+fn scripts() {
+    check_scripts(&kept("scripts"));
+}
+
+/// Programs that nobody has seen before; `CORIO_SLOW_TESTS=1` tries more of them.
+#[test]
+fn other_scripts() {
+    if python_is_here() {
+        let slow = env::var_os("CORIO_SLOW_TESTS").is_some_and(|value| value == "1");
+        let said = python(&["scripts", "1000", if slow { "4000" } else { "1100" }]).unwrap();
+        check_scripts(&Transcripts::parse(&said[0].1));
+    }
+}
+
+fn check_scripts(transcripts: &Transcripts) {
+    assert!(!transcripts.scenes.is_empty());
+    let mut wrong = Vec::new();
+    for (name, scene) in &transcripts.scenes {
+        let source = scene.lines().take_while(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        let (source, said): (Vec<_>, _) = (source.collect(), scene.lines());
+        let said = said.skip(source.len()).collect::<Vec<_>>().join("\n");
+        let words = source.iter().filter_map(|line| line.split_once(": "));
+        let program: Vec<_> = words.map(|(name, words)| (name, words.split("; ").collect())).collect();
+        let played = play("scripts", || scenarios::scripts::play(&program));
+        let name = format!("{name}\n    {}\n  Python", source.join("\n    "));
+        wrong.extend(difference(&name, &said, "corio", &played));
+    }
+    assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), transcripts.scenes.len(), wrong[0]);
+}
+
 // ---- Python ------------------------------------------------------------------------------------
 
-/// Whoever changes a scenario in Python sees here that the kept transcripts are old.
-#[test]
-fn python_still_says_the_same() {
+/// Whether the kept transcripts are those of the Python that is here; says that a test was left out if not.
+fn python_is_here() -> bool {
     let version = match Command::new("python3").arg("--version").output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         _ => return skipped("there is no python3, so only the kept transcripts were compared"),
@@ -290,9 +309,18 @@ fn python_still_says_the_same() {
     if !version.starts_with(&format!("{kept_version}.")) {
         return skipped(&format!("the transcripts are those of {kept_version}, and this is {version}"));
     }
-    let said = python().unwrap();
+    true
+}
+
+/// Whoever changes a scenario in Python sees here that the kept transcripts are old.
+#[test]
+fn python_still_says_the_same() {
+    if !python_is_here() {
+        return;
+    }
+    let said = python(&[]).unwrap();
     let names = |areas: Vec<&str>| areas.join(" ");
-    let (theirs, ours) = (said.iter().map(|(area, _)| &**area), AREAS.iter().map(|area| area.name));
+    let (theirs, ours) = (said.iter().map(|(area, _)| &**area), AREAS.iter().map(|area| area.name).chain(["scripts"]));
     assert_eq!(names(theirs.collect()), names(ours.collect()), "harness.py and this file list the same areas");
     for (area, said) in said {
         let (said, kept) = (Transcripts::parse(&said), kept(&area));
@@ -307,9 +335,10 @@ fn python_still_says_the_same() {
 }
 
 /// What `harness.py` prints: the areas, and the transcripts of each.
-fn python() -> io::Result<Vec<(String, String)>> {
+fn python(arguments: &[&str]) -> io::Result<Vec<(String, String)>> {
     // Without the settings of whoever runs this.
-    let output = Command::new("python3").args(["-E", "-s"]).arg(directory().join("harness.py")).output()?;
+    let mut command = Command::new("python3");
+    let output = command.args(["-E", "-s"]).arg(directory().join("harness.py")).args(arguments).output()?;
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
@@ -319,6 +348,7 @@ fn python() -> io::Result<Vec<(String, String)>> {
 }
 
 /// Past the test harness, which hides what tests that pass print.
-fn skipped(why: &str) {
+fn skipped(why: &str) -> bool {
     let _ = writeln!(io::stderr(), "SKIPPED: {why}");
+    false
 }

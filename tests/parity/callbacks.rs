@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use corio::{TimerHandle, call_at, call_later, call_soon, millis, now, secs, sleep, spawn, yield_now};
+use corio::{TimerHandle, call_at, call_later, call_soon, millis, now, secs, set_exception_handler, sleep, spawn, yield_now};
 
-use crate::{listen_for, yes};
+use crate::yes;
 
 fn soon_in_order() -> io::Result<()> {
     for n in 0..3 {
@@ -95,7 +95,7 @@ fn a_callback_starts_a_task() -> io::Result<()> {
 }
 
 fn a_callback_that_fails() -> io::Result<()> {
-    listen_for("boom");
+    set_exception_handler(Some(Rc::new(|failure| say!("reported: {}", failure.text()))));
     call_soon(|| {
         say!("fails");
         panic!("boom");

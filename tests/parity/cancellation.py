@@ -288,6 +288,18 @@ async def in_the_turn_of_its_result():
     await other
 
 
+async def a_call_that_is_ready():
+    async def child():
+        event = asyncio.Event()
+        event.set()
+        current_task().cancel()
+        await event.wait()
+        say("a call that need not wait went well")
+        await sleep(1)
+
+    say(await result(create_task(child())))
+
+
 async def the_waiter_is_cancelled_and_the_task_is_not():
     async def worker():
         await sleep(3)
@@ -351,6 +363,7 @@ SCENARIOS = [
     clean_up_that_fails,
     an_error_of_its_own_counts_as,
     in_the_turn_of_its_result,
+    a_call_that_is_ready,
     the_waiter_is_cancelled_and_the_task_is_not,
     a_worker_until_it_is_told_to_stop,
     main_cancels_itself,

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use corio::{
-    Cause, JoinHandle, Task, call_later, cancel_cause, current, is_cancelled, millis, secs, shield, sleep, spawn, yield_now,
+    Cause, Event, JoinHandle, Task, call_later, cancel_cause, current, is_cancelled, millis, secs, shield, sleep, spawn, yield_now,
 };
 
 use crate::{failure, kind, yes};
@@ -306,6 +306,20 @@ fn in_the_turn_of_its_result() -> io::Result<()> {
     canceller.join()
 }
 
+fn a_call_that_is_ready() -> io::Result<()> {
+    let task = spawn(|| {
+        let event = Event::new();
+        event.set();
+        current().cancel();
+        event.wait()?;
+        say!("a call that need not wait went well");
+        sleep(secs(1))?;
+        Ok("never")
+    });
+    say!("{}", result(task));
+    Ok(())
+}
+
 fn the_waiter_is_cancelled_and_the_task_is_not() -> io::Result<()> {
     let work = spawn(|| {
         sleep(secs(3))?;
@@ -377,6 +391,7 @@ scenarios! {
         "whether a task was cancelled is read from its state, and not guessed from the error",
     in_the_turn_of_its_result differs because
         "success wins: the cancellation is met at the next call",
+    a_call_that_is_ready differs because "every call looks for a cancellation, also one that need not wait",
     the_waiter_is_cancelled_and_the_task_is_not,
     a_worker_until_it_is_told_to_stop,
     main_cancels_itself,

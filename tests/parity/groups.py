@@ -1,6 +1,5 @@
 """Groups of tasks that end together."""
 
-import asyncio
 from asyncio import CancelledError, TaskGroup, create_task, current_task, sleep, timeout
 
 from harness import Failure, kind, say, yes

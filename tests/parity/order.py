@@ -1,5 +1,6 @@
 """Whose turn it is."""
 
+import asyncio
 from asyncio import create_task, get_running_loop, sleep
 
 from harness import say
@@ -106,6 +107,21 @@ async def a_timer_among_tasks_that_yield():
     await sleep(1)
 
 
+async def many_calls_that_need_not_wait():
+    async def other():
+        say("the other task runs after", calls, "calls")
+
+    calls = 0
+    event = asyncio.Event()
+    event.set()
+    task = create_task(other())
+    for _ in range(300):
+        await event.wait()
+        calls += 1
+    say("done after", calls)
+    await task
+
+
 async def a_child_that_ends_puts_its_parent_at_the_end_of_the_queue():
     async def child():
         say("child ends")
@@ -122,6 +138,23 @@ async def a_child_that_ends_puts_its_parent_at_the_end_of_the_queue():
     await other
 
 
+async def ping_pong():
+    ball = asyncio.Event(), asyncio.Event()
+
+    async def player(name, mine, other):
+        for _ in range(3):
+            await mine.wait()
+            mine.clear()
+            say(name)
+            other.set()
+
+    ping = create_task(player("ping", *ball))
+    pong = create_task(player("pong", *reversed(ball)))
+    ball[0].set()
+    await ping
+    await pong
+
+
 SCENARIOS = [
     spawn_order,
     yielding_alternates,
@@ -132,5 +165,7 @@ SCENARIOS = [
     three_equal_deadlines,
     eight_equal_deadlines,
     a_timer_among_tasks_that_yield,
+    many_calls_that_need_not_wait,
     a_child_that_ends_puts_its_parent_at_the_end_of_the_queue,
+    ping_pong,
 ]

@@ -1,8 +1,9 @@
 //! Whose turn it is.
 
+use std::cell::Cell;
 use std::io;
 
-use corio::{call_later, call_soon, secs, sleep, spawn, yield_now};
+use corio::{Event, call_later, call_soon, scope, secs, sleep, spawn, yield_now};
 
 fn spawn_order() -> io::Result<()> {
     let tasks = ["a", "b", "c"].map(|name| spawn(move || say!("{name} runs")));
@@ -111,6 +112,20 @@ fn a_timer_among_tasks_that_yield() -> io::Result<()> {
     sleep(secs(1))
 }
 
+fn many_calls_that_need_not_wait() -> io::Result<()> {
+    let (event, calls) = (Event::new(), Cell::new(0));
+    event.set();
+    scope(|s| {
+        s.spawn(|| say!("the other task runs after {} calls", calls.get()));
+        for _ in 0..300 {
+            event.wait()?;
+            calls.set(calls.get() + 1);
+        }
+        say!("done after {}", calls.get());
+        Ok(())
+    })
+}
+
 fn a_child_that_ends_puts_its_parent_at_the_end_of_the_queue() -> io::Result<()> {
     let task = spawn(|| say!("child ends"));
     let other = spawn(|| {
@@ -122,6 +137,25 @@ fn a_child_that_ends_puts_its_parent_at_the_end_of_the_queue() -> io::Result<()>
     task.join()?;
     say!("main has joined");
     other.join()
+}
+
+fn ping_pong() -> io::Result<()> {
+    fn player(name: &str, mine: &Event, other: &Event) -> io::Result<()> {
+        for _ in 0..3 {
+            mine.wait()?;
+            mine.clear();
+            say!("{name}");
+            other.set();
+        }
+        Ok(())
+    }
+
+    let ball = (Event::new(), Event::new());
+    scope(|s| {
+        s.spawn(|| player("ping", &ball.0, &ball.1));
+        s.spawn(|| player("pong", &ball.1, &ball.0));
+        ball.0.set();
+    })
 }
 
 scenarios! {
@@ -136,5 +170,8 @@ scenarios! {
         "timers that are due together run in the order in which they were armed; asyncio's heap forgets that order",
     a_timer_among_tasks_that_yield differs because
         "timers are looked at when nothing is ready, or after 64 resumes, and not between any two turns",
+    many_calls_that_need_not_wait differs because
+        "after 128 calls that did not have to wait a task goes to the end of the queue",
     a_child_that_ends_puts_its_parent_at_the_end_of_the_queue,
+    ping_pong,
 }

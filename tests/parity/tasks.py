@@ -239,6 +239,16 @@ async def a_loop_of_errors():
             say(kind(error))
 
 
+async def everybody_waits_for_nothing():
+    async def waiter(event):
+        say("waits")
+        await event.wait()
+
+    event = asyncio.Event()
+    task = create_task(waiter(event))
+    await task
+
+
 SCENARIOS = [
     results_in_any_order,
     one_after_the_other_and_together,
@@ -258,4 +268,5 @@ SCENARIOS = [
     a_tree_of_tasks,
     a_pause_deep_down,
     a_loop_of_errors,
+    everybody_waits_for_nothing,
 ]

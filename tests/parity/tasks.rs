@@ -1,10 +1,11 @@
 //! Tasks: what they return, how they fail, who is told.
 
 use std::io;
+use std::rc::Rc;
 
-use corio::{Builder, all_tasks, call_soon, current, secs, shield, sleep, spawn, try_current, yield_now};
+use corio::{Builder, Event, all_tasks, call_soon, current, scope, secs, set_exception_handler, shield, sleep, spawn, try_current, yield_now};
 
-use crate::{failure, kind, listen_for, yes};
+use crate::{failure, kind, yes};
 
 fn results_in_any_order() -> io::Result<()> {
     fn square(n: u64, delay: u64) -> io::Result<u64> {
@@ -138,7 +139,9 @@ fn clean_up_at_the_end_may_wait() -> io::Result<()> {
 }
 
 fn a_lost_error_is_reported() -> io::Result<()> {
-    listen_for("boom");
+    set_exception_handler(Some(Rc::new(|failure| {
+        say!("reported: {}", failure.error().map(kind).unwrap_or_default());
+    })));
     let task = spawn(|| {
         sleep(secs(1))?;
         Err::<(), _>(failure("boom"))
@@ -256,6 +259,17 @@ fn a_loop_of_errors() -> io::Result<()> {
     Ok(())
 }
 
+fn everybody_waits_for_nothing() -> io::Result<()> {
+    let event = Event::new();
+    scope(|s| {
+        let task = s.spawn(|| {
+            say!("waits");
+            event.wait()
+        });
+        task.join()
+    })
+}
+
 scenarios! {
     results_in_any_order,
     one_after_the_other_and_together,
@@ -275,4 +289,5 @@ scenarios! {
     a_tree_of_tasks,
     a_pause_deep_down,
     a_loop_of_errors,
+    everybody_waits_for_nothing,
 }
