@@ -153,6 +153,19 @@ where
     R: IntoResult<E>,
     E: From<io::Error>,
 {
+    let values = calls(items, f, echo, merge, at)?;
+    values.into_iter().map(|value| value.ok_or_else(|| error::cancelled().into())).collect()
+}
+
+/// Makes the calls. Nobody has failed when this returns; a call without a value was cancelled by somebody who found it
+/// among all tasks.
+fn calls<I, F, R, E>(items: I, f: F, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Vec<Option<R::Value>>, E>
+where
+    I: IntoIterator,
+    F: Fn(I::Item) -> R,
+    R: IntoResult<E>,
+    E: From<io::Error>,
+{
     let calls: Vec<_> = items.into_iter().map(Call::new).collect();
     scope::open(
         |s: &Scope<'_, '_, E>| {
@@ -166,8 +179,12 @@ where
         merge,
         at,
     )?;
-    // Nobody failed; one without a value was cancelled by somebody who found it among all tasks.
-    calls.into_iter().map(|call| call.value().ok_or_else(|| error::cancelled().into())).collect()
+    Ok(calls.into_iter().map(Call::value).collect())
+}
+
+/// The outcome of a call that may never have begun.
+fn outcome<T, E: From<io::Error>>(outcome: Option<Result<T, E>>) -> Result<T, E> {
+    outcome.unwrap_or_else(|| Err(error::cancelled().into()))
 }
 
 /// [`gather_all`] for any error.
@@ -185,7 +202,7 @@ where
     E: From<io::Error>,
 {
     let f = |item| Ok::<_, E>(f(item).into_result());
-    let results = each(items, f, echo, merge, at)?;
+    let results: Vec<_> = calls(items, f, echo, merge, at)?.into_iter().map(outcome).collect();
     if results.iter().any(Result::is_err) && caller_is_cancelled() {
         return Err(error::cancelled().into());
     }
@@ -266,9 +283,11 @@ impl<T, V> Call<T, V> {
 /// A tuple of functions; see [`gather!`](crate::gather!). Sealed by being hidden.
 #[doc(hidden)]
 pub trait Functions<E> {
+    type Maybe;
     type Values;
     type Results;
 
+    fn calls(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Maybe, E>;
     fn gather(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Values, E>;
     fn gather_all(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Results, E>;
 }
@@ -279,10 +298,11 @@ macro_rules! functions {
         where
             $($f: FnOnce() -> $r, $r: IntoResult<E>),+
         {
+            type Maybe = ($(Option<$r::Value>,)+);
             type Values = ($($r::Value,)+);
             type Results = ($(Result<$r::Value, E>,)+);
 
-            fn gather(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Values, E> {
+            fn calls(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Maybe, E> {
                 let calls = ($(Call::<$f, $r::Value>::new(self.$n),)+);
                 scope::open(
                     |s: &Scope<'_, '_, E>| {
@@ -297,11 +317,17 @@ macro_rules! functions {
                     merge,
                     at,
                 )?;
-                Ok(($(calls.$n.value().ok_or_else(|| error::cancelled())?,)+))
+                Ok(($(calls.$n.value(),)+))
+            }
+
+            fn gather(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Values, E> {
+                let values = self.calls(echo, merge, at)?;
+                Ok(($(values.$n.ok_or_else(|| error::cancelled())?,)+))
             }
 
             fn gather_all(self, echo: Echo<E>, merge: Merge<E>, at: Place) -> Result<Self::Results, E> {
-                let results = ($(move || Ok::<_, E>((self.$n)().into_result()),)+).gather(echo, merge, at)?;
+                let results = ($(move || Ok::<_, E>((self.$n)().into_result()),)+).calls(echo, merge, at)?;
+                let results = ($(outcome(results.$n),)+);
                 if (false $(|| results.$n.is_err())+) && caller_is_cancelled() {
                     return Err(error::cancelled().into());
                 }

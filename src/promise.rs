@@ -130,12 +130,14 @@ impl<T: 'static> Promise<T> {
         Ok(())
     }
 
-    /// Gives the promise up: every wait for the value fails with a cancellation. `false` if it is done already. Whoever
-    /// would have kept it is told so by [`set`](Self::set).
+    /// Gives the promise up: every wait for the value fails with a cancellation. `false` if it is done already; an error
+    /// that nobody has looked at is not logged then. Whoever would have kept it is told so by [`set`](Self::set).
     pub fn cancel(&self) -> bool {
         let pending = !self.is_done();
         if pending {
             self.finish(Outcome::Cancelled);
+        } else {
+            self.state.unseen.set(false);
         }
         pending
     }

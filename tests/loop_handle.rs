@@ -56,7 +56,6 @@ fn loop22_a_sleeping_loop_wakes_and_calls_in_the_order_of_posting() -> io::Resul
 }
 
 /// B12, LOOP-23: nothing lost, first in first out for each sender, and meanwhile timers and sockets are served.
-/// LOOP-23: of ten thousand calls from several threads each is made once, and timers go on meanwhile.
 #[test]
 fn b12_a_storm_of_calls_loses_nothing_and_starves_nobody() -> io::Result<()> {
     let _watchdog = watchdog();

@@ -176,6 +176,26 @@ fn an_inner_error_is_a_member_of_the_outer_one() {
     .unwrap();
 }
 
+/// TG-13: the failures stand in the order in which the children ended, whatever order they were spawned in.
+#[test]
+fn failures_stand_in_the_order_in_which_they_happened() {
+    sim(|| {
+        let error = scope(|s| {
+            for (delay, text) in [(3, "three"), (1, "one"), (2, "two")] {
+                s.spawn(move || {
+                    let _ = shield(secs(9), || sleep(secs(delay)));
+                    fail(text)
+                });
+            }
+            Ok(())
+        })
+        .unwrap_err();
+        assert_eq!(errors(&error).map(ToString::to_string).collect::<Vec<_>>(), ["one", "two", "three"]);
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// TG-15: a child may add children while the owner waits at the end, and they are waited for.
 #[test]
 fn children_may_be_added_while_the_owner_waits_at_the_end() {

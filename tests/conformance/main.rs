@@ -11,10 +11,14 @@ mod common;
 
 mod cancelling;
 mod check;
+mod combinators;
 mod event_loop;
+mod futures;
 mod groups;
 mod introspection;
 mod port;
+mod queues;
 mod runner;
+mod sync;
 mod tasks;
 mod timeouts;
