@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::cancel::CancelScope;
 use crate::error;
+use crate::event_loop::{EventLoop, Phase};
 use crate::lab::Probe;
 use crate::observe::event::{Place, Want};
 use crate::observe::words::place;
@@ -114,7 +115,7 @@ impl fmt::Display for Injector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.probe.wanted;
         match self.probe.hit.get() {
-            None => write!(f, "not cancelled: the body had ended before its point {n}"),
+            None => write!(f, "not cancelled: point {n} did not come"),
             Some((kind, at)) => {
                 let kind = match kind {
                     Kind::Called => "as it began the call",
@@ -135,6 +136,10 @@ impl fmt::Debug for Injector {
 
 impl Aim {
     fn point(&self, target: &Target, kind: Kind, at: Place) {
+        // When the run ends, all are cancelled: that is no point of the body.
+        if EventLoop::with_current(|lp| lp.is_none_or(|lp| lp.phase() != Phase::Running)) {
+            return;
+        }
         self.seen.set(self.seen.get() + 1);
         if self.seen.get() == self.wanted {
             self.hit.set(Some((kind, at)));

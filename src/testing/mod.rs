@@ -273,7 +273,7 @@ impl Options {
     /// As there.
     #[track_caller]
     pub fn explore<R: IntoResult>(&self, mut body: impl FnMut(&Random) -> R) {
-        for seed in self.seeds() {
+        for seed in self.seeds(variable(SCHEDULES)) {
             let seed = seed.unwrap_or(0);
             let replay = [(SEED, seed)];
             if let Err(trouble) = attempt(runner(Some(seed)), || body(&choices(seed)), &format!("seed {seed}"), &replay)
@@ -293,7 +293,7 @@ impl Options {
     pub fn cancel_everywhere<R: IntoResult>(&self, mut program: impl FnMut(&Injector) -> R) -> u64 {
         let only = variable(POINT);
         let mut points = 0;
-        for seed in self.seeds() {
+        for seed in self.seeds(None) {
             for point in only.unwrap_or(1).. {
                 let injector = Injector::new(point);
                 let runner = runner(seed).probe(injector.probe());
@@ -320,16 +320,16 @@ impl Options {
         points
     }
 
-    /// The schedules to try; `None`: the order in which tasks become ready.
-    fn seeds(&self) -> Vec<Option<u64>> {
+    /// The schedules to try, so many at least; `None`: the order in which tasks become ready.
+    fn seeds(&self, more: Option<u64>) -> Vec<Option<u64>> {
         if let Some(seed) = variable(SEED) {
             return vec![Some(seed)];
         }
         match (self.seed, self.schedules) {
             (seed, None) => vec![seed],
             (seed, Some(schedules)) => {
-                let (first, more) = (seed.unwrap_or(0), variable(SCHEDULES).unwrap_or(0));
-                (0..schedules.max(more)).map(|n| Some(first.wrapping_add(n))).collect()
+                let first = seed.unwrap_or(0);
+                (0..schedules.max(more.unwrap_or(0))).map(|n| Some(first.wrapping_add(n))).collect()
             }
         }
     }
