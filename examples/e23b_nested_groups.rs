@@ -17,7 +17,11 @@ mod common;
 
 fn worker(name: &str, seconds: u64, fails: bool) -> io::Result<()> {
     sleep(secs(seconds)).inspect_err(|_| say!("{name} stops"))?;
-    if fails { Err(io::Error::other(format!("{name} has broken the machine"))) } else { Ok(say!("{name} is done")) }
+    if fails {
+        return Err(io::Error::other(format!("{name} has broken the machine")));
+    }
+    say!("{name} is done");
+    Ok(())
 }
 
 fn department<'s>(s: &'s Scope<'s, '_>, name: &'static str, fails: bool, handles: bool) -> io::Result<()> {
@@ -27,7 +31,10 @@ fn department<'s>(s: &'s Scope<'s, '_>, name: &'static str, fails: bool, handles
             s.spawn(move || worker(&format!("{name}'s second"), 1, fails));
             Ok(())
         });
-        if handles { Ok(result.unwrap_or_else(|e| say!("{name} handles it: {e}"))) } else { result }
+        result.or_else(|e| {
+            say!("{name}: {e}");
+            if handles { Ok(()) } else { Err(e) }
+        })
     })?;
     Ok(())
 }

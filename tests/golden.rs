@@ -12,6 +12,8 @@ use std::{env, fs, io};
 use corio::Runner;
 use corio::observe::{Recording, State};
 
+#[path = "../examples/common/mod.rs"]
+mod common;
 #[path = "../examples/e05_generator.rs"]
 mod e05_generator;
 #[path = "../examples/e06_deep_pause.rs"]
@@ -42,6 +44,8 @@ mod e17_call_soon_later;
 mod e18_gather;
 #[path = "../examples/e19_gather_errors.rs"]
 mod e19_gather_errors;
+#[path = "../examples/e20_first_done.rs"]
+mod e20_first_done;
 #[path = "../examples/e20b_race.rs"]
 mod e20b_race;
 #[path = "../examples/e20c_select.rs"]
@@ -52,6 +56,8 @@ mod e21_cancel;
 mod e22_timeout;
 #[path = "../examples/e22b_shield.rs"]
 mod e22b_shield;
+#[path = "../examples/e22c_nested_limits.rs"]
+mod e22c_nested_limits;
 #[path = "../examples/e23_task_group.rs"]
 mod e23_task_group;
 #[path = "../examples/e23b_nested_groups.rs"]
@@ -60,9 +66,49 @@ mod e23b_nested_groups;
 mod e24_error_at_join;
 #[path = "../examples/e25_done_callback.rs"]
 mod e25_done_callback;
+#[path = "../examples/e26_lost_update.rs"]
+mod e26_lost_update;
+#[path = "../examples/e27_lock.rs"]
+mod e27_lock;
+#[path = "../examples/e28_insert_once.rs"]
+mod e28_insert_once;
+#[path = "../examples/e29_queue_hang.rs"]
+mod e29_queue_hang;
+#[path = "../examples/e29b_lock_cycle.rs"]
+mod e29b_lock_cycle;
+#[path = "../examples/e30_queue.rs"]
+mod e30_queue;
+#[path = "../examples/e30b_priority_queue.rs"]
+mod e30b_priority_queue;
+#[path = "../examples/e30c_queue_shutdown.rs"]
+mod e30c_queue_shutdown;
+#[path = "../examples/e31_semaphore.rs"]
+mod e31_semaphore;
+#[path = "../examples/e32_event.rs"]
+mod e32_event;
+#[path = "../examples/e32b_condvar.rs"]
+mod e32b_condvar;
+#[path = "../examples/e32c_barrier.rs"]
+mod e32c_barrier;
+#[path = "../examples/e33_iterator.rs"]
+mod e33_iterator;
+#[path = "../examples/e34_generator_stream.rs"]
+mod e34_generator_stream;
+#[path = "../examples/e35_scope.rs"]
+mod e35_scope;
+#[path = "../examples/e35b_task_locals.rs"]
+mod e35b_task_locals;
+#[path = "../examples/e38b_loop_handle.rs"]
+mod e38b_loop_handle;
+#[path = "../examples/e57_supervisor.rs"]
+mod e57_supervisor;
+#[path = "../examples/e58_graceful_shutdown.rs"]
+mod e58_graceful_shutdown;
+#[path = "../examples/e59_seeds.rs"]
+mod e59_seeds;
 
 macro_rules! golden {
-    ($($name:ident)*) => {
+    ($($name:ident)*; printed: $($printed:ident)*) => {
         $(
             #[test]
             fn $name() {
@@ -70,15 +116,29 @@ macro_rules! golden {
             }
         )*
 
-        const TESTED: &[&str] = &[$(stringify!($name)),*];
+        // Where other threads take part, the order of events is not ours to promise; what is printed is.
+        $(
+            #[test]
+            fn $printed() {
+                let (recording, _) = record(self::$printed::program);
+                keeps_the_rules(&recording);
+                compare(stringify!($printed), &recording.narrate(0));
+            }
+        )*
+
+        const TESTED: &[&str] = &[$(stringify!($name),)* $(stringify!($printed)),*];
     };
 }
 
 golden! {
     e05_generator e06_deep_pause e07_by_hand e08_tiny_loop e09_hello_sleep e10_one_after_the_other e11_tasks
     e12_taking_turns e13_one_turn e14_promise e15_never_ran e16_current_loop e17_call_soon_later e18_gather
-    e19_gather_errors e20b_race e20c_select e21_cancel e22_timeout e22b_shield e23_task_group e23b_nested_groups
-    e24_error_at_join e25_done_callback
+    e19_gather_errors e20_first_done e20b_race e20c_select e21_cancel e22_timeout e22b_shield e22c_nested_limits
+    e23_task_group e23b_nested_groups e24_error_at_join e25_done_callback e26_lost_update e27_lock e28_insert_once
+    e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
+    e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e57_supervisor
+    e58_graceful_shutdown e59_seeds;
+    printed: e38b_loop_handle
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.
@@ -102,26 +162,58 @@ fn no_example_is_forgotten() {
     }
 }
 
-fn check(name: &str, program: fn() -> io::Result<()>) {
-    let recording = record(program);
-    assert_eq!(recording.records(), record(program).records(), "{name}: the second run is not the first");
-    keeps_the_rules(&recording);
+/// `docs/README.md` lists the examples with their lessons.
+#[test]
+fn the_path_is_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut table = "\n| Example | Lesson |\n|---|---|\n".to_owned();
+    let mut names = TESTED.to_vec();
+    names.sort_unstable();
+    for name in names {
+        let text = fs::read_to_string(root.join(format!("examples/{name}.rs"))).unwrap();
+        let header = text.lines().map_while(|line| line.strip_prefix("//!")).take_while(|line| !line.is_empty());
+        let lesson = header.map(str::trim).collect::<Vec<_>>().join(" ");
+        table += &format!("| `{name}` | {} |\n", lesson.trim_start_matches("**Lesson.** "));
+    }
+    let path = root.join("docs/README.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- learning path -->\n").unwrap();
+    let (_, after) = rest.split_once("\n<!-- end of path -->").unwrap();
+    let new = format!("{before}<!-- learning path -->\n{table}\n<!-- end of path -->{after}");
+    if env::var_os("BLESS").is_some() {
+        fs::write(&path, &new).unwrap();
+    }
+    assert!(text == new || env::var_os("BLESS").is_some(), "{} is old; BLESS=1 rewrites it", path.display());
+}
 
-    let told = recording.narrate(1);
+fn check(name: &str, program: fn() -> io::Result<()>) {
+    let (recording, told) = record(program);
+    assert_eq!(recording.records(), record(program).0.records(), "{name}: the second run is not the first");
+    keeps_the_rules(&recording);
+    compare(name, &told);
+}
+
+/// Compares a text with the golden one.
+fn compare(name: &str, told: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
     if env::var_os("BLESS").is_some() {
-        fs::write(&path, &told).unwrap();
+        fs::write(&path, told).unwrap();
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
-    if let Some(difference) = difference(&golden, &told) {
+    if let Some(difference) = difference(&golden, told) {
         panic!("{name} is not what {} says.\n{difference}\nIf that is wanted: BLESS=1", path.display());
     }
 }
 
-fn record(program: fn() -> io::Result<()>) -> Recording {
+/// Runs a program. What is told is what a reader sees: the narration, and the error that `main` returns, if it does.
+fn record(program: fn() -> io::Result<()>) -> (Recording, String) {
     let recording = Recording::new();
-    Runner::new().virtual_clock().observer(recording.clone()).run(program).unwrap();
-    recording
+    let result = common::launch(Runner::new().virtual_clock().observer(recording.clone()), program);
+    let mut told = recording.narrate(1);
+    if let Err(error) = result {
+        told += &format!("Error: {error:?}\n");
+    }
+    (recording, told)
 }
 
 fn keeps_the_rules(recording: &Recording) {

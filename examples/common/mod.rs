@@ -35,6 +35,11 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
     if detail > 0 {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
+    launch(runner, program)
+}
+
+/// The line that starts the main task, as the report of a deadlock names it.
+pub(crate) fn launch(mut runner: Runner, program: fn() -> io::Result<()>) -> io::Result<()> {
     runner.run(program)
 }
 

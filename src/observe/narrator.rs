@@ -213,10 +213,8 @@ impl<W: Write> Narrator<W> {
                 let (sign, text) = match end {
                     End::Returned => ('✔', "returns"),
                     End::Failed if self.unseen == Some(task) => ('✘', "fails"),
-                    End::Failed if group > 0 => {
-                        ('✘', "fails: its error goes to whoever joins it, or else to its group")
-                    }
-                    End::Failed => ('✘', "fails: its error goes to whoever joins it"),
+                    End::Failed if group > 0 => ('✘', "fails (whoever joins it gets the error, or else its group)"),
+                    End::Failed => ('✘', "fails (whoever joins it gets the error)"),
                     End::Cancelled if unrun => ('✘', "ends, cancelled before it began"),
                     End::Cancelled => ('✘', "ends cancelled"),
                     End::Panicked => ('✘', "panics"),
