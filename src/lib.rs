@@ -42,13 +42,15 @@
 //! | running a program | [`run`], [`Runner`] |
 //! | tasks | [`spawn`](spawn()), [`Builder`], [`JoinHandle`], [`Task`], [`current`], [`all_tasks`], [`yield_now`] |
 //! | values of one task, inherited by its children | [`TaskLocal`] |
-//! | several at once | [`scope`](scope()), [`Scope`] |
+//! | several at once | [`scope`](scope()), [`gather`](gather()), [`race`](race()), [`select`](select()), [`wait`], [`as_completed`] |
+//! | sharing | [`Mutex`], [`RwLock`], [`Event`], [`Condvar`], [`Semaphore`], [`Barrier`], [`Queue`], [`Promise`], [`TaskLocal`] |
 //! | time | [`sleep`], [`sleep_until`], [`interval`], [`timeout`], [`timeout_at`], [`now`] |
 //! | cancelling | [`Task::cancel`], [`CancelScope`], [`shield`], [`cancel_cause`], [`is_cancelled`] |
 //! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
 //! | the network | [`net`] |
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks, and other threads | [`call_soon`], [`call_later`], [`LoopHandle`] |
+//! | tests | [`testing`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
 //!
