@@ -79,7 +79,7 @@ mod local;
 pub mod net;
 pub mod observe;
 mod promise;
-mod queue;
+pub mod queue;
 mod random;
 mod reactor;
 mod remote;
@@ -90,7 +90,7 @@ mod signal;
 mod snapshot;
 mod stack;
 mod switch;
-mod sync;
+pub mod sync;
 mod sys;
 mod task;
 pub mod testing;
@@ -109,17 +109,17 @@ pub use crate::gather::{gather, gather_all, race};
 pub use crate::handles::{AsCompleted, Handle, Until, as_completed, join_all, wait, wait_timeout};
 pub use crate::local::{LocalToken, TaskLocal};
 pub use crate::promise::{Promise, Resolver};
-pub use crate::queue::{
-    Fifo, Items, Lifo, LifoQueue, Order, Priority, PriorityQueue, Queue, Reserving, Slot, TryGetError, TryPutError,
-};
+#[doc(inline)]
+pub use crate::queue::{LifoQueue, PriorityQueue, Queue, TryGetError, TryPutError};
 pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 pub use crate::remote::LoopHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
 pub use crate::select::{After, Never, Readiness, Select, Wait, Which, after, select, until_readable, until_writable};
+#[doc(inline)]
 pub use crate::sync::{
-    Barrier, BoundedSemaphore, Condvar, Event, Mutex, MutexGuard, Permit, Reading, RwLock, RwLockReadGuard,
-    RwLockWriteGuard, Semaphore, Writing, is_broken_barrier,
+    Barrier, BoundedSemaphore, Condvar, Event, Mutex, MutexGuard, Permit, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Semaphore, is_broken_barrier,
 };
 pub use crate::task::{
     Builder, IntoResult, JoinHandle, Outcome, ScopedJoinHandle, Task, all_tasks, current, no_suspend, spawn,

@@ -1,4 +1,7 @@
-//! Queues between the tasks of one loop.
+//! Queues between the tasks of one loop: [`Queue`], [`LifoQueue`], [`PriorityQueue`], and what belongs to them.
+//!
+//! An item that a task waits for is *promised* to it in the moment in which it comes, and stays in the queue until that
+//! task runs. Room is promised in the same way. So nobody overtakes, and nothing is lost with a task that is cancelled.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;

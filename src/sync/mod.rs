@@ -1,12 +1,12 @@
-//! Synchronisation between the tasks of one loop.
+//! Synchronisation between the tasks of one loop: locks, events, conditions, semaphores, barriers.
 //!
 //! Nothing here is `Send` or `Sync`: between loops and threads there are [channels](crate::channel). That makes an
 //! uncontended operation a few moves, and nothing is allocated for a wait.
 //!
 //! All of it keeps one rule: what becomes free is handed to the one that has waited longest, in the moment in which it
 //! becomes free. So nobody overtakes (no barging), a free thing has no waiters, and a wait that is cancelled in the same
-//! moment has got it all the same (R13). A wait that can no longer take what it was granted passes it on.
-//! Chapter: `docs/book/sharing.md`.
+//! moment has got it all the same: it succeeds, and the cancellation is met at the next call. A wait that can no longer
+//! take what it was granted passes it on. Chapter: `docs/book/sharing.md`.
 
 mod barrier;
 mod condvar;
