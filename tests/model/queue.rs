@@ -4,10 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 
+use corio::queue::Order;
 use corio::testing::{self, Random};
-use corio::{
-    Event, Mutex, Order, Promise, Queue, Semaphore, Which, after, is_cancelled, scope, select, spawn, yield_now,
-};
+use corio::{Event, Mutex, Promise, Queue, Semaphore, Which, after, is_cancelled, scope, select, spawn, yield_now};
 
 use super::{Hazards, SCHEDULES, Waiting, moment, pause, workers};
 
