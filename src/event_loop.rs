@@ -32,6 +32,7 @@ use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
 use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
 use crate::observe::state::Timer;
+use crate::pool::Pool;
 use crate::reactor::Reactor;
 use crate::remote::{Message, Remote};
 use crate::snapshot::Snapshot;
@@ -114,8 +115,16 @@ pub(crate) struct EventLoop {
     last_group: Cell<u64>,
     last_coroutine: Cell<u64>,
     last_resource: Cell<u32>,
-    /// The tasks that wait for the report of a worker thread, by their ids.
+    /// The tasks that wait for what other threads bring, by their ids.
     pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
+    /// How many of them have given work to another thread.
+    pub(crate) workers: Cell<usize>,
+    /// The threads of `to_thread`, made when they are needed.
+    pub(crate) pool: RefCell<Option<Arc<Pool>>>,
+    /// Whether they end with the run.
+    pub(crate) owns_pool: Cell<bool>,
+    /// How long tasks have to end by themselves when the run ends.
+    pub(crate) grace: Cell<Duration>,
     /// Where the stack stood when the innermost region was opened in which nothing may suspend; 0 or [`WATCHED`]: none
     /// is open.
     pub(crate) no_suspend: Cell<usize>,
@@ -167,6 +176,10 @@ impl EventLoop {
             last_coroutine: Cell::new(0),
             last_resource: Cell::new(0),
             employers: RefCell::default(),
+            workers: Cell::new(0),
+            pool: RefCell::default(),
+            owns_pool: Cell::new(false),
+            grace: Cell::new(Duration::ZERO),
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
             lab: Lab::default(),
@@ -579,12 +592,17 @@ impl EventLoop {
         }
     }
 
-    /// Wakes a task that waited for a worker, and perhaps does no more.
-    fn wake_employer(&self, id: u64) {
+    /// Wakes a task that waited for another thread, and perhaps does no more.
+    pub(crate) fn wake_employer(&self, id: u64, by: By) {
         let task = self.employers.borrow().get(&id).cloned();
         if let Some(task) = task {
-            self.wake(&task, By::Thread);
+            self.wake(&task, by);
         }
+    }
+
+    /// A task that may be gone by now.
+    pub(crate) fn find(&self, id: u64) -> Option<TaskRef> {
+        self.all_tasks().into_iter().find(|task| task.core.id() == id)
     }
 
     /// Calls `function` in the next turn.
@@ -863,7 +881,7 @@ impl EventLoop {
                 Message::Call(function, at) => {
                     self.ready.push_call(self.callbacks.add(function, at, None));
                 }
-                Message::Wake(task) => self.wake_employer(task),
+                Message::Wake(task) => self.wake_employer(task, By::Thread),
                 Message::Freed(token) => self.reactor.free(self, token),
             }
         }

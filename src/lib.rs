@@ -49,8 +49,8 @@
 //! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
 //! | the network | [`net`] |
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
-//! | callbacks, and other threads | [`call_soon`], [`call_later`], [`LoopHandle`] |
-//! | tests | [`testing`] |
+//! | callbacks | [`call_soon`], [`call_later`] |
+//! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
 //!
@@ -71,6 +71,7 @@ mod clock;
 mod coroutine;
 mod error;
 mod event_loop;
+mod executor;
 mod failure;
 mod gather;
 mod handles;
@@ -78,11 +79,13 @@ mod lab;
 mod local;
 pub mod net;
 pub mod observe;
+mod pool;
 mod promise;
 pub mod queue;
 mod random;
 mod reactor;
 mod remote;
+mod remote_handle;
 mod run;
 mod scope;
 mod select;
@@ -97,11 +100,11 @@ pub mod testing;
 mod time;
 mod timer;
 pub mod typed;
-mod worker;
 
 pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeout_at};
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
+pub use crate::executor::{Executor, to_thread};
 pub use crate::failure::{ExceptionHandler, Failure};
 #[doc(hidden)]
 pub use crate::gather::of as __of;
@@ -113,6 +116,7 @@ pub use crate::promise::{Promise, Resolver};
 pub use crate::queue::{LifoQueue, PriorityQueue, Queue, TryGetError, TryPutError};
 pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 pub use crate::remote::LoopHandle;
+pub use crate::remote_handle::RemoteHandle;
 pub use crate::run::{Runner, run, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
 pub use crate::select::{After, Never, Readiness, Select, Wait, Which, after, select, until_readable, until_writable};

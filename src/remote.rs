@@ -3,18 +3,20 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crate::event_loop::EventLoop;
-use crate::observe::event::Place;
+use crate::observe::event::{By, Place};
 use crate::reactor::{Registrar, Token};
 use crate::task::body::drop_quietly;
-use crate::task::caller;
+use crate::task::{TaskRef, caller};
 
 /// What other threads tell a loop.
 pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, Place),
-    /// Wake the task with this id, if it still waits for a worker.
+    /// Wake the task with this id, if it still waits for another thread.
     Wake(u64),
     /// A source was closed elsewhere; its slot may be used again.
     Freed(Token),
@@ -129,6 +131,85 @@ impl Remote {
     }
 }
 
+/// Whoever waits for something that other threads may bring: a task, or a thread without a loop.
+#[derive(Clone)]
+pub(crate) enum Waker {
+    /// One that is [expecting](Expecting) something.
+    Task(Arc<Remote>, u64),
+    Thread(Thread),
+}
+
+impl Waker {
+    pub(crate) fn of_task(lp: &EventLoop, task: &TaskRef) -> Waker {
+        Waker::Task(lp.remote.clone(), task.core.id())
+    }
+
+    pub(crate) fn of_this_thread() -> Waker {
+        Waker::Thread(std::thread::current())
+    }
+
+    /// On any thread, perhaps for nothing: a task that is gone is not found, and one that waits for something else looks
+    /// and waits on.
+    pub(crate) fn wake(self) {
+        match self {
+            Waker::Thread(thread) => thread.unpark(),
+            Waker::Task(remote, id) => {
+                let here = EventLoop::with_current(|lp| match lp {
+                    Some(lp) if Arc::ptr_eq(&lp.remote, &remote) => {
+                        lp.wake_employer(id, lp.current().map_or(By::Loop, |task| By::Task(task.core.id())));
+                        true
+                    }
+                    _ => false,
+                });
+                if !here {
+                    // If the loop is gone, nobody waits.
+                    let _ = remote.send(Message::Wake(id));
+                }
+            }
+        }
+    }
+}
+
+/// While this is there, its task waits for what others may bring, from any thread: their wakers find it, and the loop may
+/// hope (R18).
+pub(crate) struct Expecting<'a> {
+    lp: &'a EventLoop,
+    task: &'a TaskRef,
+    /// It has given work to another thread: then a virtual clock waits too.
+    work: bool,
+}
+
+impl<'a> Expecting<'a> {
+    pub(crate) fn work(lp: &'a EventLoop, task: &'a TaskRef) -> Expecting<'a> {
+        lp.workers.set(lp.workers.get() + 1);
+        lp.employers.borrow_mut().insert(task.core.id(), task.clone());
+        Expecting { lp, task, work: true }
+    }
+
+    pub(crate) fn news(lp: &'a EventLoop, task: &'a TaskRef) -> Expecting<'a> {
+        lp.employers.borrow_mut().insert(task.core.id(), task.clone());
+        Expecting { lp, task, work: false }
+    }
+}
+
+impl Drop for Expecting<'_> {
+    fn drop(&mut self) {
+        self.lp.workers.set(self.lp.workers.get() - usize::from(self.work));
+        let entry = self.lp.employers.borrow_mut().remove(&self.task.core.id());
+        drop(entry);
+    }
+}
+
+/// Blocks a thread without a loop, perhaps for nothing; `false` when the deadline is past.
+pub(crate) fn park_thread(deadline: Option<Instant>) -> bool {
+    match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        Some(Duration::ZERO) => return false,
+        Some(left) => std::thread::park_timeout(left),
+        None => std::thread::park(),
+    }
+    true
+}
+
 /// The way to a loop from any thread: the only thing of a loop that is `Send` and `Sync`.
 ///
 /// While a handle lives, the loop counts on hearing from it: a run whose tasks all wait does not report a deadlock.
@@ -155,7 +236,7 @@ impl Remote {
 /// # .unwrap()
 /// ```
 pub struct LoopHandle {
-    remote: Arc<Remote>,
+    pub(crate) remote: Arc<Remote>,
 }
 
 impl LoopHandle {

@@ -13,12 +13,13 @@
 use std::fmt::Debug;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cancel::{self, Cause};
 use crate::clock::{Clock, nanos};
 use crate::error;
 use crate::event_loop::{EventLoop, Phase, Turn};
+use crate::executor::{self, Executor};
 use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
 use crate::observe::Observer;
@@ -103,6 +104,7 @@ pub struct Runner {
     probe: Option<Rc<dyn Probe>>,
     grace: Duration,
     ctrl_c: bool,
+    executor: Option<Executor>,
     observers: Vec<Box<dyn Observer>>,
     exception_handler: Option<ExceptionHandler>,
     stage: Stage,
@@ -125,6 +127,7 @@ impl Runner {
             probe: None,
             grace: GRACE,
             ctrl_c: true,
+            executor: None,
             observers: Vec::new(),
             exception_handler: None,
             stage: Stage::Fresh,
@@ -167,6 +170,13 @@ impl Runner {
     /// for what it starts with `&`.
     pub fn ctrl_c(mut self, watch: bool) -> Runner {
         self.ctrl_c = watch;
+        self
+    }
+
+    /// The threads that [`to_thread`](crate::to_thread) and name look-ups use, instead of the loop's own. They stay when
+    /// the run ends. asyncio: `set_default_executor`.
+    pub fn executor(mut self, executor: Executor) -> Runner {
+        self.executor = Some(executor);
         self
     }
 
@@ -247,6 +257,9 @@ impl Runner {
         if let Some(handler) = self.exception_handler.take() {
             lp.exception_handler.set(Some(handler));
         }
+        if let Some(executor) = self.executor.take() {
+            *lp.pool.borrow_mut() = Some(executor.pool());
+        }
         Ok(lp)
     }
 
@@ -266,6 +279,7 @@ impl Runner {
         }
         let (grace, ctrl_c) = (self.grace, self.ctrl_c);
         let lp = self.made()?;
+        lp.grace.set(grace);
         let size = StackSize::default_size();
         lp.stacks.reserve(size)?;
         lp.open();
@@ -416,7 +430,9 @@ fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Optio
         trouble = trouble.or_else(|| watch.interrupted(main));
     }
     let stopped = lp.is_stopping();
+    let since = Instant::now();
     shut_down(lp, grace);
+    executor::close_default(lp, since.checked_add(grace));
     drop(watch);
     if stopped && main.core.ended_cancelled() {
         trouble = trouble.or_else(|| Some(error::cancelled_because("the run was stopped by `corio::stop`")));

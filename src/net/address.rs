@@ -7,8 +7,9 @@ use crate::observe::event::Place;
 
 /// What can be turned into socket addresses: the types of [`std::net::ToSocketAddrs`].
 ///
-/// A literal address is parsed on the spot. A name is looked up on a helper thread while the task waits; a cancelled wait
-/// leaves the thread to finish by itself. The trait is sealed.
+/// A literal address is parsed on the spot. A name is looked up on a thread of the loop's executor
+/// ([`Executor::current`](crate::Executor::current)) while the task waits; a cancelled wait leaves the thread to finish by
+/// itself. The trait is sealed.
 pub trait ToSocketAddrs: sealed::Sealed {
     #[doc(hidden)]
     fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>>;
@@ -87,7 +88,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 
 fn look_up(host: &str, port: u16, at: Place) -> io::Result<Vec<SocketAddr>> {
     let host = host.to_owned();
-    crate::worker::offload("corio-resolver", at, move || {
+    crate::executor::look_up(at, move || {
         std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)
     })?
 }

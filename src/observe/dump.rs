@@ -96,7 +96,7 @@ fn summary(state: &State, lp: &EventLoop) -> String {
         count(state.timers.len(), "timer"),
         next.unwrap_or_default(),
         count(state.sources.len(), "source"),
-        count(lp.employers.borrow().len(), "helper thread"),
+        count(lp.workers.get(), "helper thread"),
     )
 }
 

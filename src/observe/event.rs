@@ -275,8 +275,10 @@ pub enum Want {
         /// The one that is next.
         next: u32,
     },
-    /// A worker thread.
+    /// A helper thread: a job of an executor.
     Worker,
+    /// A task of a loop on another thread.
+    Remote,
     /// A signal to the process.
     Signal,
     /// Something that tasks share.

@@ -318,7 +318,9 @@ impl State {
                 };
                 let fits = match (by, want) {
                     (By::Timer(timer), Want::Sleep { timer: sleep }) => timer == sleep,
-                    (By::Timer(_), want) => matches!(want, Want::Io { .. } | Want::Any { .. }),
+                    (By::Timer(_), want) => {
+                        matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote)
+                    }
                     (By::Io(source), Want::Io { source: own, .. }) => u64::from(own) == source,
                     (By::Io(_), want) => matches!(want, Want::Any { .. }),
                     (By::Task(ended), Want::Join { task }) => ended == task,

@@ -46,6 +46,7 @@ pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
         Want::Children { group } => format!("the tasks of group {group} to end"),
         Want::Step { step, next } => format!("step {step} of a sequence, where step {next} is next"),
         Want::Worker => "a helper thread".to_owned(),
+        Want::Remote => "a task of another loop".to_owned(),
         Want::Signal => "a signal".to_owned(),
         Want::Thing { thing, id, holder } => {
             let held = if holder == 0 { String::new() } else { format!(", which {} has", names.task(holder)) };

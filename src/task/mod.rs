@@ -24,7 +24,7 @@ use std::io;
 use std::panic::Location;
 
 pub use self::body::IntoResult;
-use self::body::{Detached, Function};
+use self::body::{Detached, Function, Sink};
 pub(crate) use self::cell::{Blocks, TaskRef};
 pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
@@ -171,8 +171,20 @@ impl Builder {
         R: IntoResult<E> + 'static,
         E: From<io::Error> + Debug + 'static,
     {
+        self.spawn_with_sink(f, Detached, at)
+    }
+
+    /// The same, with another place for the failure that nobody joins.
+    #[inline]
+    pub(crate) fn spawn_with_sink<F, R, E, S>(self, f: F, sink: S, at: Place) -> io::Result<JoinHandle<R::Value, E>>
+    where
+        F: FnOnce() -> R + 'static,
+        R: IntoResult<E> + 'static,
+        E: From<io::Error> + 'static,
+        S: Sink<E> + 'static,
+    {
         let make = move |lp: &EventLoop, core: TaskCore| {
-            let body = move || Function::<F, R::Value, E, _>::new(f, Detached);
+            let body = move || Function::<F, R::Value, E, S>::new(f, sink);
             // SAFETY: the body borrows nothing.
             unsafe { TaskRef::new(lp, core, body) }
         };

@@ -60,7 +60,7 @@ impl Ledger {
         let me = lp.current_id();
         let state = State::of(lp);
         let names = Names::of(lp);
-        let mut ledger = Ledger { workers: lp.employers.borrow().len(), ..Ledger::default() };
+        let mut ledger = Ledger { workers: lp.workers.get(), ..Ledger::default() };
         for (id, task) in state.tasks.iter().filter(|(id, _)| **id != me) {
             ledger.tasks += 1;
             let (has_stack, does) = match task.stage {

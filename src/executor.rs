@@ -1,0 +1,454 @@
+//! Work on other threads: what blocks, and what computes for long.
+//!
+//! [`to_thread`] takes a function to a helper thread and waits for it. The function may borrow, because the caller does
+//! not go on before the function has ended, whatever happens to the caller (R10): cancelled before the job has begun, it
+//! takes the job back, and afterwards it waits. Thrown through by a shutdown, it has nothing left but to block its thread,
+//! because the frame that the job looks into is about to go; [`Lent`] does that.
+//!
+//! Jobs that borrow nothing may be left behind: [`Executor::spawn`]. Chapter: `docs/book/blocking-work.md`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io, mem, thread};
+
+use crate::error::{self, cancelled};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Place, Want};
+use crate::pool::{Pool, Refused, Weight};
+use crate::remote::{Expecting, Waker};
+use crate::remote_handle::RemoteHandle;
+use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
+use crate::task::{TaskRef, caller, not_in_a_callback};
+
+/// How many times the grace of the run a borrowed job may outlast its unwinding caller.
+const PATIENCE: u32 = 30;
+
+/// Runs `f` on a helper thread while the task waits, and returns what it returned: for calls that block, and for long
+/// computations. Other tasks of the loop run meanwhile.
+///
+/// `f` may borrow, because the task waits for it. On a thread without a loop, `f` runs right there. The threads are those
+/// of the loop's default executor: as many as the machine has cores, and four, but not more than 32, each started when
+/// it is needed; [`Runner::executor`](crate::Runner::executor) sets another. Jobs begin in the order in which they came.
+///
+/// If the task is cancelled before `f` has begun, `f` never runs. Afterwards the task waits for its end all the same, and
+/// gets its value; the cancellation is met at the next call. What runs on a thread cannot be interrupted: a long `f` looks
+/// for itself whether it is still wanted, at an atomic flag or a channel.
+///
+/// asyncio: `to_thread`, `run_in_executor(None, ..)`; but there the waiter leaves at once, see [`Executor::spawn`].
+///
+/// # Errors
+///
+/// `f` has not run: cancellation; [`OutOfMemory`](io::ErrorKind::OutOfMemory) if no thread can be started;
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the executor was shut down; [`InvalidInput`](io::ErrorKind::InvalidInput)
+/// in a callback. If `f` itself returns a result, there are two question marks: `to_thread(|| read(path))??`.
+///
+/// # Panics
+///
+/// If `f` panics: with the same payload.
+///
+/// ```
+/// use corio::{run, to_thread};
+///
+/// let words = vec!["ant", "beetle", "bee"];
+/// let longest = run(|| to_thread(|| words.iter().map(|word| word.len()).max()));
+/// assert_eq!(longest.unwrap(), Some(6));
+/// ```
+#[doc(alias = "run_in_executor")]
+#[doc(alias = "spawn_blocking")]
+#[track_caller]
+pub fn to_thread<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let at = caller();
+    in_context(|context| match context {
+        Context::Task(lp, task) => {
+            checkpoint(lp, task, at)?;
+            lend(&default_pool(lp), Seat::Task(lp, task), at, f)
+        }
+        Context::Unwinding(..) => Err(refuse_while_unwinding()),
+        Context::Callback => Err(not_in_a_callback()),
+        Context::Outside => Ok(f()),
+    })
+}
+
+/// A pool of threads: for work that is to have threads of its own, and not too many.
+///
+/// An `Executor` is a ticket to its pool: clones share it, and it may go to any thread. A pool keeps its threads until it
+/// is [shut down](Self::shutdown) or the last ticket is dropped; then it finishes what it has taken, and its threads end.
+///
+/// asyncio: `ThreadPoolExecutor`.
+///
+/// ```
+/// use corio::{Executor, run, scope};
+///
+/// let databases = Executor::named("db", 2)?; // never more than two at once
+/// let total = run(|| {
+///     scope(|s| {
+///         let parts = [1, 2, 3].map(|n| s.spawn({ let db = &databases; move || db.run(|| n * 10) }));
+///         let mut total = 0;
+///         for part in parts {
+///             total += part.join()?;
+///         }
+///         Ok(total)
+///     })
+/// })?;
+/// assert_eq!(total, 60);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "ThreadPoolExecutor")]
+pub struct Executor {
+    pool: Arc<Pool>,
+}
+
+impl Executor {
+    /// A pool of at most `threads` threads. None is started before there is a job for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for none at all.
+    pub fn new(threads: usize) -> io::Result<Executor> {
+        Executor::named("corio-pool", threads)
+    }
+
+    /// The same, with threads that are called `name-1`, `name-2` and so on. The system may show the first 15 bytes only.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); also for a name that no thread can have, because it contains a zero.
+    pub fn named(name: &str, threads: usize) -> io::Result<Executor> {
+        if threads == 0 || name.contains('\0') {
+            return Err(error::misuse("an executor needs one thread at least, and a name without zeros"));
+        }
+        Ok(Executor { pool: Arc::new(Pool::new(name, threads)) })
+    }
+
+    /// The one that [`to_thread`] uses on this loop. If it is the loop's own, it is shut down when the run ends: jobs that
+    /// still run get what is left of the grace, are then named in the log, and left behind.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) on a thread without a running loop.
+    pub fn current() -> io::Result<Executor> {
+        EventLoop::with_current(|lp| match lp {
+            Some(lp) => Ok(Executor { pool: default_pool(lp) }),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "no event loop runs on this thread, so there is no default executor",
+            )),
+        })
+    }
+
+    /// Runs `f` on one of the pool's threads and waits for it: [`to_thread`] with this pool. On a thread without a loop it
+    /// blocks that thread; on a thread of this very pool it runs `f` right there, since nobody else might ever be free.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_thread`].
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics: with the same payload. The pool survives it.
+    #[track_caller]
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let at = caller();
+        in_context(|context| match context {
+            Context::Task(lp, task) => {
+                checkpoint(lp, task, at)?;
+                lend(&self.pool, Seat::Task(lp, task), at, f)
+            }
+            Context::Unwinding(..) => Err(refuse_while_unwinding()),
+            Context::Callback => Err(not_in_a_callback()),
+            Context::Outside if self.pool.is_here() => Ok(f()),
+            Context::Outside => lend(&self.pool, Seat::Thread, at, f),
+        })
+    }
+
+    /// Hands `f` to the pool and goes on. It never waits, so it may be called anywhere, also in a callback.
+    ///
+    /// The handle gets the value. Whoever waits for it and is cancelled leaves at once: a job that has not begun is taken
+    /// back and never runs, one that runs is not interrupted, and its value is dropped. asyncio: `run_in_executor`,
+    /// `Executor.submit`.
+    ///
+    /// If the pool was shut down, or no thread can be started, `f` is dropped and `join` says so.
+    ///
+    /// ```
+    /// use corio::{Executor, run};
+    ///
+    /// run(|| {
+    ///     let sum = Executor::current()?.spawn(|| (1..=100).sum::<u32>());
+    ///     // ... something else meanwhile ...
+    ///     assert_eq!(sum.join()?, 5050);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn spawn<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> RemoteHandle<T> {
+        spawn_on(&self.pool, Weight::Full, caller(), f)
+    }
+
+    /// Takes no more jobs, and waits until those that it has taken are done and its threads have ended. For all its
+    /// tickets: jobs that come later are refused with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    ///
+    /// # Errors
+    ///
+    /// Cancellation, which ends the wait and not the shutting down; [`Deadlock`](io::ErrorKind::Deadlock) on a thread of
+    /// this pool, which would wait for itself.
+    #[track_caller]
+    pub fn shutdown(&self) -> io::Result<()> {
+        let at = caller();
+        self.pool.close();
+        if self.pool.is_here() {
+            let text = "a job that waits for the end of its own executor would wait for itself";
+            return Err(io::Error::new(io::ErrorKind::Deadlock, text));
+        }
+        in_context(|context| match context {
+            Context::Task(lp, task) => {
+                checkpoint(lp, task, at)?;
+                let _expecting = Expecting::work(lp, task);
+                while !self.pool.has_ended(|| Waker::of_task(lp, task)) {
+                    park(lp, task, Want::Worker, at);
+                    if task.core.is_cancelled() {
+                        return Err(cancelled());
+                    }
+                }
+                Ok(())
+            }
+            Context::Unwinding(..) => Err(refuse_while_unwinding()),
+            Context::Callback => Err(not_in_a_callback()),
+            Context::Outside => {
+                while !self.pool.has_ended(Waker::of_this_thread) {
+                    thread::park();
+                }
+                Ok(())
+            }
+        })
+    }
+
+    pub(crate) fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Executor").field(&self.pool).finish()
+    }
+}
+
+fn default_pool(lp: &EventLoop) -> Arc<Pool> {
+    let mut pool = lp.pool.borrow_mut();
+    let made = || {
+        lp.owns_pool.set(true);
+        Arc::new(Pool::of_default_size())
+    };
+    pool.get_or_insert_with(made).clone()
+}
+
+/// The end of a run: no task is left, so nobody waits for a job any more. What still runs borrows nothing.
+pub(crate) fn close_default(lp: &EventLoop, deadline: Option<Instant>) {
+    if !lp.owns_pool.replace(false) {
+        return;
+    }
+    let pool = lp.pool.borrow_mut().take();
+    let left = pool.map_or(0, |pool| pool.close_and_wait(deadline));
+    if left > 0 {
+        log::warn!(target: "corio::executor",
+            "the grace is over, and {left} thread(s) of the default executor still run a job: they are left behind");
+    }
+}
+
+/// Runs what owns all that it uses on a helper thread, for its result only: a cancelled wait leaves it behind, and so does
+/// the end of the run. On a thread without a loop it runs right here.
+pub(crate) fn look_up<T: Send + 'static>(at: Place, f: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    in_context(|context| match context {
+        Context::Outside => Ok(f()),
+        Context::Callback => Err(not_in_a_callback()),
+        Context::Unwinding(..) => Err(refuse_while_unwinding()),
+        Context::Task(lp, task) => {
+            checkpoint(lp, task, at)?;
+            spawn_on(&default_pool(lp), Weight::None, at, f).join_at(at)
+        }
+    })
+}
+
+fn spawn_on<T: Send + 'static>(
+    pool: &Arc<Pool>,
+    weight: Weight,
+    at: Place,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> RemoteHandle<T> {
+    let (work, mut handle) = RemoteHandle::of_job(f, at);
+    match pool.submit(Box::new(move || work.run()), weight) {
+        Ok(number) => handle.is_job(pool, number),
+        Err(Refused { error, job }) => {
+            handle.fails(error);
+            drop(job);
+        }
+    }
+    handle
+}
+
+/// Who lends to a job, and waits for it.
+#[derive(Clone, Copy)]
+enum Seat<'a> {
+    Task(&'a EventLoop, &'a TaskRef),
+    Thread,
+}
+
+impl Seat<'_> {
+    fn waker(self) -> Waker {
+        match self {
+            Seat::Task(lp, task) => Waker::of_task(lp, task),
+            Seat::Thread => Waker::of_this_thread(),
+        }
+    }
+}
+
+/// Runs a function that may borrow on a thread of the pool, and waits for its end.
+fn lend<T: Send>(pool: &Arc<Pool>, seat: Seat<'_>, at: Place, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let mut result: Option<thread::Result<T>> = None;
+    let place = &mut result;
+    let borrowing: Box<dyn FnOnce() + Send + '_> = Box::new(move || *place = Some(catch_unwind(AssertUnwindSafe(f))));
+    // SAFETY: this forgets what the function borrows: `result`, and what `f` does. Both outlive this call, and
+    // the call does not end, by return or unwinding, before the function has been called to its end, or has been dropped
+    // uncalled: a refused or withdrawn job is dropped here, and `Lent` waits for one that was taken (R2, R10).
+    let borrowing = unsafe { mem::transmute::<Box<dyn FnOnce() + Send + '_>, Box<dyn FnOnce() + Send>>(borrowing) };
+    let job = Arc::new(Status::new(seat.waker()));
+    let signal = AtTheEnd(job.clone());
+    let run = move || {
+        // Dropped when nothing of the borrowing function is left: the frame that it looked into may go.
+        let _at_the_end = signal;
+        borrowing();
+    };
+    let number = match pool.submit(Box::new(run), Weight::Full) {
+        Ok(number) => number,
+        Err(Refused { error, job }) => {
+            drop(job);
+            return Err(error);
+        }
+    };
+    let lent = Lent { pool, number, job: &job, seat, at };
+    lent.wait()?;
+    drop(lent);
+    match result.expect("a job that has ended has left its result") {
+        Ok(value) => Ok(value),
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// Whether a borrowed job has ended. It outlives the frame of the caller, because the thread still touches it when the caller is
+/// free to go.
+struct Status(Mutex<(bool, Waker)>);
+
+impl Status {
+    fn new(waker: Waker) -> Status {
+        Status(Mutex::new((false, waker)))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Whom to wake from now on.
+    fn set_waker(&self, waker: Waker) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = waker;
+    }
+}
+
+/// Says that nothing of a job is left, when it is dropped.
+struct AtTheEnd(Arc<Status>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        let waker = {
+            let mut status = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+            status.0 = true;
+            status.1.clone()
+        };
+        waker.wake();
+    }
+}
+
+/// A job that borrows from the frame below: while this is there, the job may run.
+struct Lent<'a> {
+    pool: &'a Pool,
+    number: u64,
+    job: &'a Status,
+    seat: Seat<'a>,
+    at: Place,
+}
+
+impl Lent<'_> {
+    /// Waits for its end. An error says that it never began.
+    fn wait(&self) -> io::Result<()> {
+        match self.seat {
+            Seat::Thread => {
+                while !self.job.has_ended() {
+                    thread::park();
+                }
+                Ok(())
+            }
+            Seat::Task(lp, task) => {
+                let _expecting = Expecting::work(lp, task);
+                loop {
+                    park(lp, task, Want::Worker, self.at);
+                    if self.job.has_ended() {
+                        return Ok(());
+                    }
+                    if task.core.is_cancelled() && self.take_back() {
+                        return Err(cancelled());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drops the job, if it has not begun.
+    fn take_back(&self) -> bool {
+        match self.pool.withdraw(self.number) {
+            Some(job) => {
+                drop(job);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The frame is being unwound and the job runs: nothing can be switched to (R5), and the frame must not go. So the
+    /// thread waits; not for ever (R3).
+    #[cold]
+    fn block(&self) {
+        let who = match self.seat {
+            Seat::Task(_, task) => task.to_string(),
+            Seat::Thread => "a thread".to_owned(),
+        };
+        let limit = match self.seat {
+            Seat::Task(lp, _) => lp.grace.get().saturating_mul(PATIENCE).max(Duration::from_secs(1)),
+            Seat::Thread => Duration::MAX,
+        };
+        log::warn!(target: "corio::executor",
+            "{who} is unwound, and the job that it has given to a thread at {} still runs and may use what the task owns: \
+             the loop's thread waits for it, {limit:?} at most", self.at);
+        self.job.set_waker(Waker::of_this_thread());
+        let since = Instant::now();
+        while !self.job.has_ended() {
+            match limit.checked_sub(since.elapsed()) {
+                Some(left) => thread::park_timeout(left),
+                None => crate::fatal(format_args!(
+                    "the job that {who} has given to a thread at {} did not end in {limit:?}, and it may use what the \
+                     task owns",
+                    self.at
+                )),
+            }
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if !self.job.has_ended() && !self.take_back() {
+            self.block();
+        }
+    }
+}
