@@ -814,7 +814,7 @@ impl EventLoop {
         };
         // ANCHOR: jump
         match until {
-            Some(until) if self.clock.is_virtual() && !self.has_outside_hope() => {
+            Some(until) if self.clock.is_virtual() && !self.holds_time() => {
                 self.emit(move || Event::PollEnter { timeout, why });
                 self.clock.advance_to(until);
                 self.emit(move || Event::PollReturn { events: 0 });
@@ -830,10 +830,16 @@ impl EventLoop {
     /// Whether something outside the loop could make a task ready: what the program waits for, not what the loop keeps
     /// for itself (R18).
     fn has_outside_hope(&self) -> bool {
+        self.holds_time() || !self.employers.borrow().is_empty()
+    }
+
+    /// The part of that for which a virtual clock waits. For a task at a channel it does not: whether another thread has
+    /// the other end, nobody can tell.
+    fn holds_time(&self) -> bool {
         // Where time passes, a sleep that is longer than all time is a sleep, and no deadlock.
         let sleeps_for_ever = !self.clock.is_virtual() && !self.timers.borrow().is_empty();
         self.reactor.waiters() > 0
-            || !self.employers.borrow().is_empty()
+            || self.workers.get() > 0
             || self.remote.has_handles()
             || self.remote.has_news()
             || sleeps_for_ever

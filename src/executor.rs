@@ -33,7 +33,7 @@ const PATIENCE: u32 = 30;
 ///
 /// If the task is cancelled before `f` has begun, `f` never runs. Afterwards the task waits for its end all the same, and
 /// gets its value; the cancellation is met at the next call. What runs on a thread cannot be interrupted: a long `f` looks
-/// for itself whether it is still wanted, at an atomic flag or a channel.
+/// for itself whether it is still wanted, at an atomic flag or a [channel](crate::channel).
 ///
 /// asyncio: `to_thread`, `run_in_executor(None, ..)`; but there the waiter leaves at once, see [`Executor::spawn`].
 ///
@@ -267,7 +267,10 @@ pub(crate) fn look_up<T: Send + 'static>(at: Place, f: impl FnOnce() -> T + Send
         Context::Unwinding(..) => Err(refuse_while_unwinding()),
         Context::Task(lp, task) => {
             checkpoint(lp, task, at)?;
-            spawn_on(&default_pool(lp), Weight::None, at, f).join_at(at)
+            let handle = spawn_on(&default_pool(lp), Weight::None, at, f);
+            // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
+            park(lp, task, Want::Turn, at);
+            handle.join_at(at)
         }
     })
 }

@@ -50,7 +50,7 @@
 //! | the network | [`net`] |
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks | [`call_soon`], [`call_later`] |
-//! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`] |
+//! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`], [`channel`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
 //!
@@ -67,6 +67,7 @@ compile_error!("corio runs on Unix systems on x86-64 and AArch64: it needs their
 
 mod callbacks;
 mod cancel;
+pub mod channel;
 mod clock;
 mod coroutine;
 mod error;

@@ -279,6 +279,10 @@ pub enum Want {
     Worker,
     /// A task of a loop on another thread.
     Remote,
+    /// A message from a channel.
+    Message,
+    /// Room in a channel.
+    Room,
     /// A signal to the process.
     Signal,
     /// Something that tasks share.

@@ -319,7 +319,7 @@ impl State {
                 let fits = match (by, want) {
                     (By::Timer(timer), Want::Sleep { timer: sleep }) => timer == sleep,
                     (By::Timer(_), want) => {
-                        matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote)
+                        matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote | Want::Message)
                     }
                     (By::Io(source), Want::Io { source: own, .. }) => u64::from(own) == source,
                     (By::Io(_), want) => matches!(want, Want::Any { .. }),

@@ -46,6 +46,8 @@ pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
         Want::Children { group } => format!("the tasks of group {group} to end"),
         Want::Step { step, next } => format!("step {step} of a sequence, where step {next} is next"),
         Want::Worker => "a helper thread".to_owned(),
+        Want::Message => "a message from a channel".to_owned(),
+        Want::Room => "room in a channel".to_owned(),
         Want::Remote => "a task of another loop".to_owned(),
         Want::Signal => "a signal".to_owned(),
         Want::Thing { thing, id, holder } => {

@@ -1,0 +1,379 @@
+//! Every value to every receiver.
+//!
+//! The channel keeps a number of values. A receiver that falls further behind loses the oldest, and is told how many they
+//! were: senders never wait.
+//!
+//! ```
+//! use corio::{channel::broadcast::{self, RecvError}, run};
+//!
+//! let (sender, mut quick) = broadcast::channel(2);
+//! let mut slow = sender.subscribe();
+//! run(|| {
+//!     for n in 1..=3 {
+//!         sender.send(n)?;
+//!         assert_eq!(quick.recv()?, n);
+//!     }
+//!     assert!(matches!(slow.recv(), Err(RecvError::Lagged(1))));
+//!     assert_eq!((slow.recv()?, slow.recv()?), (2, 3));
+//!     Ok(())
+//! })
+//! # .unwrap()
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
+
+use super::line::{Line, wake};
+use super::wait::{Attempt, wait};
+use super::{SendError, no_receiver, no_sender};
+use crate::observe::event::{Place, Want};
+use crate::remote::Waker;
+use crate::task::caller;
+
+/// A channel that keeps the last `kept` values for those who are behind, and its first receiver.
+///
+/// A receiver gets a clone of each value, the last one the value itself. Receivers on several threads look at the value
+/// where it is: to go there it has to be `Sync` as well.
+///
+/// # Panics
+///
+/// If `kept` is zero.
+pub fn channel<T: Clone>(kept: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(kept > 0, "a broadcast channel keeps one value at least");
+    let state = State { slots: VecDeque::new(), first: 0, kept, senders: 1, receivers: 1, line: Line::new() };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    (Sender { shared: shared.clone() }, Receiver { shared, next: 0 })
+}
+
+struct Shared<T>(Mutex<State<T>>);
+
+struct State<T> {
+    slots: VecDeque<Slot<T>>,
+    /// The number of the first slot.
+    first: u64,
+    kept: usize,
+    senders: usize,
+    receivers: usize,
+    line: Line<()>,
+}
+
+struct Slot<T> {
+    value: Arc<T>,
+    /// How many receivers have not got it.
+    left: usize,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// The slots that a receiver who is at `next` has not got.
+    fn unseen(&mut self, next: u64) -> impl Iterator<Item = &mut Slot<T>> {
+        let seen = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.slots.iter_mut().skip(seen)
+    }
+
+    /// Takes out what everybody has got. To be dropped when the lock is released.
+    fn trim(&mut self) -> Vec<Slot<T>> {
+        let mut done = Vec::new();
+        while self.slots.front().is_some_and(|slot| slot.left == 0) {
+            done.extend(self.slots.pop_front());
+            self.first += 1;
+        }
+        done
+    }
+}
+
+/// The end that sends; clones of it are ends of the same channel.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends a value to everybody, and tells to how many. It never waits: the oldest value goes if there is no room.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if there is no receiver. There may be one again: [`subscribe`](Self::subscribe).
+    pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
+        let (receivers, wakers, oldest) = {
+            let mut state = self.shared.lock();
+            if state.receivers == 0 {
+                drop(state);
+                return Err(SendError { value, error: no_receiver() });
+            }
+            let oldest = if state.slots.len() == state.kept { state.slots.pop_front() } else { None };
+            state.first += u64::from(oldest.is_some());
+            let left = state.receivers;
+            state.slots.push_back(Slot { value: Arc::new(value), left });
+            (left, state.line.dismiss(), oldest)
+        };
+        wake(wakers);
+        drop(oldest);
+        Ok(receivers)
+    }
+
+    /// A new receiver. It gets what is sent from now on.
+    pub fn subscribe(&self) -> Receiver<T> {
+        let mut state = self.shared.lock();
+        state.receivers += 1;
+        Receiver { shared: self.shared.clone(), next: state.end() }
+    }
+
+    /// How many receivers there are.
+    pub fn receivers(&self) -> usize {
+        self.shared.lock().receivers
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let wakers = {
+            let mut state = self.shared.lock();
+            state.senders -= 1;
+            if state.senders == 0 { state.line.dismiss() } else { Vec::new() }
+        };
+        wake(wakers);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("receivers", &self.receivers()).finish_non_exhaustive()
+    }
+}
+
+/// Why nothing was received. `?` makes an [`io::Error`] of it.
+#[derive(Debug)]
+pub enum RecvError {
+    /// So many values were lost, because the receiver was too slow. The next `recv` gives the oldest that is left.
+    Lagged(u64),
+    /// Every sender is gone, and everything was received.
+    Disconnected,
+    /// There is nothing yet, and the wait ended: by a cancellation, at the time limit, or because nothing can wait here.
+    Failed(io::Error),
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> io::Error {
+        match error {
+            RecvError::Lagged(_) => io::Error::other(error),
+            RecvError::Disconnected => no_sender(),
+            RecvError::Failed(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecvError::Lagged(n) => write!(f, "the receiver was too slow and has lost {n} values"),
+            RecvError::Disconnected => f.write_str("every sender is gone, and everything was received"),
+            RecvError::Failed(error) => write!(f, "nothing received: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RecvError::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The end that receives. A clone of it gets what this one has not received yet.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The number of the value that is next.
+    next: u64,
+}
+
+impl<T: Clone> Receiver<T> {
+    /// The next value.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`]. A cancelled wait loses nothing.
+    ///
+    /// # Suspends
+    ///
+    /// While nothing is there. A thread without a loop blocks.
+    #[track_caller]
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        self.receive(None, caller())
+    }
+
+    /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    #[track_caller]
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<T, RecvError> {
+        self.receive(Some(limit), caller())
+    }
+
+    /// The next value, if it is there; `None` if nothing is there yet. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagged`](RecvError::Lagged), and [`Disconnected`](RecvError::Disconnected).
+    pub fn try_recv(&mut self) -> Result<Option<T>, RecvError> {
+        let received = Receiving { receiver: self, place: None }.now();
+        received.transpose().map(|value| value.map(unwrap))
+    }
+
+    fn receive(&mut self, limit: Option<Duration>, at: Place) -> Result<T, RecvError> {
+        let mut receiving = Receiving { receiver: self, place: None };
+        wait(&mut receiving, Want::Message, limit, at).map_err(RecvError::Failed)?.map(unwrap)
+    }
+
+    /// The values, until every sender is gone: an iterator that waits. A gap is an item too, and so is a cancellation, after
+    /// which it ends.
+    pub fn iter(&mut self) -> Iter<'_, T> {
+        Iter { receiver: self, ended: false }
+    }
+}
+
+/// The value itself for the last who has it. A clone is made when no lock is held: cloning is the user's code.
+fn unwrap<T: Clone>(value: Arc<T>) -> T {
+    Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        let mut state = self.shared.lock();
+        state.receivers += 1;
+        state.unseen(self.next).for_each(|slot| slot.left += 1);
+        Receiver { shared: self.shared.clone(), next: self.next }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let done = {
+            let mut state = self.shared.lock();
+            state.receivers -= 1;
+            state.unseen(self.next).for_each(|slot| slot.left -= 1);
+            state.trim()
+        };
+        drop(done);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let behind = self.shared.lock().end() - self.next;
+        f.debug_struct("Receiver").field("behind", &behind).finish_non_exhaustive()
+    }
+}
+
+/// The values of a receiver; see [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a mut Receiver<T>,
+    ended: bool,
+}
+
+impl<T: Clone> Iterator for Iter<'_, T> {
+    type Item = Result<T, RecvError>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.receiver.receive(None, caller());
+        self.ended = matches!(next, Err(RecvError::Disconnected | RecvError::Failed(_)));
+        if matches!(next, Err(RecvError::Disconnected)) { None } else { Some(next) }
+    }
+}
+
+impl<'a, T: Clone> IntoIterator for &'a mut Receiver<T> {
+    type Item = Result<T, RecvError>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// A value, and the slots that everybody has got now: to be dropped when the lock is released.
+type Taken<T> = (Arc<T>, Vec<Slot<T>>);
+
+struct Receiving<'a, T> {
+    receiver: &'a mut Receiver<T>,
+    place: Option<usize>,
+}
+
+impl<T> Receiving<'_, T> {
+    fn take(state: &mut State<T>, next: &mut u64) -> Option<Result<Taken<T>, RecvError>> {
+        if *next < state.first {
+            let lost = state.first - *next;
+            *next = state.first;
+            return Some(Err(RecvError::Lagged(lost)));
+        }
+        let Some(slot) = state.unseen(*next).next() else {
+            return (state.senders == 0).then_some(Err(RecvError::Disconnected));
+        };
+        slot.left -= 1;
+        let value = slot.value.clone();
+        *next += 1;
+        Some(Ok((value, state.trim())))
+    }
+}
+
+impl<T> Attempt for Receiving<'_, T> {
+    type Output = Result<Arc<T>, RecvError>;
+
+    fn now(&mut self) -> Option<Self::Output> {
+        let taken = Self::take(&mut self.receiver.shared.lock(), &mut self.receiver.next)?;
+        Some(taken.map(|(value, _)| value))
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<Self::Output> {
+        let taken = {
+            let mut state = self.receiver.shared.lock();
+            let taken = Self::take(&mut state, &mut self.receiver.next);
+            if taken.is_none() {
+                self.place = Some(state.line.join(waker, ()));
+            }
+            taken?
+        };
+        Some(taken.map(|(value, _)| value))
+    }
+
+    fn look(&mut self) -> Option<Self::Output> {
+        self.now()
+    }
+
+    fn leave(&mut self) -> Option<Self::Output> {
+        self.now()
+    }
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.receiver.shared.lock().line.leave(place);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Channels: between tasks of any loops, and threads without one.
+//!
+//! | Module | Who hears what | asyncio, elsewhere |
+//! |---|---|---|
+//! | [`oneshot`] | one value, once, to one receiver | `Future` |
+//! | [`mpsc`] | each value goes to one receiver | `Queue`; [`std::sync::mpsc`] |
+//! | [`broadcast`] | each receiver gets every value, unless it is too slow | |
+//! | [`watch`] | each receiver gets the latest value | |
+//!
+//! Every end may go to any thread. Where a call has to wait, a task pauses and its loop goes on, and a thread without a
+//! loop blocks. Between tasks of one loop channels work as well; what is made for one loop alone is lighter.
+//!
+//! All of them keep these rules:
+//!
+//! - **Nothing is lost.** A cancelled `recv` has taken nothing; a `send` that fails gives the value back. What was handed
+//!   over when the cancellation came counts as received, or sent.
+//! - **First come, first served.** Whoever waits longest is served first, tasks and threads alike, and nobody slips in
+//!   before them.
+//! - **The end is told.** When the last sender is gone, receivers get what is left, and then
+//!   [`BrokenPipe`](io::ErrorKind::BrokenPipe); iterators end. When the receivers are gone, `send` gives its value back.
+//!
+//! A task that waits at a channel waits for somebody who may be on any thread: that cannot be seen from here. So the run
+//! never calls it a deadlock, also if in truth only tasks of its own could have answered. And a
+//! [virtual clock](crate::Runner::virtual_clock) does not wait for channels: simulated time passes while other threads may
+//! still be about to send. A test in which time is to wait for another thread gives the work to
+//! [`to_thread`](crate::to_thread), or lets the thread hold a [`LoopHandle`](crate::LoopHandle).
+//!
+//! Chapter: `docs/book/blocking-work.md`.
+
+pub mod broadcast;
+mod line;
+pub mod mpsc;
+pub mod oneshot;
+mod wait;
+pub mod watch;
+
+use std::error::Error;
+use std::{fmt, io};
+
+/// The channel is closed, and empty.
+pub(crate) struct Closed;
+
+fn no_sender() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed: every sender is gone, and it is empty")
+}
+
+fn no_receiver() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed: nobody receives any more")
+}
+
+/// A value that was not sent, and why: [`BrokenPipe`](io::ErrorKind::BrokenPipe), if nobody receives any more, or a
+/// cancellation. `?` makes an [`io::Error`] of it and drops the value.
+pub struct SendError<T> {
+    value: T,
+    error: io::Error,
+}
+
+impl<T> SendError<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+
+    /// Why it was not sent.
+    pub fn error(&self) -> &io::Error {
+        &self.error
+    }
+}
+
+impl<T> From<SendError<T>> for io::Error {
+    fn from(error: SendError<T>) -> io::Error {
+        error.error
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not sent: {}", self.error)
+    }
+}
+
+impl<T> Error for SendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A value that could not be sent at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySendError<T> {
+    /// There is no room, or others wait for it.
+    Full(T),
+    /// Nobody receives any more.
+    Disconnected(T),
+}
+
+impl<T> TrySendError<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        match self {
+            TrySendError::Full(value) | TrySendError::Disconnected(value) => value,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "Full(..)",
+            TrySendError::Disconnected(_) => "Disconnected(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "not sent: the channel is full",
+            TrySendError::Disconnected(_) => "not sent: nobody receives any more",
+        })
+    }
+}
+
+impl<T> Error for TrySendError<T> {}
+
+/// Why nothing was received at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// Nothing is there yet.
+    Empty,
+    /// Nothing is there, and nothing will come: every sender is gone.
+    Disconnected,
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryRecvError::Empty => "nothing is there yet",
+            TryRecvError::Disconnected => "every sender is gone, and nothing is left",
+        })
+    }
+}
+
+impl Error for TryRecvError {}

@@ -1,0 +1,484 @@
+//! A queue: many senders, and receivers that take turns.
+//!
+//! [`bounded`] has room for a number of values: who sends more waits until one is received. [`unbounded`] has room for all,
+//! and its senders never wait. The [`Receiver`] is one, as in [`std::sync::mpsc`], but it may be shared by reference:
+//! several tasks or threads may then receive, and each value goes to one of them.
+//!
+//! ```
+//! use corio::{channel::mpsc, run, scope};
+//!
+//! let (sender, receiver) = mpsc::bounded(2);
+//! let producer = std::thread::spawn(move || {
+//!     for n in 1..=5 {
+//!         sender.send(n)?; // this thread blocks while there is no room
+//!     }
+//!     std::io::Result::Ok(())
+//! });
+//! let sum = run(|| {
+//!     let mut sum = 0;
+//!     for n in &receiver {
+//!         sum += n?; // this task pauses while there is nothing
+//!     }
+//!     Ok(sum)
+//! })?;
+//! producer.join().unwrap()?;
+//! assert_eq!(sum, 15);
+//! # std::io::Result::Ok(())
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
+
+use super::line::{Line, wake};
+use super::wait::{Attempt, wait};
+use super::{Closed, SendError, TryRecvError, TrySendError, no_receiver, no_sender};
+use crate::observe::event::{Place, Want};
+use crate::remote::Waker;
+use crate::task::caller;
+
+/// A channel with room for `room` values. With none at all, a `send` waits until its value is received.
+///
+/// asyncio: `Queue(maxsize)`; std: [`std::sync::mpsc::sync_channel`].
+#[doc(alias = "sync_channel")]
+#[doc(alias = "channel")]
+pub fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
+    channel(Some(room))
+}
+
+/// A channel without a limit. asyncio: `Queue()`; std: [`std::sync::mpsc::channel`].
+///
+/// If those who send are quicker than those who receive, it grows until the memory is used up: prefer [`bounded`].
+#[doc(alias = "channel")]
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(None)
+}
+
+fn channel<T>(room: Option<usize>) -> (Sender<T>, Receiver<T>) {
+    let state =
+        State { queue: VecDeque::new(), room, senders: 1, closed: false, takers: Line::new(), givers: Line::new() };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+struct Shared<T>(Mutex<State<T>>);
+
+/// Who waits in `takers` has found nothing: then the queue is empty and nobody waits in `givers`. Who waits in `givers` has
+/// found no room. So whoever comes later finds nothing to snatch.
+struct State<T> {
+    queue: VecDeque<T>,
+    room: Option<usize>,
+    senders: usize,
+    /// Nothing more is taken in.
+    closed: bool,
+    takers: Line<Option<T>>,
+    givers: Line<Option<T>>,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receive(&self) -> Option<Result<T, Closed>> {
+        let (value, waker) = {
+            let mut state = self.lock();
+            match state.take() {
+                Some(taken) => taken,
+                None => return state.is_at_its_end().then_some(Err(Closed)),
+            }
+        };
+        wake(waker);
+        Some(Ok(value))
+    }
+
+    /// Takes nothing in any more. Those who wait for room are sent away with their values.
+    fn close(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            state.closed = true;
+            let mut wakers = state.givers.dismiss();
+            wakers.extend(state.takers.dismiss());
+            wakers
+        };
+        wake(wakers);
+    }
+}
+
+impl<T> State<T> {
+    /// Hands the value to the first who waits, or keeps it if there is room; who is to be woken.
+    fn put(&mut self, value: T) -> Result<Option<Waker>, T> {
+        if let Some((place, waker)) = self.takers.serve() {
+            *place = Some(value);
+            return Ok(Some(waker));
+        }
+        if self.room.is_none_or(|room| self.queue.len() < room && self.givers.is_empty()) {
+            self.queue.push_back(value);
+            return Ok(None);
+        }
+        Err(value)
+    }
+
+    /// The first value. The room that it leaves goes to the first who waits for it, who is to be woken.
+    fn take(&mut self) -> Option<(T, Option<Waker>)> {
+        let first = self.queue.pop_front();
+        // A value that came back may stand beyond the limit.
+        let full = self.room.is_some_and(|room| self.queue.len() >= room.max(1));
+        let Some((place, waker)) = (if full { None } else { self.givers.serve() }) else {
+            return first.map(|value| (value, None));
+        };
+        let next = place.take();
+        match first {
+            Some(value) => {
+                self.queue.extend(next);
+                Some((value, Some(waker)))
+            }
+            None => next.map(|value| (value, Some(waker))),
+        }
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.queue.is_empty() && self.givers.is_empty() && (self.closed || self.senders == 0)
+    }
+}
+
+/// The end that sends; clones of it are ends of the same channel.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends a value. In a bounded channel without room it waits its turn.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back in the [`SendError`]: if nobody receives any more, if the task was cancelled, or if the call was
+    /// made in a callback and would have had to wait.
+    ///
+    /// # Suspends
+    ///
+    /// While there is no room. A thread without a loop blocks.
+    #[track_caller]
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        let at = caller();
+        let mut sending = Sending { shared: &self.shared, value: Some(value), place: None };
+        let error = match wait(&mut sending, Want::Room, None, at) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Closed)) => no_receiver(),
+            Err(error) => error,
+        };
+        let value = sending.value.take().expect("what was not sent is still here");
+        Err(SendError { value, error })
+    }
+
+    /// Sends a value if that is possible at once. It never waits, so it may be called anywhere, also in a callback.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back: [`Full`](TrySendError::Full), also if others wait for room;
+    /// [`Disconnected`](TrySendError::Disconnected) if nobody receives any more.
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let put = {
+            let mut state = self.shared.lock();
+            if state.closed {
+                return Err(TrySendError::Disconnected(value));
+            }
+            state.put(value)
+        };
+        wake(put.map_err(TrySendError::Full)?);
+        Ok(())
+    }
+
+    /// Whether nobody receives any more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let wakers = {
+            let mut state = self.shared.lock();
+            state.senders -= 1;
+            if state.senders == 0 { state.takers.dismiss() } else { Vec::new() }
+        };
+        wake(wakers);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("len", &self.shared.lock().queue.len()).finish_non_exhaustive()
+    }
+}
+
+/// The end that receives. It is one, but it may be shared by reference.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    /// The next value.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when every sender is gone and nothing is left; cancellation, which takes
+    /// nothing; [`InvalidInput`](io::ErrorKind::InvalidInput) in a callback if nothing is there.
+    ///
+    /// # Suspends
+    ///
+    /// While nothing is there. A thread without a loop blocks.
+    #[track_caller]
+    pub fn recv(&self) -> io::Result<T> {
+        self.receive(None, caller())?.ok_or_else(no_sender)
+    }
+
+    /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and `TimedOut`.
+    #[track_caller]
+    pub fn recv_timeout(&self, limit: Duration) -> io::Result<T> {
+        self.receive(Some(limit), caller())?.ok_or_else(no_sender)
+    }
+
+    fn receive(&self, limit: Option<Duration>, at: Place) -> io::Result<Option<T>> {
+        let mut receiving = Receiving { shared: &self.shared, place: None };
+        wait(&mut receiving, Want::Message, limit, at).map(Result::ok)
+    }
+
+    /// The next value, if it is there. It never waits, so it may be called anywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) when nothing will come any more.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        match self.shared.receive() {
+            Some(received) => received.map_err(|Closed| TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// Takes nothing in any more: senders get their values back. What is in the channel can still be received.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// The values, until every sender is gone: an iterator that waits. Each item is a value or, once, the cancellation of
+    /// the task; after that it ends.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { receiver: self, ended: false }
+    }
+
+    /// How many values are in the channel.
+    pub fn len(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.close();
+        // Dropped when the lock is released: values are the user's.
+        let left = std::mem::take(&mut self.shared.lock().queue);
+        drop(left);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The values of a receiver; see [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a Receiver<T>,
+    ended: bool,
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = io::Result<T>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<T>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.receiver.receive(None, caller()).transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = io::Result<T>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// A `recv` that may wait.
+struct Receiving<'a, T> {
+    shared: &'a Shared<T>,
+    place: Option<usize>,
+}
+
+impl<T> Receiving<'_, T> {
+    /// Out of the line, with what was handed over, and whether it still waited.
+    fn take_leave(&mut self) -> Option<(Option<T>, bool)> {
+        let place = self.place.take()?;
+        Some(self.shared.lock().takers.leave(place))
+    }
+}
+
+impl<T> Attempt for Receiving<'_, T> {
+    type Output = Result<T, Closed>;
+
+    fn now(&mut self) -> Option<Result<T, Closed>> {
+        self.shared.receive()
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<Result<T, Closed>> {
+        let (value, giver) = {
+            let mut state = self.shared.lock();
+            match state.take() {
+                Some(taken) => taken,
+                None if state.is_at_its_end() => return Some(Err(Closed)),
+                None => {
+                    self.place = Some(state.takers.join(waker, None));
+                    return None;
+                }
+            }
+        };
+        wake(giver);
+        Some(Ok(value))
+    }
+
+    fn look(&mut self) -> Option<Result<T, Closed>> {
+        if self.shared.lock().takers.is_in_line(self.place?) {
+            return None;
+        }
+        // Served, or sent away because nothing will come.
+        let (value, _) = self.take_leave()?;
+        Some(value.ok_or(Closed))
+    }
+
+    fn leave(&mut self) -> Option<Result<T, Closed>> {
+        let (value, waited) = self.take_leave()?;
+        if waited { None } else { Some(value.ok_or(Closed)) }
+    }
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    fn drop(&mut self) {
+        // Unwound while it waited: what was handed over goes to the next, or back to the front.
+        let Some((Some(value), _)) = self.take_leave() else { return };
+        let waker = {
+            let mut state = self.shared.lock();
+            match state.takers.serve() {
+                Some((place, waker)) => {
+                    *place = Some(value);
+                    Some(waker)
+                }
+                None => {
+                    state.queue.push_front(value);
+                    None
+                }
+            }
+        };
+        wake(waker);
+    }
+}
+
+/// A `send` that may wait.
+struct Sending<'a, T> {
+    shared: &'a Shared<T>,
+    /// Here while it is not in the line.
+    value: Option<T>,
+    place: Option<usize>,
+}
+
+impl<T> Sending<'_, T> {
+    fn try_put(&mut self, waker: Option<Waker>) -> Option<Result<(), Closed>> {
+        let value = self.value.take()?;
+        let taker = {
+            let mut state = self.shared.lock();
+            if state.closed {
+                self.value = Some(value);
+                return Some(Err(Closed));
+            }
+            match (state.put(value), waker) {
+                (Ok(taker), _) => taker,
+                (Err(value), Some(waker)) => {
+                    self.place = Some(state.givers.join(waker, Some(value)));
+                    return None;
+                }
+                (Err(value), None) => {
+                    self.value = Some(value);
+                    return None;
+                }
+            }
+        };
+        wake(taker);
+        Some(Ok(()))
+    }
+
+    /// Out of the line; whether the value was taken, or it was sent away.
+    fn take_leave(&mut self) -> Option<Result<(), Closed>> {
+        let place = self.place.take()?;
+        let (value, waited) = self.shared.lock().givers.leave(place);
+        self.value = value;
+        match self.value {
+            None => Some(Ok(())),
+            Some(_) if waited => None,
+            Some(_) => Some(Err(Closed)),
+        }
+    }
+}
+
+impl<T> Attempt for Sending<'_, T> {
+    type Output = Result<(), Closed>;
+
+    fn now(&mut self) -> Option<Result<(), Closed>> {
+        self.try_put(None)
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<Result<(), Closed>> {
+        self.try_put(Some(waker))
+    }
+
+    fn look(&mut self) -> Option<Result<(), Closed>> {
+        if self.shared.lock().givers.is_in_line(self.place?) {
+            return None;
+        }
+        self.take_leave()
+    }
+
+    fn leave(&mut self) -> Option<Result<(), Closed>> {
+        self.take_leave()
+    }
+}
+
+impl<T> Drop for Sending<'_, T> {
+    fn drop(&mut self) {
+        self.take_leave();
+    }
+}

@@ -1,0 +1,186 @@
+//! One value, once.
+//!
+//! ```
+//! use corio::{channel::oneshot, run};
+//!
+//! let (sender, mut receiver) = oneshot::channel();
+//! std::thread::spawn(move || sender.send(6 * 7));
+//! assert_eq!(run(|| receiver.recv()).unwrap(), 42);
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
+
+use super::line::wake;
+use super::wait::{Attempt, wait};
+use super::{Closed, SendError, TryRecvError, no_receiver, no_sender};
+use crate::observe::event::{Place, Want};
+use crate::remote::Waker;
+use crate::task::caller;
+
+/// The two ends. asyncio: a `Future` that another thread sets; the set and forgotten half is the [`Sender`].
+#[doc(alias = "Future")]
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let state = State { value: None, sender: true, receiver: true, waiter: None };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+struct Shared<T>(Mutex<State<T>>);
+
+struct State<T> {
+    value: Option<T>,
+    sender: bool,
+    receiver: bool,
+    waiter: Option<Waker>,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end that sends. Dropped unused, it tells the receiver that nothing will come.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends the value. It never waits, so it may be called anywhere, also in a callback.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if nobody receives any more.
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        let mut state = self.shared.lock();
+        if !state.receiver {
+            drop(state);
+            return Err(SendError { value, error: no_receiver() });
+        }
+        state.value = Some(value);
+        Ok(())
+        // The receiver is woken when the sender is dropped, which is now.
+    }
+
+    /// Whether nobody receives any more: then the value need not be made.
+    pub fn is_closed(&self) -> bool {
+        !self.shared.lock().receiver
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let waiter = {
+            let mut state = self.shared.lock();
+            state.sender = false;
+            state.waiter.take()
+        };
+        wake(waiter);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish()
+    }
+}
+
+/// The end that receives.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    /// Waits for the value. A wait that is cancelled leaves it in the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the sender was dropped, or the value was received before; cancellation;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) in a callback if it is not there yet.
+    ///
+    /// # Suspends
+    ///
+    /// Until it is there. A thread without a loop blocks.
+    #[track_caller]
+    pub fn recv(&mut self) -> io::Result<T> {
+        self.receive(None, caller())
+    }
+
+    /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and `TimedOut`.
+    #[track_caller]
+    pub fn recv_timeout(&mut self, limit: Duration) -> io::Result<T> {
+        self.receive(Some(limit), caller())
+    }
+
+    fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<T> {
+        wait(&mut Receiving(&self.shared), Want::Message, limit, at)?.map_err(|Closed| no_sender())
+    }
+
+    /// The value, if it is there. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) when it will not come any more.
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match Receiving(&self.shared).now() {
+            Some(received) => received.map_err(|Closed| TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let unwanted = {
+            let mut state = self.shared.lock();
+            state.receiver = false;
+            state.value.take()
+        };
+        drop(unwanted);
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("sent", &self.shared.lock().value.is_some()).finish()
+    }
+}
+
+struct Receiving<'a, T>(&'a Shared<T>);
+
+impl<T> Attempt for Receiving<'_, T> {
+    type Output = Result<T, Closed>;
+
+    fn now(&mut self) -> Option<Result<T, Closed>> {
+        let mut state = self.0.lock();
+        match state.value.take() {
+            Some(value) => Some(Ok(value)),
+            None => (!state.sender).then_some(Err(Closed)),
+        }
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<Result<T, Closed>> {
+        self.0.lock().waiter = Some(waker);
+        self.now()
+    }
+
+    fn look(&mut self) -> Option<Result<T, Closed>> {
+        self.now()
+    }
+
+    fn leave(&mut self) -> Option<Result<T, Closed>> {
+        self.now()
+    }
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().waiter = None;
+    }
+}

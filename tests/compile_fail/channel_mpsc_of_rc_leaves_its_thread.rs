@@ -1,0 +1,4 @@
+//~ E0277 cannot be sent between threads safely
+pub fn leave(sender: corio::channel::mpsc::Sender<std::rc::Rc<u8>>) {
+    std::thread::spawn(move || drop(sender));
+}
