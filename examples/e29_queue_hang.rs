@@ -10,6 +10,7 @@
 
 use std::io;
 
+use corio::observe::mark;
 use corio::{Builder, Queue, millis, say, scope, sleep};
 
 mod common;
@@ -22,7 +23,9 @@ pub(crate) fn program() -> io::Result<()> {
                 sleep(millis(500))?;
                 queue.put(Some(item))?;
             }
-            queue.put(None) // the end, for one of the two
+            queue.put(None)?; // the end, for one of the two
+            mark("no-more");
+            Ok(())
         })?;
         for name in ["left", "right"] {
             let queue = &queue;
