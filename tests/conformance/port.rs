@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use crate::common::{Finally, Log, child, logged, only, plays, runner, sim};
 use corio::{
-    Builder, Coroutine, Generator, State, all_tasks, call_later, call_soon, current, interval, is_cancelled, now,
-    scope, secs, shield, sleep, sleep_until, spawn, timeout, yield_now,
+    Barrier, Builder, Condvar, Coroutine, Event, Generator, Mutex, Promise, Queue, Semaphore, State, Until, after,
+    all_tasks, call_later, call_soon, current, gather, interval, is_cancelled, now, scope, secs, select, shield, sleep,
+    sleep_until, spawn, timeout, wait, yield_now,
 };
 
 /// PORT-01: in a cancelled task every call that may wait returns the cancellation, and nothing else does. (That a call
@@ -18,6 +19,16 @@ fn what_may_wait_is_cancelled_and_nothing_else_is() {
     fn done<T>(_: T) -> io::Result<()> {
         Ok(())
     }
+    fn full() -> Queue<u32> {
+        let queue = Queue::new();
+        queue.try_put(1).expect("there is room");
+        queue
+    }
+    fn kept() -> Promise<u32> {
+        let promise = Promise::new();
+        promise.set(1).expect("it was not kept before");
+        promise
+    }
     let waits: Vec<(&str, Call)> = vec![
         ("sleep", Box::new(|| sleep(secs(1)))),
         ("sleep of nothing", Box::new(|| sleep(secs(0)))),
@@ -27,6 +38,25 @@ fn what_may_wait_is_cancelled_and_nothing_else_is() {
         ("join", Box::new(|| spawn(|| sleep(secs(1))).join())),
         ("wait", Box::new(|| spawn(|| Ok(())).task().wait())),
         ("a body in a limit", Box::new(|| timeout(secs(1), yield_now))),
+        ("a free lock", Box::new(|| Mutex::new(0).lock().map(drop))),
+        ("a set event", Box::new(|| Event::new().wait())),
+        ("a permit", Box::new(|| Semaphore::new(1).acquire().map(drop))),
+        ("a barrier for one", Box::new(|| Barrier::new(1).wait().map(drop))),
+        (
+            "a condition",
+            Box::new(|| {
+                let lock = Mutex::new(0);
+                let mut guard = lock.try_lock().expect("it is free");
+                Condvar::new().wait(&mut guard)
+            }),
+        ),
+        ("a queue with an item", Box::new(|| full().get().map(drop))),
+        ("a queue with room", Box::new(|| Queue::bounded(1).put(1))),
+        ("a queue that is done", Box::new(|| Queue::<u32>::new().join())),
+        ("a promise that is kept", Box::new(|| kept().get().map(drop))),
+        ("one of several", Box::new(|| select((&full(), after(secs(0)))).map(drop))),
+        ("all of several", Box::new(|| gather([1, 2], |_| Ok(())).map(drop))),
+        ("handles", Box::new(|| wait(&mut vec![current()], Until::AllCompleted).map(drop))),
     ];
     let others: Vec<(&str, Call)> = vec![
         ("spawn", Box::new(|| done(spawn(|| ())))),
@@ -36,6 +66,9 @@ fn what_may_wait_is_cancelled_and_nothing_else_is() {
         ("a limit", Box::new(|| timeout(secs(1), || Ok(())))),
         ("a shield", Box::new(|| shield(secs(1), || Ok(())))),
         ("a scope", Box::new(|| scope(|_| Ok(())))),
+        ("what need not wait", Box::new(|| done((Mutex::new(0).try_lock().is_some(), full().try_get().is_ok())))),
+        ("setting", Box::new(|| done((Event::new().set(), Semaphore::new(0).release(1), Condvar::new().notify_all())))),
+        ("a promise", Box::new(|| kept().try_take().expect("it is kept").map(drop))),
         (
             "a generator",
             Box::new(|| {
