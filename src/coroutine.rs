@@ -328,6 +328,10 @@ fn emit(event: impl FnOnce(&EventLoop) -> Event) {
 impl<In, Out, Ret> Drop for Coroutine<In, Out, Ret> {
     /// Closes it. A failure of the body's clean-up is logged; a panic of it goes on, unless the thread panics already.
     fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Done) && EventLoop::is_debug() {
+            let how = if self.started { "half way" } else { "without having run" };
+            log::warn!(target: "corio::debug", "the coroutine made at {} was dropped {how}", self.made_at);
+        }
         if !matches!(self.stage, Stage::Paused(_)) {
             return;
         }

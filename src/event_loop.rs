@@ -27,6 +27,7 @@ use std::{io, ptr};
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
+use crate::debug::Debug;
 use crate::failure::{Failure, HandlerSlot, Value, Whose};
 use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
@@ -78,6 +79,26 @@ impl TimerAction {
     }
 }
 
+/// A switch to a task, or away from it; see [`Runner::on_switch`](crate::Runner::on_switch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// The loop is about to run the task.
+    In {
+        /// The task's id.
+        task: u64,
+    },
+    /// The task has paused, or ended.
+    Out {
+        /// The task's id.
+        task: u64,
+        /// Whether it will not run again.
+        ended: bool,
+    },
+}
+
+/// A function that is told of switches.
+pub(crate) type Hook = Rc<dyn Fn(Switch)>;
+
 /// What one turn of the loop came to.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -98,6 +119,11 @@ pub(crate) struct EventLoop {
     pub(crate) hub: Hub,
     /// Who is told of failures that nobody took.
     pub(crate) exception_handler: HandlerSlot,
+    pub(crate) debug: Debug,
+    /// Called at every switch; see [`Switch`].
+    hooks: RefCell<Vec<Hook>>,
+    /// Who runs, as far as the hooks were told: the last one, and those that started it at once and wait for it.
+    told_running: RefCell<Vec<u64>>,
     pub(crate) locals: Locals,
     /// Tasks are spawned without a second thought: the run is not ending, and nobody has used a task-local yet.
     spawns_plainly: Cell<bool>,
@@ -163,6 +189,9 @@ impl EventLoop {
             stacks: StackCache::new(),
             hub: Hub::new(),
             exception_handler: HandlerSlot::default(),
+            debug: Debug::new(),
+            hooks: RefCell::default(),
+            told_running: RefCell::default(),
             locals: Locals::default(),
             spawns_plainly: Cell::new(true),
             stopping: Cell::new(false),
@@ -488,6 +517,9 @@ impl EventLoop {
             self.report(&Failure { whose: Whose::Callback, at, text, value: Value::Panic(&*payload) });
             drop_quietly(payload, "the payload of a panic");
         }
+        if self.debug.is_on() {
+            self.debug.callback_is_over();
+        }
         if self.locals.in_use.get() {
             self.locals.callbacks.set(self.locals.callbacks() + 1);
             self.drop_locals(self.locals.ambient.take());
@@ -648,6 +680,22 @@ impl EventLoop {
     pub(crate) fn admit(&self, task: &TaskRef) {
         self.tasks.insert(task.clone());
         self.ready.push(task.clone());
+    }
+
+    /// The same, for one that `start_now` will run: it stands in no queue.
+    pub(crate) fn admit_to_run_now(&self, task: &TaskRef) {
+        self.tasks.insert(task.clone());
+    }
+
+    /// Runs a new task up to its first pause, on top of whoever spawns it. That one's turn is put aside meanwhile, and what
+    /// it may not do: the new task suspends on a stack of its own.
+    pub(crate) fn start_now(&self, task: &TaskRef) {
+        let (budget, refused, no_suspend) = (self.budget.get(), self.refused.get(), self.no_suspend.get());
+        self.no_suspend.set(if self.lab.is_on() { WATCHED } else { 0 });
+        self.step(task.clone(), Input::Go);
+        self.no_suspend.set(no_suspend);
+        self.refused.set(refused);
+        self.budget.set(budget);
     }
 
     /// All tasks that have not ended, oldest first.
@@ -914,7 +962,74 @@ impl EventLoop {
     #[cold]
     #[inline(never)]
     fn record(&self, event: Event) {
-        self.hub.push(self.clock.now(), event);
+        if self.debug.is_on() {
+            self.debug.see(&event);
+        }
+        if self.hub.is_observed() {
+            self.hub.push(self.clock.now(), event);
+        }
+        if !self.hooks.borrow().is_empty() {
+            self.tell_switch(&event);
+        }
+    }
+
+    /// Whether debug mode is on here: on the thread's loop, or by the environment.
+    pub(crate) fn is_debug() -> bool {
+        EventLoop::with_current(|lp| lp.map_or_else(crate::debug::wanted, |lp| lp.debug.is_on()))
+    }
+
+    /// Turns debug mode on or off.
+    pub(crate) fn set_debug(&self, on: bool) {
+        if on && !self.debug.is_on() {
+            for task in self.all_tasks() {
+                let core = &task.core;
+                self.debug.know(core.id(), core.name(), core.spawned_at(), core.waits().map(|(_, at)| at));
+            }
+            self.debug.start();
+        } else if !on {
+            self.debug.stop();
+        }
+        self.hub.set_overheard(on || !self.hooks.borrow().is_empty());
+    }
+
+    /// Calls `hook` at every switch from now on.
+    pub(crate) fn add_hook(&self, hook: Hook) {
+        self.hooks.borrow_mut().push(hook);
+        self.hub.set_overheard(true);
+    }
+
+    /// Tells the hooks of a switch, if this is one. They stand between two stacks, so they may not suspend.
+    fn tell_switch(&self, event: &Event) {
+        let switches = match *event {
+            Event::Resume { task, .. } => {
+                let mut running = self.told_running.borrow_mut();
+                let below = running.last().map(|task| Switch::Out { task: *task, ended: false });
+                running.push(task);
+                [below, Some(Switch::In { task })]
+            }
+            Event::Yield { task, .. } | Event::Complete { task, .. } => {
+                let mut running = self.told_running.borrow_mut();
+                // A task that was cancelled before its first turn was never switched to.
+                if running.pop_if(|running| *running == task).is_none() {
+                    return;
+                }
+                let ended = matches!(event, Event::Complete { .. });
+                [Some(Switch::Out { task, ended }), running.last().map(|task| Switch::In { task: *task })]
+            }
+            _ => return,
+        };
+        let hooks = self.hooks.borrow().clone();
+        let (task, outer) = (self.current.replace(ptr::null()), self.no_suspend.replace(crate::sys::stack_pointer()));
+        for switch in switches.into_iter().flatten() {
+            for hook in &hooks {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(switch))) {
+                    log::error!(target: "corio::loop", "a hook of `on_switch` panicked: {}", panic_text(&*payload));
+                    drop_quietly(payload, "the payload of a panic");
+                }
+            }
+        }
+        self.no_suspend.set(outer);
+        self.current.set(task);
     }
 
     /// Hands what was recorded to the observers. Only on the loop's own stack: an observer may be hungry.

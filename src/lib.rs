@@ -51,6 +51,7 @@
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks | [`call_soon`], [`call_later`] |
 //! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`], [`channel`] |
+//! | who is slow, and what was forgotten | [`Runner::debug`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
 //!
@@ -70,6 +71,7 @@ mod cancel;
 pub mod channel;
 mod clock;
 mod coroutine;
+mod debug;
 mod error;
 mod event_loop;
 mod executor;
@@ -105,6 +107,7 @@ pub mod typed;
 pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeout_at};
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
 pub use crate::error::{Shutdown, errors, is_cancelled, is_timed_out};
+pub use crate::event_loop::Switch;
 pub use crate::executor::{Executor, to_thread};
 pub use crate::failure::{ExceptionHandler, Failure};
 #[doc(hidden)]
@@ -118,7 +121,7 @@ pub use crate::queue::{LifoQueue, PriorityQueue, Queue, TryGetError, TryPutError
 pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 pub use crate::remote::LoopHandle;
 pub use crate::remote_handle::RemoteHandle;
-pub use crate::run::{Runner, run, set_exception_handler, stop};
+pub use crate::run::{Runner, is_debug, run, set_debug, set_exception_handler, stop};
 pub use crate::scope::{Scope, scope};
 pub use crate::select::{After, Never, Readiness, Select, Wait, Which, after, select, until_readable, until_writable};
 #[doc(inline)]

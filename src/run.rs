@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::{self, Cause};
 use crate::clock::{Clock, nanos};
+use crate::debug;
 use crate::error;
-use crate::event_loop::{EventLoop, Phase, Turn};
+use crate::event_loop::{EventLoop, Hook, Phase, Switch, Turn};
 use crate::executor::{self, Executor};
 use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
@@ -107,6 +108,10 @@ pub struct Runner {
     executor: Option<Executor>,
     observers: Vec<Box<dyn Observer>>,
     exception_handler: Option<ExceptionHandler>,
+    /// `None`: as the environment says.
+    debug: Option<bool>,
+    slow_step: Option<Duration>,
+    hooks: Vec<Hook>,
     stage: Stage,
 }
 
@@ -130,6 +135,9 @@ impl Runner {
             executor: None,
             observers: Vec::new(),
             exception_handler: None,
+            debug: None,
+            slow_step: None,
+            hooks: Vec::new(),
             stage: Stage::Fresh,
         }
     }
@@ -213,6 +221,65 @@ impl Runner {
         self
     }
 
+    /// Debug mode, on or off; if not set, the environment variable `CORIO_DEBUG` says which, and [`set_debug`] changes it
+    /// during a run.
+    ///
+    /// In debug mode these go to the log, at level warn and with the target `corio::debug`:
+    ///
+    /// - a task that ran, or a callback that took, longer than [`slow_step`](Self::slow_step), with where it was;
+    /// - while that goes on, who blocks the loop, from a thread of its own;
+    /// - a [`Coroutine`](crate::Coroutine) that is dropped without having run, or half way;
+    /// - tasks that have not ended when their run does.
+    ///
+    /// What runs is timed by records of the loop, so the first two need the feature `observe`. asyncio: `debug=True`.
+    pub fn debug(mut self, on: bool) -> Runner {
+        self.debug = Some(on);
+        self
+    }
+
+    /// How long a task or callback may run before debug mode speaks of it; 100 ms if not set. asyncio:
+    /// `slow_callback_duration`.
+    pub fn slow_step(mut self, limit: Duration) -> Runner {
+        self.slow_step = Some(limit);
+        self
+    }
+
+    /// Calls `f` at every switch to a task and away from it, on the loop's thread, just before the one and just after the
+    /// other: to keep a thread-local of some other library per task. All tasks of a loop share the thread's.
+    ///
+    /// Between the two calls nobody else runs: if a task starts another one at once, the hook is told that the first is
+    /// out meanwhile. A task that was cancelled before its first turn is never switched to. The hook may not suspend, and
+    /// what it spawns or schedules runs later. Without a hook a switch costs nothing more. Needs the feature `observe`.
+    ///
+    /// ```
+    /// use corio::{Runner, Switch, spawn, yield_now};
+    /// use std::{cell::{Cell, RefCell}, collections::BTreeMap};
+    ///
+    /// thread_local! {
+    ///     static DEPTH: Cell<u32> = const { Cell::new(0) }; // of a library that knows nothing of tasks
+    ///     static SAVED: RefCell<BTreeMap<u64, u32>> = const { RefCell::new(BTreeMap::new()) };
+    /// }
+    /// fn each_its_own(switch: Switch) {
+    ///     SAVED.with_borrow_mut(|saved| match switch {
+    ///         Switch::In { task } => DEPTH.set(saved.get(&task).copied().unwrap_or(0)),
+    ///         Switch::Out { task, ended: false } => drop(saved.insert(task, DEPTH.get())),
+    ///         Switch::Out { task, ended: true } => drop(saved.remove(&task)),
+    ///     })
+    /// }
+    /// Runner::new().on_switch(each_its_own).run(|| {
+    ///     DEPTH.set(7);
+    ///     let other = spawn(|| Ok(DEPTH.replace(3)));
+    ///     yield_now()?;
+    ///     assert_eq!((DEPTH.get(), other.join()?), (7, 0));
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    pub fn on_switch(mut self, f: impl Fn(Switch) + 'static) -> Runner {
+        self.hooks.push(Rc::new(f));
+        self
+    }
+
     /// Runs; see [`run`](crate::run()). It may be called again when it has returned, with any outcome.
     ///
     /// # Errors
@@ -260,6 +327,13 @@ impl Runner {
         if let Some(executor) = self.executor.take() {
             *lp.pool.borrow_mut() = Some(executor.pool());
         }
+        for hook in self.hooks.drain(..) {
+            lp.add_hook(hook);
+        }
+        if let Some(slow) = self.slow_step {
+            lp.debug.set_slow(slow);
+        }
+        lp.set_debug(self.debug.unwrap_or_else(debug::wanted));
         Ok(lp)
     }
 
@@ -396,6 +470,21 @@ pub fn set_exception_handler(handler: Option<ExceptionHandler>) -> Option<Except
     })
 }
 
+/// Turns debug mode on or off, for the run that this is called in; see [`Runner::debug`]. asyncio: `loop.set_debug`.
+///
+/// # Panics
+///
+/// Outside a loop.
+#[track_caller]
+pub fn set_debug(on: bool) {
+    EventLoop::with_current(|lp| lp.expect("debug mode is a loop's: call this inside `corio::run`").set_debug(on));
+}
+
+/// Whether debug mode is on; on a thread without a loop, whether the environment asks for it. asyncio: `loop.get_debug`.
+pub fn is_debug() -> bool {
+    EventLoop::is_debug()
+}
+
 struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
@@ -443,6 +532,7 @@ fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Optio
     lp.stacks.trim();
     lp.emit(|| Event::LoopStop);
     lp.flush();
+    lp.set_debug(false);
     trouble
 }
 
@@ -479,6 +569,13 @@ fn shut_down(lp: &EventLoop, grace: Duration) {
     let left = lp.all_tasks();
     if !left.is_empty() {
         log::info!(target: "corio::run", "the run is ending: cancelling {}", list(&left));
+    }
+    if lp.debug.is_on() {
+        for task in &left {
+            let at =
+                task.core.waits().map_or_else(|| "it has not begun".to_owned(), |(_, at)| format!("it waits at {at}"));
+            log::warn!(target: "corio::debug", "{task} has not ended, and its run does; {at}");
+        }
     }
     drop(left);
     cancel_all(lp, &Cause::Shutdown);

@@ -20,7 +20,9 @@ use crate::failure::{Failure, Value, Whose};
 use crate::observe::event::{By, Event, Place, Want};
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text, report};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
-use crate::task::{Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback};
+use crate::task::{
+    Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback, start_now,
+};
 
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
 pub(crate) struct Group {
@@ -406,9 +408,13 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
             // body is empty, or was leaked together with a forgotten handle, and is never looked at again.
             unsafe { TaskRef::new(lp, core, body) }
         };
+        let eager = builder.eager;
         let cell = builder.launch(&ledger.group, at, make)?;
         if let Some(cause) = cancel::cause_for_child(&ledger.group.owner, &ledger.group) {
             cancel::cancel_task(&cell, cause);
+        }
+        if eager {
+            start_now(&cell);
         }
         // SAFETY: the body above is of these types.
         let ticket = unsafe { Ticket::new(cell) };

@@ -13,7 +13,12 @@ use crate::task::body::{drop_quietly, panic_text};
 use crate::timer::Nanos;
 
 pub(crate) struct Hub {
+    /// Somebody wants to know what happens: observers, hooks or the debug mode.
     on: Cell<bool>,
+    /// Observers do.
+    observed: Cell<bool>,
+    /// Others do.
+    overheard: Cell<bool>,
     stream: RefCell<Stream>,
 }
 
@@ -32,7 +37,12 @@ struct Stream {
 
 impl Hub {
     pub(crate) fn new() -> Hub {
-        Hub { on: Cell::new(false), stream: RefCell::default() }
+        Hub {
+            on: Cell::new(false),
+            observed: Cell::new(false),
+            overheard: Cell::new(false),
+            stream: RefCell::default(),
+        }
     }
 
     #[inline(always)]
@@ -42,7 +52,23 @@ impl Hub {
 
     pub(crate) fn attach(&self, observer: Box<dyn Observer>) {
         self.stream.borrow_mut().observers.push(observer);
-        self.on.set(true);
+        self.set_observed(true);
+    }
+
+    /// Whether there are observers: only then records are kept for the next flush.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed.get()
+    }
+
+    fn set_observed(&self, observed: bool) {
+        self.observed.set(observed);
+        self.on.set(observed || self.overheard.get());
+    }
+
+    /// Whether the loop itself wants the records.
+    pub(crate) fn set_overheard(&self, overheard: bool) {
+        self.overheard.set(overheard);
+        self.on.set(overheard || self.observed.get());
     }
 
     pub(crate) fn push(&self, at: Nanos, event: Event) {
@@ -97,7 +123,7 @@ impl Hub {
         silenced.into_iter().for_each(|observer| drop_quietly(observer, "an observer that panicked"));
         let stream = &mut *self.stream.borrow_mut();
         // With nobody left to tell, lines that the program prints go where they would go unwatched.
-        self.on.set(!observers.is_empty());
+        self.set_observed(!observers.is_empty());
         stream.observers = observers;
         if stream.pending.is_empty() {
             // The buffer goes on to the next step.
@@ -109,7 +135,7 @@ impl Hub {
     /// What has happened, as far as it was flushed, if anybody watches.
     pub(super) fn with_fold(&self, f: impl FnOnce(&State)) {
         if let Ok(stream) = self.stream.try_borrow()
-            && self.is_on()
+            && self.is_observed()
         {
             f(&stream.fold);
         }
@@ -137,8 +163,8 @@ fn compare(fold: &State, flush: u64, lp: &EventLoop) {
 /// Which record made the next one happen.
 #[derive(Default)]
 struct Causes {
-    /// The step that is under way.
-    running: u64,
+    /// The step that is under way, and whose it is; before it stand those of tasks that have started another one at once.
+    running: Vec<(u64, u64)>,
     timer: u64,
     io: u64,
     ended: u64,
@@ -149,22 +175,31 @@ struct Causes {
 }
 
 impl Causes {
+    fn step(&self) -> u64 {
+        self.running.last().map_or(0, |(_, step)| *step)
+    }
+
+    /// The step of the task is over; 0 if it made none.
+    fn end_step(&mut self, task: u64) -> u64 {
+        self.running.pop_if(|(running, _)| *running == task).map_or(0, |(_, step)| step)
+    }
+
     fn of(&mut self, seq: u64, event: &Event) -> u64 {
         match *event {
             Event::Resume { task, .. } => {
-                self.running = seq;
+                self.running.push((task, seq));
                 self.woken.remove(&task).unwrap_or(0)
             }
             Event::Spawn { task, .. } => {
                 self.woken.insert(task, seq);
-                self.running
+                self.step()
             }
             Event::Wake { task, by } => {
                 self.woken.insert(task, seq);
                 match by {
                     By::Timer(_) => self.timer,
                     By::Io(_) => self.io,
-                    By::Task(_) if self.running != 0 => self.running,
+                    By::Task(_) if !self.running.is_empty() => self.step(),
                     By::Task(_) => self.ended,
                     By::Cancel => self.cancel,
                     By::Itself => self.yielded,
@@ -182,17 +217,17 @@ impl Causes {
             Event::Complete { task, .. } => {
                 self.woken.remove(&task);
                 self.ended = seq;
-                mem::take(&mut self.running)
+                self.end_step(task)
             }
-            Event::Yield { .. } => {
+            Event::Yield { task, .. } => {
                 self.yielded = seq;
-                mem::take(&mut self.running)
+                self.end_step(task)
             }
             Event::CancelAsk { .. } => {
                 self.cancel = seq;
-                if self.running == 0 { self.timer } else { self.running }
+                if self.running.is_empty() { self.timer } else { self.step() }
             }
-            _ => self.running,
+            _ => self.step(),
         }
     }
 }

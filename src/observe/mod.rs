@@ -75,6 +75,11 @@ impl Names {
 
 /// A task has a name.
 pub(crate) fn named(task: &TaskCore) {
+    EventLoop::with_current(|lp| {
+        if let Some(lp) = lp.filter(|lp| lp.debug.is_on()) {
+            lp.debug.name(task.id(), task.name());
+        }
+    });
     with_hub(|_, hub| hub.name(task.id(), task.name()));
 }
 
@@ -89,7 +94,7 @@ pub(crate) fn unseen(task: &TaskCore) {
 
 fn with_hub(f: impl FnOnce(&EventLoop, &Hub)) {
     EventLoop::with_current(|lp| {
-        if let Some(lp) = lp.filter(|lp| cfg!(feature = "observe") && lp.hub.is_on()) {
+        if let Some(lp) = lp.filter(|lp| cfg!(feature = "observe") && lp.hub.is_observed()) {
             f(lp, &lp.hub);
         }
     });

@@ -100,6 +100,7 @@ where
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    pub(crate) eager: bool,
 }
 
 impl Builder {
@@ -122,6 +123,30 @@ impl Builder {
     /// tasks: 64 KiB is the smallest that is sensible.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Runs the task at once, inside `spawn`, up to its first pause or to its end; then the spawner goes on. Without this
+    /// it begins in the next turn.
+    ///
+    /// For tasks that mostly have nothing to wait for. Until it pauses it is the running task, with a turn and
+    /// [task-locals](crate::TaskLocal) of its own; the spawner waits on its own stack meanwhile, as if it had called a
+    /// function. One that fails or panics has done so as a task: `spawn` returns its handle all the same. In a scope that
+    /// is cancelled it never runs. asyncio: `create_task(.., eager_start=True)`.
+    ///
+    /// ```
+    /// use corio::{Builder, run};
+    ///
+    /// run(|| {
+    ///     let task = Builder::new().eager().spawn(|| Ok(6 * 7))?;
+    ///     assert!(task.is_done());
+    ///     assert_eq!(task.join()?, 42);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    pub fn eager(mut self) -> Builder {
+        self.eager = true;
         self
     }
 
@@ -188,7 +213,11 @@ impl Builder {
             // SAFETY: the body borrows nothing.
             unsafe { TaskRef::new(lp, core, body) }
         };
+        let eager = self.eager;
         let cell = self.launch(std::ptr::null(), at, make)?;
+        if eager {
+            start_now(&cell);
+        }
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
     }
@@ -229,7 +258,11 @@ impl Builder {
             if special {
                 task.core.set_locals(lp.locals());
             }
-            lp.admit(&task);
+            if self.eager {
+                lp.admit_to_run_now(&task);
+            } else {
+                lp.admit(&task);
+            }
             let (id, by) = (task.core.id(), lp.current_id());
             // SAFETY: a group outlives its children.
             let in_group = unsafe { group.as_ref() };
@@ -241,6 +274,17 @@ impl Builder {
             Ok(task)
         })
     }
+}
+
+/// The first step of an eager task, on its spawner's turn.
+#[cold]
+#[inline(never)]
+pub(crate) fn start_now(task: &TaskRef) {
+    EventLoop::with_current(|lp| {
+        if let Some(lp) = lp.filter(|_| task.core.state() == State::Ready) {
+            lp.start_now(task);
+        }
+    });
 }
 
 /// The running task. asyncio: `current_task`.
