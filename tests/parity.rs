@@ -7,6 +7,9 @@
 //! Where corio departs on purpose, the list of scenarios says `differs because` and why, and the file
 //! `expected/*.departures.txt` has what corio prints instead.
 //!
+//! The areas `scripts` and `trees` are random programs: one source, interpreted in both languages. Some are kept, and others
+//! are tried where `python3` is found.
+//!
 //! `BLESS=1 cargo test --test parity` asks `python3` and writes the files anew; read the difference before you commit it.
 
 #![cfg(feature = "observe")]
@@ -267,7 +270,13 @@ fn difference(left: &str, ours: &str, right: &str, theirs: &str) -> Option<Strin
 /// The programs whose transcripts are kept.
 #[test]
 fn scripts() {
-    check_scripts(&kept("scripts"));
+    check_scripts("scripts", &kept("scripts"));
+}
+
+/// Groups in groups, of which only is promised what happens when.
+#[test]
+fn trees() {
+    check_scripts("trees", &kept("trees"));
 }
 
 /// Programs that nobody has seen before; `CORIO_SLOW_TESTS=1` tries more of them.
@@ -275,21 +284,31 @@ fn scripts() {
 fn other_scripts() {
     if python_is_here() {
         let slow = env::var_os("CORIO_SLOW_TESTS").is_some_and(|value| value == "1");
-        let said = python(&["scripts", "1000", if slow { "4000" } else { "1100" }]).unwrap();
-        check_scripts(&Transcripts::parse(&said[0].1));
+        for area in ["scripts", "trees"] {
+            let said = python(&[area, "1000", if slow { "2000" } else { "1100" }]).unwrap();
+            check_scripts(area, &Transcripts::parse(&said[0].1));
+        }
     }
 }
 
-fn check_scripts(transcripts: &Transcripts) {
+fn check_scripts(area: &str, transcripts: &Transcripts) {
     assert!(!transcripts.scenes.is_empty());
     let mut wrong = Vec::new();
     for (name, scene) in &transcripts.scenes {
-        let source = scene.lines().take_while(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        let source = scene.lines().take_while(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()));
         let (source, said): (Vec<_>, _) = (source.collect(), scene.lines());
-        let said = said.skip(source.len()).collect::<Vec<_>>().join("\n");
+        let mut said: Vec<_> = said.skip(source.len()).collect();
         let words = source.iter().filter_map(|line| line.split_once(": "));
-        let program: Vec<_> = words.map(|(name, words)| (name, words.split("; ").collect())).collect();
-        let played = play("scripts", || scenarios::scripts::play(&program));
+        let words = words.map(|(name, words)| (name, words.split("; ").filter(|word| !word.is_empty()).collect()));
+        let program: Vec<_> = words.collect();
+        let played = play(area, || scenarios::scripts::play(&program));
+        let mut played: Vec<_> = played.lines().collect();
+        if area == "trees" {
+            for lines in [&mut said, &mut played] {
+                lines.sort_by(|a, b| a.len().cmp(&b.len()).then(a.cmp(b)));
+            }
+        }
+        let (said, played) = (said.join("\n"), played.join("\n"));
         let name = format!("{name}\n    {}\n  Python", source.join("\n    "));
         wrong.extend(difference(&name, &said, "corio", &played));
     }
@@ -320,7 +339,8 @@ fn python_still_says_the_same() {
     }
     let said = python(&[]).unwrap();
     let names = |areas: Vec<&str>| areas.join(" ");
-    let (theirs, ours) = (said.iter().map(|(area, _)| &**area), AREAS.iter().map(|area| area.name).chain(["scripts"]));
+    let (theirs, ours) =
+        (said.iter().map(|(area, _)| &**area), AREAS.iter().map(|area| area.name).chain(["scripts", "trees"]));
     assert_eq!(names(theirs.collect()), names(ours.collect()), "harness.py and this file list the same areas");
     for (area, said) in said {
         let (said, kept) = (Transcripts::parse(&said), kept(&area));

@@ -207,6 +207,33 @@ async def the_owner_is_cancelled_and_a_child_fails():
         say("owner:", kind(error))
 
 
+async def the_owner_is_cancelled_while_a_failed_group_ends():
+    async def slow():
+        try:
+            await sleep(9)
+        finally:
+            await sleep(3)
+            say("cleaned up")
+
+    async def owner():
+        try:
+            async with TaskGroup() as group:
+                group.create_task(slow())
+                group.create_task(fail("b", 1))
+        except* Failure as error:
+            say("the group:", kind(error))
+        await sleep(1)
+        say("owner goes on")
+
+    task = create_task(owner())
+    await sleep(2)
+    task.cancel()
+    try:
+        await task
+    except CancelledError as error:
+        say("owner:", kind(error))
+
+
 async def nested():
     async with TaskGroup() as outer:
         outer.create_task(child("outer", 3))
@@ -317,6 +344,7 @@ SCENARIOS = [
     a_child_is_cancelled,
     the_owner_is_cancelled,
     the_owner_is_cancelled_and_a_child_fails,
+    the_owner_is_cancelled_while_a_failed_group_ends,
     nested,
     an_inner_group_fails,
     an_inner_failure_is_handled,

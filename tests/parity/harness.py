@@ -1,7 +1,7 @@
 """The asyncio half of the parity scenarios: what they print, and the clock that they run on.
 
     python3 tests/parity/harness.py                     the transcripts of all areas
-    python3 tests/parity/harness.py groups              of one, as it is kept in `expected/`
+    python3 tests/parity/harness.py groups              of one
     python3 tests/parity/harness.py groups nested       of one scenario
 
 Each line of a transcript begins with the time on the loop's clock. The clock is virtual: it stands still while
@@ -33,6 +33,7 @@ AREAS = [
     "network",
     "programs",
     "scripts",
+    "trees",
 ]
 
 
@@ -165,10 +166,13 @@ def play(scenario):
 def show(area, names):
     print("# Python {}.{}".format(*sys.version_info))
     module = importlib.import_module(area)
-    for scenario in module.others(*names) if area == "scripts" and names else module.SCENARIOS:
-        if not names or scenario.__name__ in names or area == "scripts":
-            print(f"\n== {scenario.__name__}")
-            print("\n".join(getattr(scenario, "source", []) + play(scenario)))
+    if hasattr(module, "others"):  # random programs go by numbers
+        chosen = module.others(*names) if names else module.SCENARIOS
+    else:
+        chosen = [scenario for scenario in module.SCENARIOS if not names or scenario.__name__ in names]
+    for scenario in chosen:
+        print(f"\n== {scenario.__name__}")
+        print("\n".join(getattr(scenario, "source", []) + play(scenario)))
 
 
 def main(arguments):

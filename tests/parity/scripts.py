@@ -10,9 +10,9 @@ the lock, is not cancelled.
 
 import asyncio
 import random
-from asyncio import CancelledError, Condition, Event, Lock, Queue, Semaphore, create_task, sleep, timeout
+from asyncio import CancelledError, Condition, Event, Lock, Queue, Semaphore, TaskGroup, create_task, sleep, timeout
 
-from harness import say
+from harness import Failure, kind, say
 
 KEPT = 25
 
@@ -76,18 +76,25 @@ class Player:
         self.semaphore = Semaphore(1)
         self.queue = Queue(1)
         self.locked, self.taken = set(), set()
+        self.tidying = {}
 
     async def play(self):
-        self.tasks = {name: create_task(self.task(name, words)) for name, words in self.program.items()}
-        await asyncio.wait(self.tasks.values())
+        self.tasks = {name: create_task(self.task(name)) for name in self.program if name.islower()}
+        await asyncio.wait(list(self.tasks.values()))
 
-    async def task(self, name, words):
+    async def task(self, name):
         try:
-            for word in words:
+            for word in self.program[name]:
                 await self.word(name, word)
                 say(name, word)
         except CancelledError:
             say(name, "is cancelled")
+            if name in self.tidying:
+                await undisturbed(self.tidying[name])
+                say(name, "has tidied up")
+            raise
+        except Failure:
+            say(name, "fails")
             raise
         finally:
             await self.word(name, "unlock")
@@ -134,20 +141,40 @@ class Player:
                 await self.queue.put(item)
             case ["get"]:
                 say(name, "got", await self.queue.get())
-            case ["limit", time, inner]:
+            case ["limit", time, *inner]:
                 try:
                     async with timeout(float(time)):
-                        await self.word(name, inner)
+                        await self.word(name, " ".join(inner))
                 except TimeoutError:
                     say(name, "is too late")
             case ["cancel", other]:
-                if other != name:
+                if other != name and other in self.tasks:
                     self.tasks[other].cancel()
+            case ["tidy", time]:
+                self.tidying[name] = float(time)
+            case ["fail"]:
+                raise Failure(name)
+            case ["group", *members]:
+                try:
+                    async with TaskGroup() as group:
+                        for member in members:
+                            self.tasks[member] = group.create_task(self.task(member))
+                except* Failure as error:
+                    say(name, "has lost", *sorted(kind(error).split(" + ")))
 
 
-def scenario(seed):
+async def undisturbed(time):
+    """Sleeps, whoever cancels: corio's `shield`."""
+    sleeper = create_task(sleep(time))
+    while not sleeper.done():
+        try:
+            await asyncio.shield(sleeper)
+        except CancelledError:
+            pass
+
+
+def scenario(seed, program):
     """Like a function that is written down, and with the program as its source."""
-    program = make(seed)
 
     async def play():
         await Player(program).play()
@@ -158,7 +185,7 @@ def scenario(seed):
 
 
 def others(first, end):
-    return [scenario(seed) for seed in range(int(first), int(end))]
+    return [scenario(seed, make(seed)) for seed in range(int(first), int(end))]
 
 
 SCENARIOS = others(0, KEPT)

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use crate::{failure, is_failure, kind};
 use corio::{
-    Condvar, Event, Mutex, MutexGuard, Permit, Queue, Semaphore, Task, is_cancelled, is_timed_out,
-    scope, sleep, timeout, yield_now,
+    Condvar, Event, Mutex, MutexGuard, Permit, Queue, Semaphore, Task, errors, is_timed_out,
+    scope, shield, sleep, timeout, yield_now,
 };
 
+/// What the tasks do, by their names.
+pub(crate) type Program<'a> = [(&'a str, Vec<&'a str>)];
+
 /// Runs the tasks of a program, which share a lock, a condition, an event, a semaphore and a queue.
-pub(crate) fn play(program: &[(&str, Vec<&str>)]) -> io::Result<()> {
+pub(crate) fn play(program: &Program<'_>) -> io::Result<()> {
     let player = &Player {
+        program,
         lock: Mutex::new(()),
         condition: Condvar::new(),
         event: Event::new(),
@@ -21,9 +26,9 @@ pub(crate) fn play(program: &[(&str, Vec<&str>)]) -> io::Result<()> {
         tasks: RefCell::default(),
     };
     scope(|s| {
-        for (name, words) in program {
-            let task = s.spawn(move || player.task(name, words)).task();
-            player.tasks.borrow_mut().insert((*name).to_owned(), task);
+        for name in program.iter().map(|(name, _)| *name).filter(|name| name.starts_with(char::is_lowercase)) {
+            let task = s.spawn(move || player.task(name)).task();
+            player.tasks.borrow_mut().insert(name, task);
         }
     })
 }
@@ -32,13 +37,14 @@ fn seconds(text: &str) -> Duration {
     Duration::from_secs_f64(text.parse().unwrap())
 }
 
-struct Player {
+struct Player<'a> {
+    program: &'a Program<'a>,
     lock: Mutex<()>,
     condition: Condvar,
     event: Event,
     semaphore: Semaphore,
     queue: Queue<String>,
-    tasks: RefCell<BTreeMap<String, Task>>,
+    tasks: RefCell<BTreeMap<&'a str, Task>>,
 }
 
 /// What a task has.
@@ -46,18 +52,28 @@ struct Player {
 struct Hands<'a> {
     lock: Option<MutexGuard<'a, ()>>,
     permit: Option<Permit<'a>>,
+    tidying: Option<Duration>,
 }
 
-impl Player {
-    fn task(&self, name: &str, words: &[&str]) -> io::Result<()> {
+impl<'p> Player<'p> {
+    fn task(&self, name: &str) -> io::Result<()> {
+        let (_, words) = self.program.iter().find(|(task, _)| *task == name).unwrap();
         let mut hands = Hands::default();
         let ended = words.iter().try_for_each(|word| {
             self.word(name, word, &mut hands)?;
             say!("{name} {word}");
             Ok(())
         });
-        if ended.as_ref().is_err_and(|error: &io::Error| is_cancelled(error)) {
-            say!("{name} is cancelled");
+        match &ended {
+            Err(error) if is_failure(error) => say!("{name} fails"),
+            Err(_) => {
+                say!("{name} is cancelled");
+                if let Some(time) = hands.tidying {
+                    shield(time * 2, || sleep(time))?;
+                    say!("{name} has tidied up");
+                }
+            }
+            Ok(()) => {}
         }
         drop(hands.lock);
         drop(hands.permit);
@@ -67,7 +83,7 @@ impl Player {
         ended
     }
 
-    fn word<'a>(&'a self, name: &str, word: &str, hands: &mut Hands<'a>) -> io::Result<()> {
+    fn word<'a>(&'a self, name: &str, word: &'p str, hands: &mut Hands<'a>) -> io::Result<()> {
         let (verb, rest) = word.split_once(' ').unwrap_or((word, ""));
         match verb {
             "yield" => yield_now()?,
@@ -102,7 +118,28 @@ impl Player {
                 }
             }
             "cancel" if rest != name => {
-                self.tasks.borrow()[rest].cancel();
+                let other = self.tasks.borrow().get(rest).cloned();
+                if let Some(other) = other {
+                    other.cancel();
+                }
+            }
+            "tidy" => hands.tidying = Some(seconds(rest)),
+            "fail" => return Err(failure(name)),
+            "group" => {
+                let ended = scope(|s| {
+                    for member in rest.split(' ') {
+                        let task = s.spawn(move || self.task(member)).task();
+                        self.tasks.borrow_mut().insert(member, task);
+                    }
+                });
+                match ended {
+                    Err(error) if errors(&error).all(is_failure) => {
+                        let mut lost: Vec<_> = errors(&error).map(kind).collect();
+                        lost.sort();
+                        say!("{name} has lost {}", lost.join(" "));
+                    }
+                    other => other?,
+                }
             }
             "lock" | "take" | "cancel" => {}
             unknown => panic!("{unknown}: no such word"),
