@@ -98,8 +98,14 @@ mod e34_generator_stream;
 mod e35_scope;
 #[path = "../examples/e35b_task_locals.rs"]
 mod e35b_task_locals;
+#[path = "../examples/e37_block_the_loop.rs"]
+mod e37_block_the_loop;
 #[path = "../examples/e38b_loop_handle.rs"]
 mod e38b_loop_handle;
+#[path = "../examples/e38c_channels.rs"]
+mod e38c_channels;
+#[path = "../examples/e39_cpu_work.rs"]
+mod e39_cpu_work;
 #[path = "../examples/e57_supervisor.rs"]
 mod e57_supervisor;
 #[path = "../examples/e58_graceful_shutdown.rs"]
@@ -138,7 +144,7 @@ golden! {
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e57_supervisor
     e58_graceful_shutdown e59_seeds;
-    printed: e38b_loop_handle
+    printed: e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.

@@ -141,7 +141,8 @@ impl<W: Write> Narrator<W> {
             (Kind::Spawn, Event::Spawn { task, .. }) => line.made.push(task),
             (Kind::Timers, Event::TimerFire { timer }) => line.timers.push(timer),
             (_, Event::Wake { by: By::Itself, .. }) => {}
-            (Kind::Timers | Kind::Cause, Event::Wake { task, .. }) => line.woken.push(task),
+            // Another thread's doing belongs to no line of the loop's.
+            (Kind::Timers | Kind::Cause, Event::Wake { task, by }) if by != By::Thread => line.woken.push(task),
             _ => return ControlFlow::Continue(()),
         }
         line.last = record.seq;
