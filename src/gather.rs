@@ -218,6 +218,9 @@ where
     E: From<io::Error>,
 {
     let calls: Vec<_> = items.into_iter().map(Call::<I::Item, ()>::new).collect();
+    if calls.is_empty() {
+        return Err(error::misuse("a race of nobody: nothing can win").into());
+    }
     let (winner, errors) = (Cell::new(None), RefCell::new(Vec::new()));
     scope::open(
         |s: &Scope<'_, '_, E>| {
@@ -248,7 +251,8 @@ where
     if caller_is_cancelled() {
         return Err(error::cancelled().into());
     }
-    Err(merge(errors.into_inner()).unwrap_or_else(|| error::misuse("a race of nobody: nothing can win").into()))
+    // Without an error, all were cancelled before they began, by somebody who found them among all tasks.
+    Err(merge(errors.into_inner()).unwrap_or_else(|| error::cancelled().into()))
 }
 
 fn caller_is_cancelled() -> bool {

@@ -13,7 +13,9 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{End, Place, Want};
 use crate::queue::Queue;
 use crate::task::wait::{Context, Node, Waiter, checkpoint, in_context, park, refuse_while_unwinding};
-use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, caller, not_in_a_callback, refuse_circle};
+use crate::task::{
+    JoinHandle, ScopedJoinHandle, Task, TaskRef, caller, not_in_a_callback, pass_on_and_wait, refuse_circle,
+};
 use crate::time::Alarm;
 
 /// The handle of a task: [`JoinHandle`], [`ScopedJoinHandle`], or a [`Task`] for those who only look. Sealed.
@@ -184,6 +186,10 @@ fn park_until_one_is_done(
     for task in tasks {
         refuse_circle(me, task)?;
     }
+    // A cancellation that came while the task was ready, woken for another end, has used its wake up.
+    if me.core.is_cancelled() {
+        return Err(cancelled());
+    }
     let waiter = Waiter::new(me);
     let nodes: Box<[Node]> = tasks.iter().map(|_| Node::default()).collect();
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
@@ -211,7 +217,8 @@ fn park_until_one_is_done(
 /// of `handles`. The handles that it has not come to stay there.
 ///
 /// A failure of a task is in its handle and ends nothing. A cancellation of the caller is one item that is an error, and
-/// then the end. asyncio: `as_completed`.
+/// then the end; so is a [`Deadlock`](io::ErrorKind::Deadlock), as in [`wait`]. Each call asks every task anew to be told
+/// of its end, so it is for a set of tasks; where others join them all the time, use [`wait`]. asyncio: `as_completed`.
 ///
 /// ```
 /// use corio::{Runner, as_completed, secs, sleep, spawn};
@@ -233,7 +240,7 @@ pub fn as_completed<H: Handle>(handles: &mut Vec<H>) -> AsCompleted<'_, H> {
         let done = done.clone();
         handle.watched().on_done(move |task| {
             // It has no bound and is not shut down.
-            let _ = done.try_put(task.id());
+            let _ = done.try_put(task.clone());
         });
     }
     AsCompleted { left: handles.len(), handles, done }
@@ -243,9 +250,21 @@ pub fn as_completed<H: Handle>(handles: &mut Vec<H>) -> AsCompleted<'_, H> {
 #[must_use = "it waits for nothing until `next`"]
 pub struct AsCompleted<'a, H> {
     handles: &'a mut Vec<H>,
-    /// The ids of those that are done.
-    done: Rc<Queue<u64>>,
+    /// Those that are done.
+    done: Rc<Queue<Task>>,
     left: usize,
+}
+
+impl<H: Handle> AsCompleted<'_, H> {
+    /// Before it waits.
+    fn refuse_circles(&self) -> io::Result<()> {
+        in_context(|context| match context {
+            Context::Task(_, me) if self.done.is_empty() => {
+                self.handles.iter().try_for_each(|handle| refuse_circle(me, &handle.watched().cell))
+            }
+            _ => Ok(()),
+        })
+    }
 }
 
 impl<H: Handle> Iterator for AsCompleted<'_, H> {
@@ -257,9 +276,9 @@ impl<H: Handle> Iterator for AsCompleted<'_, H> {
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<H>> {
         self.left = self.left.checked_sub(1)?;
-        match self.done.get() {
-            Ok(id) => {
-                let place = self.handles.iter().position(|handle| handle.watched().id() == id);
+        match self.refuse_circles().and_then(|()| self.done.get()) {
+            Ok(task) => {
+                let place = self.handles.iter().position(|handle| *handle.watched() == task);
                 Some(Ok(self.handles.remove(place.expect("nobody else can take handles out"))))
             }
             Err(error) => {
@@ -320,33 +339,32 @@ where
 {
     let at = caller();
     let mut handles: Vec<JoinHandle<T, E>> = handles.into_iter().collect();
-    let ended_badly = |task: &Task| task.is_done() && task.cell.core.end() != End::Returned;
-    let waited: io::Result<()> = in_context(|context| {
+    wait_for_all(&handles, at)?;
+    if let Some(bad) = handles.iter().position(|handle| ended_badly(handle)) {
+        handles.swap_remove(bad).ticket.join(at)?;
+    }
+    handles.into_iter().map(|handle| handle.ticket.join(at)).collect()
+}
+
+fn ended_badly(task: &Task) -> bool {
+    task.is_done() && task.cell.core.end() != End::Returned
+}
+
+/// Waits until all are done, or one has ended badly; if the caller is cancelled, until all that it has cancelled are.
+fn wait_for_all<T, E>(handles: &[JoinHandle<T, E>], at: Place) -> io::Result<()> {
+    in_context(|context| {
+        // Elsewhere nothing can wait: whoever joins what is not done is told so.
         let Context::Task(lp, me) = context else { return Ok(()) };
         loop {
             let pending: Vec<&TaskRef> = handles.iter().map(|h| &h.cell).filter(|task| !task.core.is_done()).collect();
             if pending.is_empty() || handles.iter().any(|handle| ended_badly(handle)) {
                 return Ok(());
             }
-            checkpoint(lp, me, at)?;
-            park_until_one_is_done(lp, me, &pending, at, &|| false)?;
-        }
-    });
-    match waited {
-        Ok(()) => {
-            if let Some(bad) = handles.iter().position(|handle| ended_badly(handle)) {
-                handles.swap_remove(bad).ticket.join(at)?;
+            let ended = checkpoint(lp, me, at).and_then(|()| park_until_one_is_done(lp, me, &pending, at, &|| false));
+            if ended.is_err() && me.core.is_cancelled() {
+                return pass_on_and_wait(lp, me, &pending, at);
             }
+            ended?;
         }
-        // What it owns is told, and waited for below.
-        Err(error) if crate::error::is_cancelled(&error) => {
-            for handle in &handles {
-                handle.cancel();
-            }
-        }
-        Err(error) => return Err(error.into()),
-    }
-    // Each is waited for, whatever the others bring.
-    let results: Vec<Result<T, E>> = handles.into_iter().map(|handle| handle.ticket.join(at)).collect();
-    results.into_iter().collect()
+    })
 }

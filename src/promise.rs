@@ -8,10 +8,10 @@ use std::{fmt, io};
 use crate::error::{cancelled, misuse, shared};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Place, Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::sync::{Id, with_loop};
-use crate::task::caller;
 use crate::task::wait::WaitList;
+use crate::task::{caller, no_suspend};
 
 /// A value that comes later: somebody sets it, once, and any number of tasks wait for it.
 ///
@@ -169,7 +169,7 @@ impl<T: 'static> Promise<T> {
         wait_for(self, caller())?
     }
 
-    /// Waits for the value and copies it: for several who wait.
+    /// Waits for the value and copies it: for several who wait. The value's `clone` may neither wait nor take it.
     ///
     /// # Errors
     ///
@@ -185,7 +185,8 @@ impl<T: 'static> Promise<T> {
     {
         wait_for(Done(self), caller())?;
         match &*self.state.outcome.borrow() {
-            Outcome::Value(value) => Ok(value.clone()),
+            // The user's code, while the promise is borrowed (R7).
+            Outcome::Value(value) => Ok(no_suspend(|| value.clone())),
             _ => Err(self.why_not()),
         }
     }
@@ -360,10 +361,12 @@ struct Done<'a, T>(&'a Promise<T>);
 
 macro_rules! wait {
     ($wait:ty, $output:ty, |$this:ident| $promise:expr, $take:expr) => {
-        impl<T> sealed::Sealed for $wait {}
-
         impl<T> Wait for $wait {
             type Output = $output;
+        }
+
+        impl<T> Arm for $wait {
+            type Brings = $output;
             type Hook = ();
 
             fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<$output> {

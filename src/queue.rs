@@ -3,7 +3,7 @@
 //! An item that a task waits for is *promised* to it in the moment in which it comes, and stays in the queue until that
 //! task runs. Room is promised in the same way. So nobody overtakes, and nothing is lost with a task that is cancelled.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::error::Error;
@@ -11,10 +11,10 @@ use std::marker::PhantomData;
 use std::{fmt, io};
 
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::sync::{Id, grant, with_loop};
-use crate::task::caller;
 use crate::task::wait::WaitList;
+use crate::task::{caller, no_suspend};
 
 /// Hands items from tasks to tasks, in a certain order: first in, first out, unless it says otherwise
 /// ([`LifoQueue`], [`PriorityQueue`]).
@@ -72,8 +72,8 @@ pub struct Queue<T, S = Fifo<T>> {
 /// A [`Queue`] that gives out what came last first. asyncio: `asyncio.LifoQueue`.
 pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 
-/// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. asyncio:
-/// `asyncio.PriorityQueue`.
+/// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. To compare two items
+/// may neither wait nor use the queue. asyncio: `asyncio.PriorityQueue`.
 pub type PriorityQueue<T> = Queue<T, Priority<T>>;
 
 /// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
@@ -82,6 +82,8 @@ pub trait Order<T>: sealed::Sealed {
     fn push(&mut self, item: T);
     #[doc(hidden)]
     fn pop(&mut self) -> Option<T>;
+    #[doc(hidden)]
+    fn count(&self) -> usize;
 }
 
 /// First in, first out.
@@ -123,6 +125,10 @@ impl<T: Ord> PartialEq for Ranked<T> {
 
 impl<T: Ord> Eq for Ranked<T> {}
 
+mod sealed {
+    pub trait Sealed {}
+}
+
 impl<T> sealed::Sealed for Fifo<T> {}
 impl<T> sealed::Sealed for Lifo<T> {}
 impl<T> sealed::Sealed for Priority<T> {}
@@ -137,6 +143,11 @@ impl<T> Order<T> for Fifo<T> {
     fn pop(&mut self) -> Option<T> {
         self.0.pop_front()
     }
+
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<T> Order<T> for Lifo<T> {
@@ -147,16 +158,26 @@ impl<T> Order<T> for Lifo<T> {
     fn pop(&mut self) -> Option<T> {
         self.0.pop()
     }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl<T: Ord> Order<T> for Priority<T> {
     fn push(&mut self, item: T) {
         self.put += 1;
-        self.heap.push(Ranked { item, nth: self.put });
+        let ranked = Ranked { item, nth: self.put };
+        // It compares items, which is the user's code, while the queue is borrowed (R7).
+        no_suspend(|| self.heap.push(ranked));
     }
 
     fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|ranked| ranked.item)
+        no_suspend(|| self.heap.pop()).map(|ranked| ranked.item)
+    }
+
+    fn count(&self) -> usize {
+        self.heap.len()
     }
 }
 
@@ -287,14 +308,20 @@ impl<T, S> Queue<T, S> {
         wait_for(Finished(self), caller())
     }
 
-    /// Ends the queue: nothing can be put any more, what is in it can still be taken. Who waits to put, and who waits to
-    /// get from the empty queue, is told so. asyncio: `shutdown`.
+    /// Ends the queue: no place can be reserved any more, what is in it can still be taken. Who waits to put, and who
+    /// waits to get from the empty queue, is told so. Who has a place may still put its item, and whoever gets from the
+    /// queue waits for that, so nothing is lost. asyncio: `shutdown`.
     pub fn shutdown(&self) {
         self.open.set(false);
         // Who has been granted something keeps it; the others look again.
         for list in [&self.getters, &self.putters] {
             with_loop(list, |lp, by| list.wake_all(lp, by));
         }
+    }
+
+    /// Whether no item can come any more.
+    fn has_ended(&self) -> bool {
+        !self.open.get() && self.reserved.get() == 0
     }
 
     /// An item has come, or is no longer promised: grants it.
@@ -357,7 +384,8 @@ impl<T, S: Order<T>> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty.
+    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty, and nobody has
+    /// a place reserved.
     ///
     /// # Suspends
     ///
@@ -389,12 +417,12 @@ impl<T, S: Order<T>> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// The queue is empty, or empty and shut down.
+    /// There is no such item, or there will never be one.
     pub fn try_get(&self) -> Result<T, TryGetError> {
         if self.len.get() > self.promised.get() {
             return Ok(self.pop());
         }
-        Err(if self.open.get() { TryGetError::Empty } else { TryGetError::ShutDown })
+        Err(if self.has_ended() { TryGetError::ShutDown } else { TryGetError::Empty })
     }
 
     /// Ends the queue at once: what is in it is dropped and counts as done. asyncio: `shutdown(immediate=True)`.
@@ -411,18 +439,36 @@ impl<T, S: Order<T>> Queue<T, S> {
 
     #[inline(always)]
     fn push(&self, item: T) {
-        self.items.borrow_mut().push(item);
-        self.len.set(self.len.get() + 1);
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.offer_item();
+        self.change().items.push(item);
     }
 
     #[inline(always)]
     fn pop(&self) -> T {
-        let item = self.items.borrow_mut().pop().expect("as many items as are counted");
-        self.len.set(self.len.get() - 1);
-        self.offer_room();
-        item
+        self.change().items.pop().expect("as many items as are counted")
+    }
+
+    #[inline(always)]
+    fn change(&self) -> Change<'_, T, S> {
+        Change { queue: self, items: self.items.borrow_mut() }
+    }
+}
+
+/// The items, while one is put or taken. Counts what has become of them and hands it on, also when a comparison panicked.
+struct Change<'a, T, S: Order<T>> {
+    queue: &'a Queue<T, S>,
+    items: RefMut<'a, S>,
+}
+
+impl<T, S: Order<T>> Drop for Change<'_, T, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let (queue, len) = (self.queue, self.items.count());
+        if len > queue.len.replace(len) {
+            queue.unfinished.set(queue.unfinished.get() + 1);
+            queue.offer_item();
+        } else {
+            queue.offer_room();
+        }
     }
 }
 
@@ -430,10 +476,12 @@ fn shut_down() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the queue was shut down")
 }
 
-impl<T, S> sealed::Sealed for &Queue<T, S> {}
-
 impl<T, S: Order<T>> Wait for &Queue<T, S> {
     type Output = io::Result<T>;
+}
+
+impl<T, S: Order<T>> Arm for &Queue<T, S> {
+    type Brings = io::Result<T>;
     type Hook = ();
 
     #[inline(always)]
@@ -469,14 +517,16 @@ impl<T, S: Order<T>> Wait for &Queue<T, S> {
 #[must_use = "it waits for nothing until `select`"]
 pub struct Reserving<'a, T, S = Fifo<T>>(&'a Queue<T, S>);
 
-impl<T, S> sealed::Sealed for Reserving<'_, T, S> {}
-
 impl<'a, T, S: Order<T>> Wait for Reserving<'a, T, S> {
     type Output = io::Result<Slot<'a, T, S>>;
+}
+
+impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
+    type Brings = io::Result<Slot<'a, T, S>>;
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Self::Output> {
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Self::Brings> {
         let queue = self.0;
         if !queue.open.get() {
             return Some(Err(shut_down()));
@@ -491,7 +541,7 @@ impl<'a, T, S: Order<T>> Wait for Reserving<'a, T, S> {
         Some(&self.0.putters)
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) -> Self::Output {
+    fn take(&mut self, _: u64, _: &Spot<()>) -> Self::Brings {
         Ok(Slot { queue: self.0 })
     }
 
@@ -514,27 +564,29 @@ impl<T, S: Order<T>> Slot<'_, T, S> {
     /// Puts the item. It never waits and cannot fail, also when the queue was shut down after the place was reserved.
     #[inline(always)]
     pub fn put(self, item: T) {
-        let queue = self.queue;
-        std::mem::forget(self);
-        queue.reserved.set(queue.reserved.get() - 1);
-        queue.push(item);
+        self.queue.push(item);
     }
 }
 
 impl<T, S> Drop for Slot<'_, T, S> {
+    /// The place was used or given up: in both cases nobody keeps it any more.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.queue.reserved.set(self.queue.reserved.get() - 1);
-        self.queue.offer_room();
+        let queue = self.queue;
+        queue.reserved.set(queue.reserved.get() - 1);
+        queue.offer_room();
+        if queue.has_ended() {
+            // Who waited for this item looks again, and sees the end.
+            with_loop(&queue.getters, |lp, by| queue.getters.wake_all(lp, by));
+        }
     }
 }
 
 /// The wait of [`Queue::join`].
 struct Finished<'a, T, S>(&'a Queue<T, S>);
 
-impl<T, S> sealed::Sealed for Finished<'_, T, S> {}
-
-impl<T, S> Wait for Finished<'_, T, S> {
-    type Output = ();
+impl<T, S> Arm for Finished<'_, T, S> {
+    type Brings = ();
     type Hook = ();
 
     fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
@@ -552,7 +604,7 @@ impl<T, S> Wait for Finished<'_, T, S> {
     }
 }
 
-/// Takes items until the queue is shut down and empty; from iterating over a `&Queue`.
+/// Takes items until the queue is shut down and empty, and nobody has a place reserved; from iterating over a `&Queue`.
 ///
 /// A cancellation is one item that is an error, and then the end. Every item that was taken is the caller's to report
 /// with [`task_done`](Queue::task_done), if anybody joins the queue.
@@ -643,7 +695,7 @@ impl<T> From<TryPutError<T>> for io::Error {
 pub enum TryGetError {
     /// There is no item, or none that is not promised to a task that waits.
     Empty,
-    /// There is none, and there will be none: the queue was shut down.
+    /// There is none, and there will be none: the queue was shut down, and nobody has a place reserved.
     ShutDown,
 }
 

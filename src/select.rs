@@ -1,6 +1,6 @@
 //! Waiting for one of several things, and the engine under every wait for something that is handed over.
 //!
-//! What can be waited for implements [`Wait`]: try at once; take a place in a list; collect what was granted; pass on
+//! What can be waited for implements [`Arm`]: try at once; take a place in a list; collect what was granted; pass on
 //! what was granted and cannot be collected. One engine drives it, [`wait_for`] with one arm and [`select`] with several.
 //! It looks once, registers once, and parks. A grant goes to one arm only: the lists skip a waiter that has got something
 //! elsewhere. So of all arms exactly one happens, and nothing is taken and thrown away. Chapter:
@@ -28,81 +28,79 @@ use crate::timer::TimerKey;
 /// permit), `&Event`, `&Promise` (its value), `&JoinHandle` and `&Task` (the end of the task, whose result can then be
 /// joined); and what these return: [`after`], [`until_readable`], [`until_writable`], [`Queue::reserving`](crate::Queue::reserving),
 /// [`RwLock::reading`](crate::RwLock::reading) and [`writing`](crate::RwLock::writing). The trait is sealed.
+#[expect(
+    private_bounds,
+    reason = "sealed; and taking what was not granted would be unsound, so nobody else may drive it"
+)]
+pub trait Wait: Arm<Brings = <Self as Wait>::Output> {
+    /// What it brings.
+    type Output;
+}
+
+/// A wait from the inside: what the engine drives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that `select` can wait for",
     note = "pass the thing itself by reference, such as `&queue` or `&mut handle`, or `after(duration)`; a function that \
             waits goes into a task, and its handle into `select`"
 )]
-pub trait Wait: sealed::Sealed {
+pub(crate) trait Arm {
     /// What it brings.
-    type Output;
+    type Brings;
 
     /// What else is kept in the waiting frame.
-    #[doc(hidden)]
     type Hook: Default;
 
     /// Takes it if it is there. `me` is the id of the task, or 0.
-    #[doc(hidden)]
-    fn poll(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Option<Self::Output>;
+    fn poll(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Option<Self::Brings>;
 
     /// Whether waiting for this alone makes sense.
-    #[doc(hidden)]
     fn check(&self, _: &Cx<'_>) -> io::Result<()> {
         Ok(())
     }
 
     /// What can fail before the wait begins.
-    #[doc(hidden)]
     fn prepare(&self, _: &Cx<'_>) -> io::Result<()> {
         Ok(())
     }
 
     /// The list of those who wait for it, if somebody grants it.
-    #[doc(hidden)]
     fn list(&self) -> Option<&WaitList>;
 
     /// The wait begins: it is about to be put into the list.
-    #[doc(hidden)]
     fn enter(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
     /// The wait is over, however it ended: it is in the list no more.
-    #[doc(hidden)]
     fn leave(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
     /// Collects what was granted.
-    #[doc(hidden)]
-    fn take(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Self::Output;
+    fn take(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Self::Brings;
 
     /// It was granted, and nobody is there to take it: passes it on.
-    #[doc(hidden)]
     fn refuse(&mut self) {}
 
     /// What the task waits for, in the words of dumps and events.
-    #[doc(hidden)]
     fn want(&self, cx: &Cx<'_>) -> Want;
 
     /// Where it stands, at any moment of the wait, which task has what is waited for.
-    #[doc(hidden)]
     fn holder(&self) -> Option<&Cell<u64>> {
         None
     }
 }
 
-pub(crate) mod sealed {
-    pub trait Sealed {}
+mod sealed {
     pub trait Several {}
 }
 
 /// Who waits.
 #[derive(Clone, Copy)]
-pub struct Cx<'a> {
+pub(crate) struct Cx<'a> {
     pub(crate) lp: &'a EventLoop,
     pub(crate) task: &'a TaskRef,
 }
 
 /// What a wait keeps in its frame: its place in the list, and what it needs besides.
 #[derive(Default)]
-pub struct Spot<H> {
+pub(crate) struct Spot<H> {
     pub(crate) node: Node,
     pub(crate) hook: H,
 }
@@ -113,7 +111,7 @@ pub struct Spot<H> {
 ///
 /// Spot and waiter stay where they are until [`unregister`].
 #[inline(always)]
-unsafe fn register<W: Wait>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: &Waiter, arm: u32) {
+unsafe fn register<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: &Waiter, arm: u32) {
     wait.enter(cx, spot);
     if let Some(list) = wait.list() {
         // SAFETY: the caller's promise is the same.
@@ -123,7 +121,7 @@ unsafe fn register<W: Wait>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter:
 
 /// Takes the registration back.
 #[inline(always)]
-fn unregister<W: Wait>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
+fn unregister<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
     if let Some(list) = wait.list() {
         list.unlink(&spot.node);
     }
@@ -151,12 +149,12 @@ pub(crate) trait Arms {
 /// One wait alone.
 struct Only<W>(W);
 
-impl<W: Wait> Arms for Only<W> {
-    type Output = W::Output;
+impl<W: Arm> Arms for Only<W> {
+    type Output = W::Brings;
     type Spots = Spot<W::Hook>;
 
     #[inline(always)]
-    fn poll(&mut self, me: u64, spot: &Self::Spots) -> Option<W::Output> {
+    fn poll(&mut self, me: u64, spot: &Self::Spots) -> Option<W::Brings> {
         self.0.poll(me, spot)
     }
 
@@ -177,7 +175,7 @@ impl<W: Wait> Arms for Only<W> {
     }
 
     #[inline(always)]
-    fn take(&mut self, me: u64, spot: &Self::Spots, _: u32) -> W::Output {
+    fn take(&mut self, me: u64, spot: &Self::Spots, _: u32) -> W::Brings {
         self.0.take(me, spot)
     }
 
@@ -197,12 +195,12 @@ impl<W: Wait> Arms for Only<W> {
 
 /// Waits for one thing.
 #[inline(always)]
-pub(crate) fn wait_for<W: Wait>(wait: W, at: Place) -> io::Result<W::Output> {
+pub(crate) fn wait_for<W: Arm>(wait: W, at: Place) -> io::Result<W::Brings> {
     wait_for_any(Only(wait), at)
 }
 
 /// Waits for one thing that the task must have, cancelled or not.
-pub(crate) fn wait_patiently<W: Wait>(lp: &EventLoop, task: &TaskRef, wait: W, at: Place) -> io::Result<W::Output> {
+pub(crate) fn wait_patiently<W: Arm>(lp: &EventLoop, task: &TaskRef, wait: W, at: Place) -> io::Result<W::Brings> {
     pause(lp, task, Only(wait), at, Patience::Owned)
 }
 
@@ -388,8 +386,8 @@ pub enum Which<A, B, C = Never, D = Never, E = Never, F = Never, G = Never, H = 
 
 macro_rules! tuple {
     ($count:literal: $($arm:ident $n:tt),+) => {
-        impl<$($arm: Wait),+> Arms for ($($arm,)+) {
-            type Output = Which<$($arm::Output),+>;
+        impl<$($arm: Arm),+> Arms for ($($arm,)+) {
+            type Output = Which<$($arm::Brings),+>;
             type Spots = ($(Spot<$arm::Hook>,)+);
 
             fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
@@ -485,12 +483,14 @@ pub fn after(d: Duration) -> After {
 
 /// The timer of a wait.
 #[derive(Default)]
-pub struct Armed(Cell<Option<TimerKey>>);
-
-impl sealed::Sealed for After {}
+pub(crate) struct Armed(Cell<Option<TimerKey>>);
 
 impl Wait for After {
     type Output = ();
+}
+
+impl Arm for After {
+    type Brings = ();
     type Hook = Armed;
 
     fn poll(&mut self, _: u64, spot: &Spot<Armed>) -> Option<()> {
@@ -567,11 +567,13 @@ pub fn until_writable(fd: &impl AsFd) -> Readiness<'_> {
     Readiness { fd: fd.as_fd(), direction: Direction::Write, watched: OnceCell::new() }
 }
 
-impl sealed::Sealed for Readiness<'_> {}
-
 impl Wait for Readiness<'_> {
-    /// An error: what the system says to watching the descriptor. A regular file is always ready.
     type Output = io::Result<()>;
+}
+
+impl Arm for Readiness<'_> {
+    /// An error: what the system says to watching the descriptor. A regular file is always ready.
+    type Brings = io::Result<()>;
     type Hook = ();
 
     fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<()>> {
@@ -615,10 +617,12 @@ impl std::fmt::Debug for Readiness<'_> {
 /// Waits for the end of a task; its result is still there to be joined.
 macro_rules! task {
     ($($task:ty $(, $parameter:ident)*;)+) => {$(
-        impl<$($parameter),*> sealed::Sealed for &$task {}
-
         impl<$($parameter),*> Wait for &$task {
             type Output = ();
+        }
+
+        impl<$($parameter),*> Arm for &$task {
+            type Brings = ();
             type Hook = ();
 
             fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {

@@ -1,6 +1,6 @@
 //! Queues and promises.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 
@@ -300,6 +300,179 @@ fn fut_08_fut_10_callbacks_run_later_and_in_order() {
         yield_now()?;
         assert_eq!(*log.borrow(), [(0, true), (1, true), (2, true)]);
         Ok(())
+    })
+    .unwrap();
+}
+
+/// What a `put` was told is done must be there for whoever takes the rest.
+#[test]
+fn queue_16_the_end_waits_for_those_who_have_a_place() {
+    run_virtual(|| {
+        let queue = Queue::bounded(1);
+        queue.put(1)?;
+        scope(|s| {
+            let putter = s.spawn(|| queue.put(2));
+            yield_now()?;
+            assert_eq!(queue.get()?, 1); // and the putter has the place
+            queue.shutdown();
+            assert_eq!(queue.try_get(), Err(TryGetError::Empty), "one more will come");
+            assert_eq!((&queue).into_iter().collect::<io::Result<Vec<_>>>()?, [2]);
+            putter.join()
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn who_waits_for_an_item_learns_the_end_when_the_last_place_is_used_or_given_up() {
+    run_virtual(|| {
+        for used in [true, false] {
+            let queue = Queue::bounded(3);
+            scope(|s| {
+                let slot = queue.reserve()?;
+                let getters = [s.spawn(|| Ok(queue.get().is_ok())), s.spawn(|| Ok(queue.get().is_ok()))];
+                yield_now()?;
+                queue.shutdown();
+                yield_now()?;
+                assert!(!getters[0].is_done());
+                if used {
+                    slot.put(1);
+                } else {
+                    drop(slot);
+                }
+                assert_eq!(getters.map(|getter| getter.join().unwrap()), [used, false]);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// An item whose order is the business of the test.
+struct Touchy<'a>(u32, &'a dyn Fn());
+
+impl Ord for Touchy<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.1();
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Touchy<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Touchy<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Touchy<'_> {}
+
+fn caught<R>(f: impl FnOnce() -> R) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
+}
+
+#[test]
+fn a_comparison_that_panics_neither_hides_an_item_nor_keeps_a_place() {
+    run_virtual(|| {
+        let angry = Cell::new(false);
+        let compare = || assert!(!angry.get(), "on purpose");
+        let queue = Queue::bounded_priority(3);
+        scope(|s| {
+            queue.put(Touchy(2, &compare))?;
+            let slot = queue.reserve()?;
+            angry.set(true);
+            assert!(caught(|| slot.put(Touchy(1, &compare))));
+            assert_eq!(queue.len(), 2, "it is in the queue, in whatever place");
+            angry.set(false);
+            queue.put(Touchy(3, &compare))?;
+            let putter = s.spawn(|| queue.put(Touchy(4, &compare)));
+            yield_now()?;
+            angry.set(true);
+            assert!(caught(|| queue.try_get().is_ok()), "what it took is gone, as if its taker had panicked");
+            angry.set(false);
+            putter.join()?; // there is room
+            assert_eq!(queue.len(), 3);
+            queue.shutdown();
+            assert_eq!((&queue).into_iter().count(), 3);
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_runs_inside_a_queue_or_a_promise_cannot_wait_there_or_use_it() {
+    run_virtual(|| {
+        let queue = Queue::priority();
+        let reenter = Cell::new(false);
+        let again = || {
+            if reenter.get() {
+                let _ = queue.try_get();
+            }
+        };
+        let pause = || yield_now().unwrap();
+        let pausing = Queue::priority();
+        pausing.put(Touchy(1, &pause))?;
+        assert!(caught(|| pausing.try_put(Touchy(2, &pause)).is_ok()));
+        assert_eq!(pausing.len(), 2);
+        queue.put(Touchy(1, &again))?;
+        reenter.set(true);
+        assert!(caught(|| queue.try_put(Touchy(2, &again)).is_ok()));
+        reenter.set(false);
+        assert_eq!(queue.len(), 2);
+
+        struct Pausing;
+        impl Clone for Pausing {
+            fn clone(&self) -> Pausing {
+                yield_now().unwrap();
+                Pausing
+            }
+        }
+        let promise = Promise::new();
+        let _ = promise.set(Pausing);
+        assert!(caught(|| promise.get().is_ok()));
+        assert!(promise.take().is_ok(), "and it is as it was");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn items_that_use_their_queue_while_they_are_dropped_by_its_end() {
+    struct Item(Rc<Queue<Item>>, Rc<Cell<u32>>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            self.1.set(self.1.get() + 1);
+            assert!(self.0.is_shut_down() && self.0.is_empty());
+            assert!(self.0.try_get().is_err());
+            self.0.shutdown_now();
+        }
+    }
+    run_virtual(|| {
+        let (queue, dropped) = (Rc::new(Queue::new()), Rc::new(Cell::new(0)));
+        for _ in 0..3 {
+            queue.put(Item(queue.clone(), dropped.clone()))?;
+        }
+        queue.shutdown_now();
+        assert_eq!(dropped.get(), 3);
+        queue.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_slot_that_is_forgotten_keeps_its_place_and_no_more() {
+    run_virtual(|| {
+        let queue = Queue::bounded(2);
+        std::mem::forget(queue.reserve()?);
+        queue.put(1)?;
+        assert!(queue.is_full());
+        assert!(is_timed_out(&timeout(secs(1), || queue.put(2)).unwrap_err()));
+        assert_eq!(queue.get()?, 1);
+        queue.put(3)
     })
     .unwrap();
 }

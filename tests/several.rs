@@ -278,3 +278,131 @@ fn typed_forms_keep_errors_of_ones_own() {
     }
     program().unwrap();
 }
+
+/// A cancellation that comes between a wake-up and the turn it leads to is met, and not slept over.
+#[test]
+fn wait_08_a_cancellation_that_meets_another_end_is_not_lost() {
+    run_virtual(|| {
+        for until in [Until::AllCompleted, Until::FirstError] {
+            let start = now();
+            let (gate, slow) = (std::rc::Rc::new(Event::new()), spawn(|| after_secs(1000)));
+            let opened = gate.clone();
+            let first = spawn(move || opened.wait());
+            let mut watched = vec![first.task(), slow.task()];
+            let waiter = spawn(move || wait(&mut watched, until).map(|done| done.len()));
+            let task = waiter.task();
+            first.on_done(move |_| {
+                task.cancel(); // it is ready, and has not run
+            });
+            sleep(secs(1))?;
+            gate.set();
+            assert!(is_cancelled(&waiter.join().unwrap_err()));
+            assert_eq!(now() - start, secs(1));
+            slow.cancel();
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_task_may_stand_in_the_vector_more_than_once() {
+    run_virtual(|| {
+        let handles = [spawn(|| after_secs(2)), spawn(|| after_secs(1))];
+        let twice = || vec![handles[0].task(), handles[1].task(), handles[0].task(), handles[1].task()];
+        let mut tasks = twice();
+        assert_eq!(wait(&mut tasks, Until::FirstCompleted)?.len(), 2);
+        assert_eq!(wait(&mut tasks, Until::AllCompleted)?.len(), 2);
+        let mut tasks = twice();
+        let order = as_completed(&mut tasks).map(|task| Ok(task?.id())).collect::<io::Result<Vec<_>>>()?;
+        assert_eq!(order.len(), 4);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn tasks_of_an_earlier_run_are_not_mistaken_for_those_of_this_one() {
+    let old = run_virtual(|| {
+        let task = spawn(|| Ok(())).task();
+        task.wait()?;
+        Ok(task)
+    })
+    .unwrap();
+    run_virtual(|| {
+        let new = spawn(|| after_secs(1));
+        assert_eq!(new.id(), old.id());
+        let mut tasks = vec![new.task(), old.clone()];
+        for task in as_completed(&mut tasks) {
+            assert!(task?.is_done());
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn whoever_would_wait_for_itself_is_told() {
+    run_virtual(|| {
+        let owner = current();
+        scope(|s| {
+            s.spawn(|| {
+                for task in [owner.clone(), current()] {
+                    let mut circle = vec![task];
+                    let kind = |error: io::Error| error.kind();
+                    assert_eq!(
+                        wait(&mut circle, Until::FirstCompleted).map(drop).map_err(kind),
+                        Err(io::ErrorKind::Deadlock)
+                    );
+                    let mut all = as_completed(&mut circle);
+                    assert_eq!(all.next().unwrap().map(drop).map_err(kind), Err(io::ErrorKind::Deadlock));
+                    assert!(all.next().is_none());
+                    assert_eq!(circle.len(), 1);
+                }
+                Ok(())
+            });
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cancelled_join_all_waits_for_all_also_if_one_of_them_panics() {
+    run_virtual(|| {
+        let causes = std::rc::Rc::new(RefCell::new(Vec::new()));
+        let slow = |n: u64| {
+            let causes = causes.clone();
+            spawn(move || {
+                let met = sleep(secs(100));
+                causes.borrow_mut().push(cancel_cause());
+                shield(secs(9), || sleep(secs(n)))?;
+                if n == 1 { panic!("on purpose") } else { met }
+            })
+        };
+        let tasks = [slow(1), slow(5)];
+        let watched: Vec<Task> = tasks.iter().map(|task| task.task()).collect();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| timeout(secs(1), || join_all(tasks))));
+        assert!(caught.is_err());
+        assert!(watched.iter().all(Task::is_done));
+        assert_eq!(watched.iter().map(Task::cancelling).collect::<Vec<_>>(), [1, 1], "each was asked once");
+        assert_eq!(*causes.borrow(), [Some(Cause::Deadline), Some(Cause::Deadline)]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_race_of_which_none_could_begin_was_cancelled() {
+    run_virtual(|| {
+        let racer = spawn(|| race([1, 2], after_secs));
+        spawn(|| {
+            for child in &all_tasks()[3..] {
+                child.cancel(); // behind the main task, the racer and this one
+            }
+        });
+        assert!(is_cancelled(&racer.join().unwrap_err()));
+        Ok(())
+    })
+    .unwrap();
+}

@@ -358,3 +358,158 @@ fn select_waits_for_a_descriptor_and_leaves_nothing_registered() {
     })
     .unwrap();
 }
+
+/// A shutdown that unwinds a condition's wait must not leave a guard that gives away what another task has.
+#[test]
+fn a_guard_that_lost_its_lock_cannot_give_away_anothers() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+    let (lock, changed) = (Rc::new(Mutex::new(0)), Rc::new(Condvar::new()));
+    let log = Rc::new(RefCell::new(Vec::new()));
+    Runner::new()
+        .virtual_clock()
+        .grace(secs(0))
+        .run(|| {
+            let (mutex, held) = (lock.clone(), log.clone());
+            spawn(move || {
+                yield_now()?; // the waiter is there first
+                let mut value = mutex.lock()?;
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    loop {
+                        let _ = sleep(secs(100)); // ignores the end
+                    }
+                }));
+                *value += 1;
+                held.borrow_mut().push("the other had it to the end");
+                Ok(())
+            });
+            let (mutex, changed, said) = (lock.clone(), changed.clone(), log.clone());
+            spawn(move || {
+                let mut value = mutex.lock()?;
+                let me = current();
+                let wait = |value: &mut MutexGuard<'_, i32>| {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        loop {
+                            while me.cancelling() > 0 {
+                                me.uncancel();
+                            }
+                            let _ = changed.wait(value);
+                        }
+                    }))
+                };
+                let thrown: Result<(), _> = wait(&mut value);
+                assert!(thrown.is_err_and(|payload| payload.is::<Shutdown>()));
+                assert!(mutex.try_lock().is_none(), "another task has it");
+                assert!(wait(&mut value).is_err());
+                assert!(mutex.try_lock().is_none(), "and has it still");
+                assert!(catch_unwind(AssertUnwindSafe(|| *value)).is_err());
+                said.borrow_mut().push("the waiter is gone");
+                Ok(())
+            });
+            for _ in 0..4 {
+                yield_now()?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(*log.borrow(), ["the waiter is gone", "the other had it to the end"]);
+    assert!(!lock.is_locked());
+}
+
+#[test]
+fn a_condition_that_is_unwound_has_its_lock_back_if_nobody_else_has_it() {
+    use std::rc::Rc;
+    struct Report<'a, 'b>(&'b mut MutexGuard<'a, Vec<&'static str>>);
+    impl Drop for Report<'_, '_> {
+        fn drop(&mut self) {
+            self.0.push("unwound");
+        }
+    }
+    let (lock, changed) = (Rc::new(Mutex::new(Vec::new())), Rc::new(Condvar::new()));
+    Runner::new()
+        .virtual_clock()
+        .grace(secs(0))
+        .run(|| {
+            let (lock, changed) = (lock.clone(), changed.clone());
+            spawn(move || {
+                let mut log = lock.lock()?;
+                let report = Report(&mut log);
+                loop {
+                    while current().uncancel() > 0 {}
+                    let _ = changed.wait(report.0);
+                }
+                #[allow(unreachable_code)]
+                Ok(())
+            });
+            yield_now()
+        })
+        .unwrap();
+    assert!(!lock.is_locked());
+    assert_eq!(*lock.try_lock().unwrap(), ["unwound"]);
+}
+
+#[test]
+fn barr_05_who_waited_when_the_barrier_was_reset_has_no_part_in_the_next_round() {
+    run_virtual(|| {
+        let barrier = Barrier::new(2);
+        scope(|s| {
+            let old = s.spawn(|| Ok(barrier.wait().is_err_and(|error| is_broken_barrier(&error))));
+            yield_now()?;
+            let new = [s.spawn(|| barrier.wait()), s.spawn(|| barrier.wait())];
+            barrier.reset(); // the old one is woken behind the new ones
+            let mut places = new.map(|task| task.join().unwrap());
+            places.sort();
+            assert_eq!(places, [0, 1]);
+            assert!(old.join()?);
+            assert_eq!(barrier.waiting(), 0);
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_same_thing_twice_in_one_select_is_had_once() {
+    run_virtual(|| {
+        let (lock, semaphore, queue, event) = (Mutex::new(()), Semaphore::new(1), Queue::new(), Event::new());
+        scope(|s| {
+            let (guard, permit) = (lock.lock()?, semaphore.acquire()?);
+            let waiters = [
+                s.spawn(|| select((&lock, &lock)).map(drop)),
+                s.spawn(|| select((&semaphore, &semaphore)).map(drop)),
+                s.spawn(|| select((&queue, &queue)).map(drop)),
+                s.spawn(|| select((&event, &event)).map(drop)),
+            ];
+            yield_now()?;
+            drop((guard, permit));
+            queue.put(1)?;
+            queue.put(2)?;
+            event.set();
+            waiters.into_iter().try_for_each(|waiter| waiter.join())?;
+            assert!(!lock.is_locked());
+            assert_eq!((semaphore.available(), queue.len()), (1, 1));
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_guard_may_be_dropped_by_another_task_and_after_its_run() {
+    let lock = Mutex::new(0);
+    let guard = run_virtual(|| lock.lock()).unwrap();
+    run_virtual(|| {
+        scope(|s| {
+            let keeper = s.spawn(move || {
+                sleep(secs(1))?;
+                drop(guard);
+                Ok(())
+            });
+            let waiter = s.spawn(|| lock.lock().map(|mut n| *n += 1));
+            keeper.join()?;
+            waiter.join()
+        })
+    })
+    .unwrap();
+    assert_eq!(lock.into_inner(), 1);
+}

@@ -5,7 +5,7 @@ use std::io;
 
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, wait_for};
 use crate::task::caller;
 use crate::task::wait::WaitList;
 
@@ -27,8 +27,6 @@ use crate::task::wait::WaitList;
 /// ```
 pub struct Barrier {
     parties: usize,
-    /// Rounds that were completed, or reset.
-    round: Cell<u64>,
     /// How many have come in this round.
     arrived: Cell<usize>,
     broken: Cell<bool>,
@@ -44,14 +42,7 @@ impl Barrier {
     /// With none.
     pub const fn new(parties: usize) -> Barrier {
         assert!(parties > 0, "a barrier is for one task at least");
-        Barrier {
-            parties,
-            round: Cell::new(0),
-            arrived: Cell::new(0),
-            broken: Cell::new(false),
-            waiters: WaitList::new(),
-            id: Id::new(),
-        }
+        Barrier { parties, arrived: Cell::new(0), broken: Cell::new(false), waiters: WaitList::new(), id: Id::new() }
     }
 
     /// Waits until as many have come as the barrier is for, and tells as which of these this task came, from 0.
@@ -72,13 +63,13 @@ impl Barrier {
     /// Begins a new round: who waits gets an error, and a barrier that was aborted works again.
     pub fn reset(&self) {
         self.broken.set(false);
-        self.send_away();
+        self.end_round(|_| BROKEN);
     }
 
     /// Breaks the barrier: who waits, and who comes until it is reset, gets an error.
     pub fn abort(&self) {
         self.broken.set(true);
-        self.send_away();
+        self.end_round(|_| BROKEN);
     }
 
     /// How many must come. asyncio: `parties`.
@@ -96,15 +87,16 @@ impl Barrier {
         self.broken.get()
     }
 
-    fn send_away(&self) {
-        self.begin_round();
-        // Not granted anything: they look, and see that their round is over.
-        with_loop(&self.waiters, |lp, by| self.waiters.wake_all(lp, by));
-    }
-
-    fn begin_round(&self) {
-        self.round.set(self.round.get() + 1);
+    /// Lets all go who wait, with what they are told. Who comes from now on belongs to the next round.
+    fn end_round(&self, word: impl Fn(u32) -> u32) {
         self.arrived.set(0);
+        with_loop(&self.waiters, |lp, by| {
+            for place in 0.. {
+                let Some(node) = self.waiters.first() else { break };
+                node.tag.set(word(place));
+                self.waiters.grant(lp, by);
+            }
+        });
     }
 }
 
@@ -113,57 +105,50 @@ struct Arrival<'a> {
     barrier: &'a Barrier,
 }
 
-/// In which round a task came that waits.
-type Round = Cell<Option<u64>>;
+/// What the tag of a task's node says: that it waits; that its round was called off; or as which of its round it came,
+/// counting those only who have not given up.
+const WAITING: u32 = u32::MAX;
+const BROKEN: u32 = u32::MAX - 1;
 
-impl sealed::Sealed for Arrival<'_> {}
+impl Arm for Arrival<'_> {
+    type Brings = io::Result<usize>;
+    type Hook = ();
 
-impl Wait for Arrival<'_> {
-    type Output = io::Result<usize>;
-    type Hook = Round;
-
-    fn poll(&mut self, _: u64, spot: &Spot<Round>) -> Option<io::Result<usize>> {
+    fn poll(&mut self, _: u64, spot: &Spot<()>) -> Option<io::Result<usize>> {
         let barrier = self.barrier;
-        match spot.hook.get() {
-            // It waits, and was not let go: has its round been called off?
-            Some(round) => (barrier.round.get() != round).then(|| Err(broken())),
-            None if barrier.broken.get() => Some(Err(broken())),
-            None if barrier.arrived.get() + 1 == barrier.parties => {
-                barrier.begin_round();
-                // Counted only now: who gave up before has not come.
-                with_loop(&barrier.waiters, |lp, by| {
-                    for place in 0.. {
-                        let Some(node) = barrier.waiters.first() else { break };
-                        node.tag.set(place);
-                        barrier.waiters.grant(lp, by);
-                    }
-                });
-                Some(Ok(barrier.parties - 1))
-            }
-            None => None,
+        if spot.node.tag.get() == WAITING {
+            return None; // it has come already
         }
+        if barrier.broken.get() {
+            return Some(Err(broken()));
+        }
+        (barrier.arrived.get() + 1 == barrier.parties).then(|| {
+            barrier.end_round(|place| place);
+            Ok(barrier.parties - 1)
+        })
     }
 
     fn list(&self) -> Option<&WaitList> {
         Some(&self.barrier.waiters)
     }
 
-    fn enter(&self, _: &Cx<'_>, spot: &Spot<Round>) {
-        let barrier = self.barrier;
-        barrier.arrived.set(barrier.arrived.get() + 1);
-        spot.hook.set(Some(barrier.round.get()));
+    fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+        self.barrier.arrived.set(self.barrier.arrived.get() + 1);
+        spot.node.tag.set(WAITING);
     }
 
-    fn leave(&self, _: &Cx<'_>, spot: &Spot<Round>) {
-        let barrier = self.barrier;
+    fn leave(&self, _: &Cx<'_>, spot: &Spot<()>) {
         // It goes before the round is full: it has not come.
-        if spot.hook.get() == Some(barrier.round.get()) {
-            barrier.arrived.set(barrier.arrived.get() - 1);
+        if spot.node.tag.get() == WAITING {
+            self.barrier.arrived.set(self.barrier.arrived.get() - 1);
         }
     }
 
-    fn take(&mut self, _: u64, spot: &Spot<Round>) -> io::Result<usize> {
-        Ok(spot.node.tag.get() as usize)
+    fn take(&mut self, _: u64, spot: &Spot<()>) -> io::Result<usize> {
+        match spot.node.tag.get() {
+            BROKEN => Err(broken()),
+            place => Ok(place as usize),
+        }
     }
 
     fn want(&self, cx: &Cx<'_>) -> Want {

@@ -58,8 +58,8 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// Only cancellation. A notification that a cancelled wait has got goes to the next one that waits, unless the lock
-    /// was had: then this wait has succeeded.
+    /// Only cancellation. A wait that was notified has succeeded, even if it is cancelled before it has the lock. If the
+    /// end of the run unwinds it before, its notification goes to the next one that waits.
     ///
     /// # Suspends
     ///
@@ -125,10 +125,10 @@ impl Condvar {
     ) -> io::Result<()> {
         let (waiter, node) = (Waiter::new(task), Node::default());
         // Declared after what it points to, so dropped before it, also when the wait is unwound.
-        let mut waiting = Waiting { condition: self, node: &node, waiter: &waiter, used: false };
-        // SAFETY: as said; the guard unlinks.
+        let mut waiting = Waiting { condition: self, node: &node, waiter: &waiter, guard, used: false };
+        waiting.guard.let_go();
+        // SAFETY: as said; the guard unlinks. Nobody has run since the lock was let go.
         unsafe { self.waiters.link(&node, &waiter, 0) };
-        guard.let_go();
         let want = Want::Thing { thing: Thing::Condition, id: self.id.get(lp), holder: 0 };
         loop {
             park(lp, task, want, at);
@@ -138,11 +138,10 @@ impl Condvar {
         }
         self.waiters.unlink(&node);
         // The lock is had in any case; meanwhile a cancellation waits.
-        let mutex = guard.mutex();
-        guard.resume(match mutex.try_lock() {
-            Some(lock) => lock,
-            None => wait_patiently(lp, task, mutex, at)?,
-        });
+        if !waiting.guard.try_resume() {
+            let lock = wait_patiently(lp, task, waiting.guard.mutex(), at)?;
+            waiting.guard.resume(lock);
+        }
         // Notified, it has what it came for, and the cancellation is met at the next call (R13).
         if waiter.granted().is_some() {
             waiting.used = true;
@@ -153,19 +152,22 @@ impl Condvar {
 }
 
 /// A task's place among those who wait; passes a notification on that it cannot use.
-struct Waiting<'a> {
+struct Waiting<'a, 'lock, T: ?Sized> {
     condition: &'a Condvar,
     node: &'a Node,
     waiter: &'a Waiter,
+    guard: &'a mut MutexGuard<'lock, T>,
     used: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl<T: ?Sized> Drop for Waiting<'_, '_, T> {
     fn drop(&mut self) {
         self.condition.waiters.unlink(self.node);
         if self.waiter.granted().is_some() && !self.used {
             self.condition.notify_one();
         }
+        // Unwound in the wait: destructors further up may still look at the value, if it can be had.
+        self.guard.try_resume();
     }
 }
 

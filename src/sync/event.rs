@@ -5,7 +5,7 @@ use std::io;
 
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::caller;
 use crate::task::wait::WaitList;
 
@@ -72,10 +72,12 @@ impl Event {
     }
 }
 
-impl sealed::Sealed for &Event {}
-
 impl Wait for &Event {
     type Output = ();
+}
+
+impl Arm for &Event {
+    type Brings = ();
     type Hook = ();
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut};
 use super::{Id, grant};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::caller;
 use crate::task::wait::WaitList;
 
@@ -69,8 +69,9 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task has the lock already: the one that took
-    /// it, even if it has given its guard to another since. Outside a task
-    /// nothing can wait: what is free is had, also while the caller unwinds; what is not is an error.
+    /// it, even if it has given its guard to another since. On a thread without a loop, and while the caller unwinds,
+    /// nothing can wait: a free lock is had, and one that is not is an error. In a callback it is always an error: use
+    /// [`try_lock`](Self::try_lock).
     ///
     /// # Suspends
     ///
@@ -117,10 +118,12 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-impl<T: ?Sized> sealed::Sealed for &Mutex<T> {}
-
 impl<'a, T: ?Sized> Wait for &'a Mutex<T> {
     type Output = MutexGuard<'a, T>;
+}
+
+impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
+    type Brings = MutexGuard<'a, T>;
     type Hook = ();
 
     #[inline(always)]
@@ -186,7 +189,7 @@ impl<T: Default> Default for Mutex<T> {
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    /// False only after a [`Condvar::wait`](crate::Condvar::wait) that was unwound.
+    /// False only after a [`Condvar::wait`](crate::Condvar::wait) that was unwound while another had the lock.
     held: bool,
 }
 
@@ -197,15 +200,26 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 
     /// Gives the lock away without ending the guard.
     pub(super) fn let_go(&mut self) {
+        self.assert_held();
         self.held = false;
         self.mutex.unlock();
     }
 
     /// Takes over the lock of another guard.
     pub(super) fn resume(&mut self, other: MutexGuard<'a, T>) {
-        debug_assert!(!self.held);
+        debug_assert!(!self.held && std::ptr::eq(self.mutex, other.mutex));
         std::mem::forget(other);
         self.held = true;
+    }
+
+    /// Has the lock again if it is free.
+    pub(super) fn try_resume(&mut self) -> bool {
+        if !self.held
+            && let Some(lock) = self.mutex.try_lock()
+        {
+            self.resume(lock);
+        }
+        self.held
     }
 
     #[inline(always)]

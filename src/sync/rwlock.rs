@@ -9,7 +9,7 @@ use super::mutex::{NO_TASK, known};
 use super::{Id, with_loop};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::wait::WaitList;
 use crate::task::{TaskRef, caller};
 
@@ -193,10 +193,12 @@ pub struct Writing<'a, T: ?Sized> {
 
 macro_rules! wait {
     ($wait:ident, $guard:ident, $tag:ident, $thing:ident, $end:ident, |$lock:ident, $me:ident| $take:expr) => {
-        impl<T: ?Sized> sealed::Sealed for $wait<'_, T> {}
-
         impl<'a, T: ?Sized> Wait for $wait<'a, T> {
             type Output = $guard<'a, T>;
+        }
+
+        impl<'a, T: ?Sized> Arm for $wait<'a, T> {
+            type Brings = $guard<'a, T>;
             type Hook = ();
 
             #[inline(always)]

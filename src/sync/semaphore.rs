@@ -6,7 +6,7 @@ use std::io;
 
 use super::{Id, grant};
 use crate::observe::event::{Thing, Want};
-use crate::select::{Cx, Spot, Wait, sealed, wait_for};
+use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::caller;
 use crate::task::wait::WaitList;
 
@@ -105,10 +105,12 @@ impl Drop for Permit<'_> {
     }
 }
 
-impl sealed::Sealed for &Semaphore {}
-
 impl<'a> Wait for &'a Semaphore {
     type Output = Permit<'a>;
+}
+
+impl<'a> Arm for &'a Semaphore {
+    type Brings = Permit<'a>;
     type Hook = ();
 
     #[inline(always)]
@@ -210,10 +212,12 @@ impl BoundedSemaphore {
     }
 }
 
-impl sealed::Sealed for &BoundedSemaphore {}
-
 impl<'a> Wait for &'a BoundedSemaphore {
     type Output = Permit<'a>;
+}
+
+impl<'a> Arm for &'a BoundedSemaphore {
+    type Brings = Permit<'a>;
     type Hook = ();
 
     fn poll(&mut self, me: u64, spot: &Spot<()>) -> Option<Permit<'a>> {

@@ -207,14 +207,21 @@ pub(crate) fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
     }
 }
 
-/// The waiter was cancelled: it cancels the task that it waits for, and waits for its end all the same.
+/// The waiter was cancelled: it cancels the tasks that it waits for, and waits for their ends all the same.
 #[cold]
 #[inline(never)]
-fn pass_on_and_wait(lp: &EventLoop, me: &TaskRef, target: &TaskRef, at: Place) -> io::Result<()> {
-    let want = Want::Join { task: target.core.id() };
+pub(crate) fn pass_on_and_wait(lp: &EventLoop, me: &TaskRef, targets: &[&TaskRef], at: Place) -> io::Result<()> {
+    targets.iter().try_for_each(|target| refuse_circle(me, target))?;
     report_ignored(me, at);
-    cancel::cancel_task(target, cancel::cause_of(me).unwrap_or(Cause::Requested(None)));
-    target.core.joiners.wait(lp, me, want, at, Patience::Owned)
+    let cause = cancel::cause_of(me).unwrap_or(Cause::Requested(None));
+    for target in targets {
+        cancel::cancel_task(target, cause.clone());
+    }
+    for target in targets.iter().filter(|target| !target.core.is_done()) {
+        let want = Want::Join { task: target.core.id() };
+        target.core.joiners.wait(lp, me, want, at, Patience::Owned)?;
+    }
+    Ok(())
 }
 
 /// The right to a task's result.
@@ -261,7 +268,7 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
                             return Ok(());
                         }
                     }
-                    pass_on_and_wait(lp, me, target, at)
+                    pass_on_and_wait(lp, me, &[target], at)
                 }
                 Context::Unwinding(..) => Err(refuse_while_unwinding()),
                 Context::Callback | Context::Outside => Err(not_in_a_callback()),

@@ -28,7 +28,7 @@ use self::body::{Detached, Function, Sink};
 pub(crate) use self::cell::{Blocks, TaskRef};
 pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
-pub(crate) use self::handle::{Ticket, refuse_circle};
+pub(crate) use self::handle::{Ticket, pass_on_and_wait, refuse_circle};
 pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};

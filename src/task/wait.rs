@@ -193,7 +193,7 @@ impl Node {
 /// Tasks that wait for the same thing, in the order in which they came.
 ///
 /// A circle of nodes; `first` is the one that came first, its `prev` the one that came last.
-pub struct WaitList {
+pub(crate) struct WaitList {
     first: Cell<*const Node>,
 }
 
