@@ -89,10 +89,11 @@ pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
 /// use corio::{LoopHandle, Runner, now, secs, sleep};
 ///
 /// let mut runner = Runner::new().virtual_clock();
-/// let (start, handle) = runner.run(|| Ok((now(), LoopHandle::current()?)))?;
+/// let start = runner.run(|| Ok(now()))?;
 /// runner.run(|| sleep(secs(60)))?;
 /// assert_eq!(runner.run(|| Ok(now() - start))?, secs(60));
 ///
+/// let handle = runner.run(LoopHandle::current)?;
 /// assert!(!handle.is_closed());
 /// runner.close();
 /// assert!(handle.is_closed() && runner.run(|| Ok(())).is_err());
