@@ -7,7 +7,7 @@
 //! **Covers** C15, C27, C28, D19, D20: a library that blocks is still blocking inside a task.
 //!
 //! Run `cargo run --example e37_block_the_loop`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
-//! `CORIO_DEBUG=1 CORIO_LOG=warn` lets debug mode name the line that blocks.
+//! `CORIO_DEBUG=1 CORIO_LOG=warn` lets debug mode say who blocks the loop.
 
 use std::io;
 use std::sync::mpsc;
