@@ -130,7 +130,8 @@ macro_rules! areas {
 }
 
 areas! {
-    order callbacks tasks cancellation timeouts groups gathering waiting locks queues futures contexts generators streams network programs
+    order callbacks tasks cancellation timeouts groups gathering waiting locks queues futures contexts threads generators
+    streams network programs
 }
 
 /// What a scenario prints. How it ends, if not well, is the last line.
@@ -143,8 +144,8 @@ fn play(area: &str, scenario: impl FnOnce() -> io::Result<()>) -> String {
         let watch =
             |record: &Record, _: &Names| STUCK.set(STUCK.get() || matches!(record.event, Event::Deadlock { .. }));
         Runner::new().virtual_clock().ctrl_c(false).observer(watch).run(|| {
-            // What the kernel does takes real time, which no transcript can show.
-            BEGAN.set((area != "network").then(corio::now));
+            // What the kernel and other threads do takes real time, which no transcript can show.
+            BEGAN.set((!["network", "threads"].contains(&area)).then(corio::now));
             scenario()
         })
     };

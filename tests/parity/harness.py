@@ -28,6 +28,7 @@ AREAS = [
     "queues",
     "futures",
     "contexts",
+    "threads",
     "generators",
     "streams",
     "network",
