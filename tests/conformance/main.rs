@@ -21,4 +21,5 @@ mod queues;
 mod runner;
 mod sync;
 mod tasks;
+mod threads;
 mod timeouts;
