@@ -355,16 +355,20 @@ fn wait_for_all<T, E>(handles: &[JoinHandle<T, E>], at: Place) -> io::Result<()>
     in_context(|context| {
         // Elsewhere nothing can wait: whoever joins what is not done is told so.
         let Context::Task(lp, me) = context else { return Ok(()) };
-        loop {
-            let pending: Vec<&TaskRef> = handles.iter().map(|h| &h.cell).filter(|task| !task.core.is_done()).collect();
-            if pending.is_empty() || handles.iter().any(|handle| ended_badly(handle)) {
-                return Ok(());
-            }
-            let ended = checkpoint(lp, me, at).and_then(|()| park_until_one_is_done(lp, me, &pending, at, &|| false));
+        let is_over = |pending: &[&TaskRef]| pending.is_empty() || handles.iter().any(|handle| ended_badly(handle));
+        let pending = || -> Vec<&TaskRef> { handles.iter().map(|h| &h.cell).filter(|t| !t.core.is_done()).collect() };
+        while !is_over(&pending()) {
+            let go_on = checkpoint(lp, me, at);
+            // That may have let others run: who is waited for is found out after it.
+            let pending = pending();
+            let ended = go_on.and_then(|()| {
+                if is_over(&pending) { Ok(()) } else { park_until_one_is_done(lp, me, &pending, at, &|| false) }
+            });
             if ended.is_err() && me.core.is_cancelled() {
                 return pass_on_and_wait(lp, me, &pending, at);
             }
             ended?;
         }
+        Ok(())
     })
 }

@@ -184,7 +184,15 @@ fn acts(world: &World, depth: u32) -> io::Result<()> {
 fn act(world: &World, depth: u32) -> io::Result<()> {
     let random = &world.random;
     match if depth == 0 { random.below(6) } else { random.below(16) } {
-        0 | 1 => leaf(yield_now),
+        0 | 1 => {
+            let result = leaf(yield_now);
+            assert_eq!(
+                result.is_err(),
+                cancel_cause().is_some(),
+                "also if it was cancelled while it waited for its turn"
+            );
+            result
+        }
         2 | 3 => nap(random),
         4 => {
             cancel_somebody(world);
@@ -262,7 +270,12 @@ fn shielded(world: &World, depth: u32) -> io::Result<()> {
     shield(limit, || {
         assert!(cancel_cause().is_none(), "nothing from outside comes in");
         let (start, d) = (now(), moment(random).min(limit - millis(1)));
-        sleep(d)?; // cannot fail
+        // Neither this task can be cancelled nor one that it starts in here.
+        scope(|s| {
+            let child = s.spawn(|| sleep(d));
+            sleep(d)?;
+            child.join()
+        })?;
         assert_eq!(now() - start, d);
         Ok(())
     })

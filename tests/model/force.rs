@@ -114,6 +114,15 @@ fn stubborn(shared: &Shared) {
                 let _ = yield_now();
             }
         }
+        7 if random.one_in(20) => {
+            // Whoever was notified waits for the lock until the very end.
+            if let Ok(_stock) = shared.stock.lock() {
+                shared.changed.notify_all();
+                loop {
+                    let _ = yield_now().and_then(|()| sleep(millis(1)));
+                }
+            }
+        }
         7 => {
             shared.changed.notify_one();
             shared.event.set();

@@ -9,6 +9,7 @@
 //! | `core.rs` | tasks, scopes, limits, shields, joins, panics |
 //! | `sync.rs` | locks, permits, events, conditions, barriers |
 //! | `queue.rs` | queues, promises, `select` |
+//! | `several.rs` | `gather`, `race`, `wait`, `as_completed`, `join_all` |
 //! | `sweep.rs` | each primitive, cancelled at each point of a wait |
 //! | `force.rs` | runs that have to unwind their tasks |
 //! | `watched.rs` | the same programs, judged by their records |
@@ -19,6 +20,7 @@
 mod core;
 mod force;
 mod queue;
+mod several;
 mod sweep;
 mod sync;
 mod watched;

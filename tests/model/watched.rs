@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("other queues", super::queue::other_orders),
     ("promise", super::queue::promises),
     ("select", super::queue::selects),
+    ("several at once", super::several::several),
 ];
 
 #[test]
@@ -143,6 +144,13 @@ impl Case {
                     && stray != Some(line)
                 {
                     self.lines.entry(line).or_default().push_back(task);
+                }
+            }
+            Event::NoPause { task, want, .. } => {
+                let last_at_a_barrier = matches!(want, Want::Thing { thing: Thing::Barrier, .. });
+                let queue = line(want).filter(|_| !last_at_a_barrier).and_then(|line| self.lines.get(&line));
+                if let Some(first) = queue.and_then(VecDeque::front) {
+                    return Err(format!("{task} takes {want:?} without waiting, while {first} waits"));
                 }
             }
             Event::Wake { task, by } => {
