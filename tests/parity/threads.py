@@ -50,8 +50,8 @@ async def another_thread_calls_in():
     def outside():
         for n in range(3):
             loop.call_soon_threadsafe(say, "call", n)
-        loop.call_soon_threadsafe(loop.expected)
         loop.call_soon_threadsafe(done.set)
+        loop.call_soon_threadsafe(loop.expected)  # last: up to here the loop has something to wait for
 
     loop = get_running_loop()
     done = asyncio.Event()
