@@ -174,6 +174,7 @@ impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = f.debug_struct("Task");
         text.field("id", &self.id()).field("name", &self.name()).field("state", &self.cell.core.state());
+        text.field("spawned_at", &format_args!("{}", self.spawned_at()));
         if let Some((want, at)) = self.cell.core.waits().filter(|_| self.cell.core.state() == State::Parked) {
             text.field("waits_for", &want).field("at", &format_args!("{at}"));
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::common::{Log, logged, only, runner, sim, since};
 use corio::{
-    JoinHandle, Task, Until, all_tasks, as_completed, call_soon, cancel_cause, current, gather, gather_all,
+    Builder, JoinHandle, Task, Until, all_tasks, as_completed, call_soon, cancel_cause, current, gather, gather_all,
     is_cancelled, join_all, now, secs, shield, sleep, spawn, timeout, wait, wait_timeout, yield_now,
 };
 
@@ -252,6 +252,20 @@ fn joined_tasks_run_on_after_the_first_failure() {
         .unwrap();
     });
     only(&lines, "ERROR", &["nobody joined it", "later"]);
+}
+
+/// EAGER-05: tasks that have ended in their eager start are joined without a pause; so is the failure of one.
+#[test]
+fn what_ended_eagerly_is_joined_at_once() {
+    sim(|| {
+        let eager = |n| Builder::new().eager().spawn(move || if n == 9 { fail("nine") } else { Ok(n) });
+        let (waited, values) = paused(|| join_all([eager(1)?, eager(2)?]));
+        assert_eq!((waited, values?), (false, vec![1, 2]));
+        let (waited, error) = paused(|| join_all([eager(1)?, eager(9)?]));
+        assert_eq!((waited, error.unwrap_err().to_string().as_str()), (false, "nine"));
+        Ok(())
+    })
+    .unwrap();
 }
 
 // ---- wait --------------------------------------------------------------------------------------------------------------

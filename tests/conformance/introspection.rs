@@ -73,7 +73,8 @@ fn a_dump_outside_a_loop_says_that_there_is_none() {
     .unwrap();
 }
 
-/// INTRO-08: a task prints its name, its state, what it waits for and where, and how often it was asked to end.
+/// INTRO-08: a task prints its name, its state, where its function stands, what it waits for and where, and how often it
+/// was asked to end.
 #[test]
 fn a_task_prints_what_it_does() {
     sim(|| {
@@ -84,6 +85,7 @@ fn a_task_prints_what_it_does() {
         task.set_name("sleeper");
         let fresh = format!("{:?}", task.task());
         assert!(fresh.contains("\"sleeper\"") && fresh.contains("Ready") && !fresh.contains("waits"), "{fresh}");
+        assert!(fresh.contains("spawned_at: tests/conformance/introspection.rs:"), "{fresh}");
         yield_now()?;
         let waits = format!("{:?}", task.task());
         assert!(waits.contains("Parked") && waits.contains("Sleep") && waits.contains("introspection.rs"), "{waits}");
