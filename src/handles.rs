@@ -234,6 +234,7 @@ fn park_until_one_is_done(
 /// })
 /// # .unwrap()
 /// ```
+#[track_caller]
 pub fn as_completed<H: Handle>(handles: &mut Vec<H>) -> AsCompleted<'_, H> {
     let done = Rc::new(Queue::new());
     for handle in &*handles {
@@ -276,7 +277,12 @@ impl<H: Handle> Iterator for AsCompleted<'_, H> {
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<H>> {
         self.left = self.left.checked_sub(1)?;
-        match self.refuse_circles().and_then(|()| self.done.get()) {
+        // No closure: it would be the place that waits, for all that narration and dumps can see.
+        let next = match self.refuse_circles() {
+            Ok(()) => self.done.get(),
+            Err(circle) => Err(circle),
+        };
+        match next {
             Ok(task) => {
                 let place = self.handles.iter().position(|handle| *handle.watched() == task);
                 Some(Ok(self.handles.remove(place.expect("nobody else can take handles out"))))
