@@ -195,7 +195,8 @@ impl BoundedSemaphore {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there would be more than at first; nothing changes then. If the
-    /// error is avoided only because a guard has its permit still, that guard adds none when it is dropped.
+    /// error is avoided only because a guard has its permit still, that guard adds none when it is dropped, unless a
+    /// task waits for it then.
     pub fn release(&self, n: usize) -> io::Result<()> {
         if n > self.semaphore.bound - self.semaphore.available() {
             let bound = self.semaphore.bound;
