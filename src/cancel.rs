@@ -206,9 +206,14 @@ pub(crate) fn cancel_region(lp: &EventLoop, owner: &TaskRef, group: &Group, caus
 }
 
 /// Why a task that is spawned in `group` now is cancelled before it begins: the region, or one around it, is.
+#[inline]
 pub(crate) fn cause_for_child(owner: &TaskRef, group: *const Group) -> Option<Cause> {
-    let frame = frames(owner).find(|frame| matches!(frame.kind, Kind::Group(its) if ptr::eq(its, group)));
-    frame.and_then(|frame| cause_from(owner, frame))
+    let is_of_group = |frame: &Frame| matches!(frame.kind, Kind::Group(its) if ptr::eq(its, group));
+    // As a rule the scope is the innermost region of its owner, and then the owner's flag says it all.
+    if !owner.core.is_cancelled() && frames(owner).next().is_some_and(is_of_group) {
+        return None;
+    }
+    frames(owner).find(|frame| is_of_group(frame)).and_then(|frame| cause_from(owner, frame))
 }
 
 /// Why the region of this frame is cancelled: by itself, or by what lies around it.

@@ -20,7 +20,8 @@ use crate::task::{caller, no_suspend};
 /// ([`LifoQueue`], [`PriorityQueue`]).
 ///
 /// A queue may have a bound: then `put` waits for room. Getters and putters are served in the order in which they came,
-/// and nobody overtakes. No item is lost or doubled by a cancellation.
+/// and nobody overtakes. Who makes room takes the item of the first putter into the queue in the same moment, so the next
+/// `get` has it without waiting for that putter's turn (not in a [`PriorityQueue`]). No item is lost or doubled by a cancellation.
 ///
 /// It is neither `Send` nor `Sync`: between threads and loops use [`channel`](crate::channel). asyncio: `asyncio.Queue`;
 /// Go: a channel between goroutines.
@@ -78,6 +79,9 @@ pub type PriorityQueue<T> = Queue<T, Priority<T>>;
 
 /// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
 pub trait Order<T>: sealed::Sealed {
+    /// Whether `push` runs code of the items, which may panic: then each putter does it itself.
+    #[doc(hidden)]
+    const COMPARES: bool = false;
     #[doc(hidden)]
     fn push(&mut self, item: T);
     #[doc(hidden)]
@@ -165,6 +169,8 @@ impl<T> Order<T> for Lifo<T> {
 }
 
 impl<T: Ord> Order<T> for Priority<T> {
+    const COMPARES: bool = true;
+
     fn push(&mut self, item: T) {
         self.put += 1;
         let ranked = Ranked { item, nth: self.put };
@@ -331,14 +337,6 @@ impl<T, S> Queue<T, S> {
             self.promised.set(self.promised.get() + 1);
         }
     }
-
-    /// There is room again: grants it.
-    #[inline(always)]
-    fn offer_room(&self) {
-        if self.open.get() && !self.is_full() && grant(&self.putters).is_some() {
-            self.reserved.set(self.reserved.get() + 1);
-        }
-    }
 }
 
 impl<T, S: Order<T>> Queue<T, S> {
@@ -355,8 +353,8 @@ impl<T, S: Order<T>> Queue<T, S> {
     #[inline(always)]
     #[track_caller]
     pub fn put(&self, item: T) -> io::Result<()> {
-        self.reserve()?.put(item);
-        Ok(())
+        let item = Cell::new(Some(item));
+        wait_for(Putting { queue: self, item: &item }, caller())?
     }
 
     /// Waits for room and keeps it: the item that is then [put](Slot::put) there cannot be refused any more.
@@ -439,30 +437,58 @@ impl<T, S: Order<T>> Queue<T, S> {
 
     #[inline(always)]
     fn push(&self, item: T) {
-        self.change().items.push(item);
+        if let Some(items) = &mut self.change().items {
+            items.push(item);
+        }
     }
 
     #[inline(always)]
     fn pop(&self) -> T {
-        self.change().items.pop().expect("as many items as are counted")
+        let popped = self.change().items.as_mut().and_then(|items| items.pop());
+        popped.expect("as many items as are counted")
+    }
+
+    /// There is room again: the first putter gets it.
+    #[inline(always)]
+    fn offer_room(&self) {
+        if !self.putters.is_empty() && self.open.get() && !self.is_full() {
+            self.admit();
+        }
+    }
+
+    /// Takes the item of the first putter, who then need not run before the next getter does; or grants the room, if it
+    /// wanted no more than that.
+    fn admit(&self) {
+        with_loop(&self.putters, |lp, by| {
+            let Some(putter) = self.putters.first() else { return };
+            // SAFETY: only `Putting` brings anything into this list, and that is an item in the frame of its wait (R4).
+            let brought = unsafe { putter.brings.get().cast::<Cell<Option<T>>>().as_ref() };
+            self.putters.grant_to(putter, lp, by);
+            match brought.filter(|_| !S::COMPARES).and_then(Cell::take) {
+                None => self.reserved.set(self.reserved.get() + 1),
+                Some(item) => self.push(item),
+            }
+        });
     }
 
     #[inline(always)]
     fn change(&self) -> Change<'_, T, S> {
-        Change { queue: self, items: self.items.borrow_mut() }
+        Change { queue: self, items: Some(self.items.borrow_mut()) }
     }
 }
 
 /// The items, while one is put or taken. Counts what has become of them and hands it on, also when a comparison panicked.
 struct Change<'a, T, S: Order<T>> {
     queue: &'a Queue<T, S>,
-    items: RefMut<'a, S>,
+    /// Given back before anything is handed on.
+    items: Option<RefMut<'a, S>>,
 }
 
 impl<T, S: Order<T>> Drop for Change<'_, T, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        let (queue, len) = (self.queue, self.items.count());
+        let queue = self.queue;
+        let Some(len) = self.items.take().map(|items| items.count()) else { return };
         if len > queue.len.replace(len) {
             queue.unfinished.set(queue.unfinished.get() + 1);
             queue.offer_item();
@@ -472,6 +498,7 @@ impl<T, S: Order<T>> Drop for Change<'_, T, S> {
     }
 }
 
+#[cold]
 fn shut_down() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the queue was shut down")
 }
@@ -486,13 +513,13 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
 
     #[inline(always)]
     fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<T>> {
-        match self.try_get() {
-            Ok(item) => Some(Ok(item)),
-            Err(TryGetError::Empty) => None,
-            Err(TryGetError::ShutDown) => Some(Err(shut_down())),
+        if self.len.get() > self.promised.get() {
+            return Some(Ok(self.pop()));
         }
+        if self.has_ended() { Some(Err(shut_down())) } else { None }
     }
 
+    #[inline(always)]
     fn list(&self) -> Option<&WaitList> {
         Some(&self.getters)
     }
@@ -510,6 +537,58 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
 
     fn want(&self, cx: &Cx<'_>) -> Want {
         Want::Thing { thing: Thing::Item, id: self.id.get(cx.lp), holder: 0 }
+    }
+}
+
+/// The wait of [`Queue::put`].
+struct Putting<'a, T, S> {
+    queue: &'a Queue<T, S>,
+    /// Taken by whoever makes room, or by the putter itself if there is room already.
+    item: &'a Cell<Option<T>>,
+}
+
+impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
+    type Brings = io::Result<()>;
+    type Hook = ();
+
+    #[inline(always)]
+    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<()>> {
+        if !self.queue.open.get() {
+            return Some(Err(shut_down()));
+        }
+        if self.queue.is_full() {
+            return None;
+        }
+        self.queue.push(self.item.take()?);
+        Some(Ok(()))
+    }
+
+    #[inline(always)]
+    fn list(&self) -> Option<&WaitList> {
+        Some(&self.queue.putters)
+    }
+
+    #[inline(always)]
+    fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+        spot.node.brings.set(std::ptr::from_ref(self.item).cast());
+    }
+
+    #[inline(always)]
+    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<()> {
+        if let Some(item) = self.item.take() {
+            Slot { queue: self.queue }.put(item); // only the room was granted
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self) {
+        if self.item.take().is_some() {
+            drop(Slot { queue: self.queue });
+        }
+    }
+
+    fn want(&self, cx: &Cx<'_>) -> Want {
+        Want::Thing { thing: Thing::Room, id: self.queue.id.get(cx.lp), holder: 0 }
     }
 }
 
@@ -556,7 +635,7 @@ impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
 
 /// Room for one item in a [`Queue`], from [`reserve`](Queue::reserve). Dropping it gives the room to the next.
 #[must_use = "the place is free again when it is dropped"]
-pub struct Slot<'a, T, S = Fifo<T>> {
+pub struct Slot<'a, T, S: Order<T> = Fifo<T>> {
     queue: &'a Queue<T, S>,
 }
 
@@ -568,7 +647,7 @@ impl<T, S: Order<T>> Slot<'_, T, S> {
     }
 }
 
-impl<T, S> Drop for Slot<'_, T, S> {
+impl<T, S: Order<T>> Drop for Slot<'_, T, S> {
     /// The place was used or given up: in both cases nobody keeps it any more.
     #[inline(always)]
     fn drop(&mut self) {
@@ -747,4 +826,10 @@ macro_rules! named {
     )+};
 }
 
-named! { Fifo<T> Lifo<T> Priority<T> Reserving<'a, T, S> Slot<'a, T, S> Items<'a, T, S> }
+named! { Fifo<T> Lifo<T> Priority<T> Reserving<'a, T, S> Items<'a, T, S> }
+
+impl<T, S: Order<T>> fmt::Debug for Slot<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}

@@ -8,7 +8,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -30,7 +29,8 @@ pub(crate) struct Group {
     /// Where the scope was opened.
     pub(crate) at: Place,
     owner: TaskRef,
-    children: RefCell<BTreeMap<u64, TaskRef>>,
+    /// Oldest first. Each knows its place in here, which is empty when it has gone; the last place is never empty.
+    children: RefCell<Vec<Option<TaskRef>>>,
     cause: RefCell<Option<Cause>>,
     /// A child has failed, whoever took its error.
     failed: Cell<bool>,
@@ -68,7 +68,7 @@ impl Group {
     /// Hands out the children that a cancellation of the region concerns, oldest first: all but the one whose failure is
     /// the reason, and which is about to be gone.
     pub(crate) fn each_to_be_cancelled(&self, mut each: impl FnMut(TaskRef)) {
-        for child in self.children.borrow().values() {
+        for child in self.children.borrow().iter().flatten() {
             let is_the_reason = child.core.has_ended() && child.core.state() == State::Running;
             if !is_the_reason {
                 each(child.clone());
@@ -77,8 +77,25 @@ impl Group {
     }
 
     /// A child has been put into the loop's table.
+    #[inline]
     pub(crate) fn add(&self, child: &TaskRef) {
-        self.children.borrow_mut().insert(child.core.id(), child.clone());
+        let mut children = self.children.borrow_mut();
+        if children.len() == children.capacity() {
+            close_ranks(&mut children);
+        }
+        child.core.place_in_group.set(children.len() as u32);
+        children.push(Some(child.clone()));
+    }
+
+    /// Takes a child out, and tells whether it was the last that was left.
+    #[inline]
+    fn remove(&self, child: &TaskCore) -> (Option<TaskRef>, bool) {
+        let mut children = self.children.borrow_mut();
+        let removed = children[child.place_in_group.get() as usize].take();
+        while let Some(None) = children.last() {
+            children.pop();
+        }
+        (removed, children.is_empty())
     }
 
     /// A child is gone; only the loop says so.
@@ -86,8 +103,8 @@ impl Group {
         if child.ended_cancelled() && !child.has_handle() {
             self.cut.set(true);
         }
-        let removed = self.children.borrow_mut().remove(&child.id());
-        if self.children.borrow().is_empty() {
+        let (removed, was_last) = self.remove(child);
+        if was_last {
             self.waiters.notify_all(lp, By::Task(child.id()));
         }
         drop(removed);
@@ -111,7 +128,7 @@ impl Group {
     }
 
     fn newest(&self) -> Option<TaskRef> {
-        self.children.borrow().last_key_value().map(|(_, child)| child.clone())
+        self.children.borrow().last().cloned().flatten()
     }
 
     /// Waits until no child is left. Nothing but the throw of a shutdown ends this wait early.
@@ -129,6 +146,20 @@ impl Group {
         while let Some(child) = self.newest() {
             lp.end_by_force(&child);
         }
+    }
+}
+
+/// Takes empty places out, if they are the half: so many have come since the last time, and a long list of few children
+/// costs no more than a short one.
+#[cold]
+#[inline(never)]
+fn close_ranks(children: &mut Vec<Option<TaskRef>>) {
+    if children.iter().flatten().count() > children.len() / 2 {
+        return;
+    }
+    children.retain(Option::is_some);
+    for (place, child) in children.iter().flatten().enumerate() {
+        child.core.place_in_group.set(place as u32);
     }
 }
 
@@ -434,7 +465,7 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
 
     /// How many children there are that have not ended.
     pub fn len(&self) -> usize {
-        self.ledger.group.children.borrow().len()
+        self.ledger.group.children.borrow().iter().flatten().count()
     }
 
     /// Whether no child is left.

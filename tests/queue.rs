@@ -126,6 +126,30 @@ fn queue_05_queue_06_e3_a_grant_that_meets_a_cancel_neither_loses_nor_doubles() 
 }
 
 #[test]
+fn who_makes_room_takes_the_item_of_the_first_putter() {
+    run_virtual(|| {
+        let queue = Queue::bounded(1);
+        queue.put(0)?;
+        scope(|s| {
+            let [first, second] = [1, 2].map(|n| {
+                let queue = &queue;
+                s.spawn(move || queue.put(n))
+            });
+            yield_now()?;
+            assert_eq!(queue.get()?, 0);
+            assert!(queue.is_full() && !first.is_done(), "its item is in, and it has not run since");
+            first.cancel(); // too late: it has put
+            assert_eq!(queue.try_get(), Ok(1));
+            assert_eq!(queue.try_get(), Ok(2));
+            assert_eq!(queue.try_get(), Err(TryGetError::Empty));
+            first.join()?;
+            second.join()
+        })
+    })
+    .unwrap();
+}
+
+#[test]
 fn queue_08_what_is_promised_to_a_getter_cannot_be_taken_by_another() {
     run_virtual(|| {
         let queue = Queue::new();
@@ -311,7 +335,7 @@ fn queue_16_the_end_waits_for_those_who_have_a_place() {
         let queue = Queue::bounded(1);
         queue.put(1)?;
         scope(|s| {
-            let putter = s.spawn(|| queue.put(2));
+            let putter = s.spawn(|| queue.reserve().map(|place| place.put(2)));
             yield_now()?;
             assert_eq!(queue.get()?, 1); // and the putter has the place
             queue.shutdown();

@@ -6,14 +6,13 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use corio::net::{TcpListener, TcpStream};
-use corio::{Builder, CancelScope, LoopHandle};
+use corio::{Builder, CancelScope, Event, LoopHandle, Mutex, Queue};
 
 use crate::figures::{self, REQUESTS, Stopwatch, measure};
-use crate::{at_depth, delays_ms};
+use crate::{asking_thread, at_depth, delays_ms};
 
 /// A stack for many tasks at once.
 const SMALL_STACK: usize = 64 << 10;
@@ -79,6 +78,67 @@ pub fn spawn(operations: u64, batch: u64) -> io::Result<()> {
     })
 }
 
+/// The same by `gather`: `batch` functions at once, whose values come back in order, and again.
+pub fn gather(operations: u64, batch: u64) -> io::Result<()> {
+    corio::run(|| {
+        measure("gather", operations, || {
+            for _ in 0..operations / batch {
+                black_box(corio::gather(0..batch, Ok::<_, io::Error>)?);
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Messages from a task to another, through a queue for `bound` of them.
+pub fn queue(workload: &str, operations: u64, bound: usize) -> io::Result<()> {
+    let queue = Queue::bounded(bound);
+    corio::run(|| {
+        measure(workload, operations, || {
+            corio::scope(|s| {
+                s.spawn(|| (0..operations).try_for_each(|message| queue.put(message)));
+                s.spawn(|| (0..operations).try_for_each(|_| queue.get().map(|message| _ = black_box(message))));
+                Ok(())
+            })
+        })
+    })
+}
+
+/// A lock that nobody else wants, taken and given back.
+pub fn mutex(operations: u64) -> io::Result<()> {
+    let mutex = Mutex::new(0);
+    corio::run(|| {
+        measure("mutex", operations, || {
+            for _ in 0..operations {
+                *black_box(&mutex).lock()? += 1;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Tasks that wait for one event, which is set for all of them at once, and again; an operation is one that goes on.
+pub fn wake_all(operations: u64, waiters: u64) -> io::Result<()> {
+    let event = Event::new();
+    let rounds = operations / waiters;
+    corio::run(|| {
+        corio::scope(|s| {
+            for _ in 0..waiters {
+                let waiting = || (0..=rounds).try_for_each(|_| event.wait());
+                Builder::new().stack_size(SMALL_STACK).spawn_scoped(s, waiting)?;
+            }
+            let all_go_on = || {
+                event.set();
+                event.clear();
+                corio::yield_now() // behind all of them: when it returns, they wait again
+            };
+            corio::yield_now()?;
+            all_go_on()?; // the first time touches what is new
+            measure("wakeall", rounds * waiters, || (0..rounds).try_for_each(|_| all_go_on()))
+        })
+    })
+}
+
 /// Tasks that sleep once, all within one second, spawned and joined.
 pub fn timers(operations: u64) -> io::Result<()> {
     corio::run(|| {
@@ -127,19 +187,7 @@ pub fn sleepers(operations: u64) -> io::Result<()> {
         while asleep.get() < operations {
             corio::yield_now()?;
         }
-        let [ns, cpu] = stopwatch.per(operations);
-        let after = figures::memory()?;
-        let each = |bytes: f64| bytes / operations as f64;
-        figures::print(
-            "sleepers",
-            &[
-                ("rss_b", each(after.0 - before.0)),
-                ("pte_b", each(after.1 - before.1)),
-                ("unstarted_b", each(unstarted.0 - before.0)),
-                ns,
-                cpu,
-            ],
-        );
+        figures::print_sleepers(operations, [before, unstarted, figures::memory()?], &stopwatch);
         std::process::exit(0); // nobody waits for a million tasks to be cancelled one by one
     })
 }
@@ -155,16 +203,10 @@ pub fn wake(operations: u64) -> io::Result<()> {
         let silence = TcpListener::bind(("127.0.0.1", 0))?; // something to wait for that arms no timer
         let event_loop = LoopHandle::current()?;
         let answered = Arc::new(AtomicU64::new(0));
-        let answers = Arc::clone(&answered);
         let ring = || BELL.with_borrow(|bell| bell.as_ref().expect("hung up below").cancel());
         measure("wake", operations, || {
-            let asking = thread::spawn(move || {
-                for round in 1..=operations {
-                    while answers.load(Ordering::Acquire) < round {
-                        thread::park();
-                    }
-                    event_loop.call_soon(ring).expect("the loop is there");
-                }
+            let asking = asking_thread(operations, Arc::clone(&answered), move || {
+                event_loop.call_soon(ring).expect("the loop is there");
             });
             for round in 1..=operations {
                 let bell = Rc::new(CancelScope::new());

@@ -80,6 +80,23 @@ pub fn memory() -> io::Result<(f64, f64)> {
     Ok((bytes("VmRSS:")?, bytes("VmPTE:")?))
 }
 
+/// Prints what a task that sleeps costs: `memory` before, with all tasks spawned, and with all asleep.
+pub fn print_sleepers(tasks: u64, memory: [(f64, f64); 3], stopwatch: &Stopwatch) {
+    let [ns, cpu] = stopwatch.per(tasks);
+    let each = |bytes: f64| bytes / tasks as f64;
+    let [before, unstarted, asleep] = memory;
+    print(
+        "sleepers",
+        &[
+            ("rss_b", each(asleep.0 - before.0)),
+            ("pte_b", each(asleep.1 - before.1)),
+            ("unstarted_b", each(unstarted.0 - before.0)),
+            ns,
+            cpu,
+        ],
+    );
+}
+
 /// Keeps this thread, and every process it starts from now on, on one core.
 pub fn pin(core: usize) -> io::Result<()> {
     // SAFETY: an all-zero `cpu_set_t` is the empty set.

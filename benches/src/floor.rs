@@ -2,8 +2,11 @@
 //!
 //! No tasks, no cancellation, no results: each is the bare mechanism that a scheduler has to pay for in any case.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -62,6 +65,47 @@ unsafe impl Stack for ColouredStack {
     fn limit(&self) -> StackPointer {
         self.stack.limit()
     }
+}
+
+/// Messages from a coroutine to another through one place: a resume of each, and nobody is asked whether he waits.
+pub fn handover(operations: u64) -> io::Result<()> {
+    let place = Rc::new(Cell::new(None));
+    let put = Rc::clone(&place);
+    let mut from: Coroutine<(), (), (), _> = Coroutine::with_stack(ColouredStack::new(0)?, move |yielder, ()| {
+        for message in 0.. {
+            put.set(Some(message));
+            yielder.suspend(());
+        }
+    });
+    let mut to: Coroutine<(), (), (), _> = Coroutine::with_stack(ColouredStack::new(1)?, move |yielder, ()| {
+        loop {
+            black_box(place.take());
+            yielder.suspend(());
+        }
+    });
+    measure("floor-handover", operations, || {
+        for _ in 0..operations {
+            black_box(from.resume(()));
+            black_box(to.resume(()));
+        }
+    });
+    Ok(())
+}
+
+/// Messages into a bare queue until there are `bound` of them, then out of it.
+pub fn queue(operations: u64, bound: usize) -> io::Result<()> {
+    let mut queue = VecDeque::with_capacity(bound);
+    measure("floor-queue", operations, || {
+        for _ in 0..operations / bound as u64 {
+            for message in 0..bound {
+                black_box(&mut queue).push_back(message);
+            }
+            for _ in 0..bound {
+                black_box(black_box(&mut queue).pop_front());
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Coroutines created and run to their end, one after the other, on one stack that is there already.

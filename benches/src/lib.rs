@@ -4,9 +4,14 @@
 //! [`corio_side`] is the library as a user would call it, [`floor`] the same work with everything left out that
 //! can be left out, and [`load`] the client that keeps an echo server busy. `bin/table.rs` runs them in turns and
 //! compares; only the ratios it prints mean anything, because a shared machine has more than one speed.
+//!
+//! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 
 pub mod corio_side;
 pub mod figures;
@@ -18,6 +23,11 @@ contender WORKLOAD ARG...
   echo PORT [STACK_BYTES]          floor-echo PORT
   yield N [DEPTH [TASKS]]          floor-switch N [DEPTH [TASKS]]
   spawn N BATCH                    floor-spawn N
+  gather N BATCH
+  queue N BOUND                    floor-queue N BOUND
+  handover N                       floor-handover N
+  mutex N
+  wakeall N WAITERS
   timercancel N                    floor-timercancel N
   wake N                           floor-wake N
   timers N
@@ -27,37 +37,85 @@ An echo server prints `listening=PORT` (it chooses one if PORT is 0) and serves 
 
 /// Runs one workload, named and sized by `args` as on the command line.
 pub fn contender(args: &[String]) -> io::Result<()> {
-    let args = Args(args);
-    match args.0.first().map_or("", String::as_str) {
+    let args = Args { words: args.to_vec(), usage: USAGE };
+    match args.word() {
         "echo" => corio_side::echo(args.number(1, None)?, args.number(2, Some(0))?),
         "yield" => corio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "spawn" => corio_side::spawn(args.number(1, None)?, args.number(2, None)?),
+        "gather" => corio_side::gather(args.number(1, None)?, args.number(2, None)?),
+        "queue" => corio_side::queue("queue", args.number(1, None)?, args.number(2, None)?),
+        "handover" => corio_side::queue("handover", args.number(1, None)?, 1),
+        "mutex" => corio_side::mutex(args.number(1, None)?),
+        "wakeall" => corio_side::wake_all(args.number(1, None)?, args.number(2, None)?),
         "timers" => corio_side::timers(args.number(1, None)?),
         "timercancel" => corio_side::timer_cancel(args.number(1, None)?),
         "sleepers" => corio_side::sleepers(args.number(1, None)?),
         "wake" => corio_side::wake(args.number(1, None)?),
         "floor-echo" => floor::echo(args.number(1, None)?),
         "floor-switch" => floor::switch(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
+        "floor-queue" => floor::queue(args.number(1, None)?, args.number(2, None)?),
+        "floor-handover" => floor::handover(args.number(1, None)?),
         "floor-spawn" => floor::spawn(args.number(1, None)?),
         "floor-timercancel" => floor::timer_cancel(args.number(1, None)?),
         "floor-wake" => floor::wake(args.number(1, None)?),
         "load" => {
             load::run(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?, args.number(4, Some(0))?)
         }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
+        _ => Err(args.usage()),
     }
 }
 
-struct Args<'a>(&'a [String]);
+/// A workload's name and sizes, as on a command line.
+#[derive(Debug)]
+pub struct Args {
+    words: Vec<String>,
+    usage: &'static str,
+}
 
-impl Args<'_> {
-    fn number<T: FromStr>(&self, index: usize, default: Option<T>) -> io::Result<T> {
-        let given = match self.0.get(index) {
+impl Args {
+    /// Those of this program.
+    pub fn of_program(usage: &'static str) -> Args {
+        Args { words: std::env::args().skip(1).collect(), usage }
+    }
+
+    /// The name of the workload.
+    pub fn word(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// One of the numbers behind it, from 1.
+    pub fn number<T: FromStr>(&self, index: usize, default: Option<T>) -> io::Result<T> {
+        let given = match self.words.get(index) {
             Some(text) => text.parse().ok(),
             None => default,
         };
-        given.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, USAGE))
+        given.ok_or_else(|| self.usage())
     }
+
+    /// The error that tells what there is.
+    pub fn usage(&self) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, self.usage)
+    }
+
+    /// The whole of a contender's `main`.
+    pub fn run(self, workload: impl FnOnce(&Args) -> io::Result<()>) {
+        if let Err(error) = workload(&self) {
+            eprintln!("{error}");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// The OS thread of the workload `wake`: it rings when the last ring was answered, `rounds` times.
+pub fn asking_thread(rounds: u64, answered: Arc<AtomicU64>, ring: impl Fn() + Send + 'static) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for round in 1..=rounds {
+            while answered.load(Ordering::Acquire) < round {
+                thread::park();
+            }
+            ring();
+        }
+    })
 }
 
 /// Calls `f` below `depth` frames that are really there: none is inlined, and each returns before the next call.
@@ -65,7 +123,7 @@ impl Args<'_> {
 /// A switch of stacks is cheapest when the coroutine suspends in its root function. From deeper down, every `ret`
 /// after the resume was predicted from the other side's calls and misses. Programs live at depth, so both depths are shown.
 #[inline(always)]
-fn at_depth<F: Fn()>(depth: u32, f: &F) {
+pub fn at_depth<F: Fn()>(depth: u32, f: &F) {
     #[inline(never)]
     fn frame<F: Fn()>(depth: u32, f: &F) {
         at_depth(depth - 1, f);
@@ -74,8 +132,8 @@ fn at_depth<F: Fn()>(depth: u32, f: &F) {
     if depth == 0 { f() } else { frame(depth, f) }
 }
 
-/// Delays for timers, 1 ms to about 16 s in a fixed irregular order, the same on both sides.
-fn delays_ms() -> impl Iterator<Item = u64> {
+/// Delays for timers, 1 ms to about 16 s in a fixed irregular order, the same for all.
+pub fn delays_ms() -> impl Iterator<Item = u64> {
     let mut state = 1u64;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

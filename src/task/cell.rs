@@ -140,12 +140,12 @@ struct Block {
     next: Option<NonNull<Block>>,
 }
 
-/// What most tasks fit into.
+/// What most tasks fit into, also those of `gather`.
 const BLOCK: Layout = match Layout::from_size_align(BLOCK_SIZE, align_of::<TaskCell>()) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
 };
-const BLOCK_SIZE: usize = size_of::<TaskCell>() + 24;
+const BLOCK_SIZE: usize = size_of::<TaskCell>() + 32;
 
 /// How many blocks are kept.
 const KEPT_BLOCKS: usize = 4_096;

@@ -99,6 +99,8 @@ pub(crate) struct TaskCore {
     activation: Cell<*const Activation>,
     /// The scope that it is a child of, or null. It outlives the task (R2).
     pub(crate) group: Cell<*const Group>,
+    /// Its place among that scope's children.
+    pub(crate) place_in_group: Cell<u32>,
     /// Who waits for its end.
     pub(crate) joiners: WaitList,
     rare: Cell<Option<Box<Rare>>>,
@@ -149,6 +151,7 @@ impl TaskCore {
             stack_size,
             activation: Cell::new(std::ptr::null()),
             group: Cell::new(group),
+            place_in_group: Cell::new(0),
             joiners: WaitList::new(),
             rare: Cell::new(None),
         }

@@ -164,6 +164,8 @@ pub(crate) struct Node {
     arm: Cell<u32>,
     /// What the list's owner wants to know of its waiters: a reader is no writer.
     pub(crate) tag: Cell<u32>,
+    /// What a waiter brings for whoever grants, if anything; in its frame, like the node.
+    pub(crate) brings: Cell<*const ()>,
     next: Cell<*const Node>,
     prev: Cell<*const Node>,
 }
@@ -175,6 +177,7 @@ impl Default for Node {
             waiter: Cell::new(ptr::null()),
             arm: Cell::new(0),
             tag: Cell::new(0),
+            brings: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
             prev: Cell::new(ptr::null()),
         }
@@ -293,11 +296,17 @@ impl WaitList {
     #[inline]
     pub(crate) fn grant(&self, lp: &EventLoop, by: By) -> Option<&TaskRef> {
         let node = self.first()?;
+        Some(self.grant_to(node, lp, by))
+    }
+
+    /// Grants to this one, who is in the list, what it waits for.
+    #[inline]
+    pub(crate) fn grant_to<'a>(&self, node: &'a Node, lp: &EventLoop, by: By) -> &'a TaskRef {
         self.unlink(node);
         let waiter = node.waiter();
         waiter.granted.set(Some(node.arm.get()));
         lp.wake(&waiter.task, by);
-        Some(&waiter.task)
+        &waiter.task
     }
 
     /// Grants it to all who wait now.

@@ -1,10 +1,15 @@
 //! The table: what corio costs relative to the floors, measured in turns.
 //!
-//! `cargo run --release -p corio-benches -- [quick] [ROW...] [--rounds N] [--out FILE] [--check]`
+//! `cargo run --release -p corio-benches -- [quick] [peers] [ROW...] [--rounds N] [--out FILE] [--check]`
 //!
-//! ROW is the first word of our command (`yield`, `spawn`, `timercancel`, `wake`, `echo`, `timers`, `sleepers`); without
-//! one, all rows. `quick` does a tenth of the work in three rounds instead of nine. `--out` writes every run and every
-//! row as a line of JSON. `--check` ends with status 1 if a target is missed by more than the run's own noise.
+//! ROW is the first word of our command (`yield`, `spawn`, `gather`, `queue`, `handover`, `mutex`, `wakeall`,
+//! `timercancel`, `wake`, `echo`, `timers`, `sleepers`); without one, all rows. `quick` does a tenth of the work in three
+//! rounds instead of nine. `--out` writes every run and every row as a line of JSON. `--check` ends with status 1 if a
+//! target is missed by more than the run's own noise.
+//!
+//! `peers` runs tokio (on one thread) and may (with one worker) in the same rounds, and prints them beside ours: the
+//! figure, and in brackets how many times the floor that is. `cargo build --release -p corio-peers` makes their programs.
+//! No figure: it does not have the workload, or not in that size.
 //!
 //! The host may change its speed between two runs, so a run of the floor stands before and after each of ours (floor,
 //! ours, floor, ours, ..., floor), and the ratio is to the mean of these two. Its median counts; the spread is
@@ -15,6 +20,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
@@ -53,6 +59,9 @@ fn option(args: &mut Vec<String>, name: &str) -> Option<String> {
 }
 
 // ---- what is measured ---------------------------------------------------------------------------------------------
+
+/// Who has the same workloads, as programs beside this one: `contender-NAME`.
+const PEERS: [&str; 2] = ["tokio", "may"];
 
 /// A contender's command, its floor's if it has one, and the rows of the table that their figures fill.
 struct Bench {
@@ -118,6 +127,21 @@ fn benches(quick: bool) -> Vec<Bench> {
         let name = format!("spawn + join, at a time: {batch}");
         all.push(bench.row(name, "cpu_ns_op", &[Times(6.0)]));
     }
+    let bench = Bench::new("gather", "spawn", &format!("{} 1000", n(3_000_000)));
+    all.push(bench.row("gather, at a time: 1000 (floor: spawn + join)", "cpu_ns_op", &[Times(1.1)]));
+    let bench = Bench::new("queue", "floor-queue", &format!("{} 100", n(20_000_000)));
+    all.push(bench.row("message through a queue for 100", "cpu_ns_op", &[Times(4.5)]));
+    let bench = Bench::new("handover", "floor-handover", &n(5_000_000).to_string());
+    all.push(bench.row("message through a queue for 1", "cpu_ns_op", &[Times(5.0)]));
+    let bench = Bench::new("mutex", "floor-switch", &n(20_000_000).to_string());
+    all.push(bench.row("lock + unlock, alone (floor: one switch)", "cpu_ns_op", &[Times(2.0)]));
+    // That the work grows no faster than their number is what counts. Bare coroutines, as many of them, are the measure:
+    // more stacks miss the caches more often.
+    for waiters in [100, 1000, 10_000] {
+        let bench = Bench::new("wakeall", "", &format!("{} {waiters}", n(3_000_000)));
+        let bench = Bench { floor: Some(format!("floor-switch {} 0 {waiters}", n(3_000_000))), ..bench };
+        all.push(bench.row(format!("wake all that wait for an event: {waiters}"), "cpu_ns_op", &[Times(10.0)]));
+    }
     let bench = Bench::new("timercancel", "floor-timercancel", &n(5_000_000).to_string());
     all.push(bench.row("arm + cancel a timer", "cpu_ns_op", &[Times(1.4)]));
     let bench = Bench::new("wake", "floor-wake", &n(200_000).to_string());
@@ -150,6 +174,12 @@ const COLUMNS: [&str; 7] = ["workload", "floor", "ours", "ratio", "spread", "tar
 /// Measures and prints; false if a target that was to be checked is missed.
 fn table(mut args: Vec<String>) -> io::Result<bool> {
     let (quick, check) = (flag(&mut args, "quick"), flag(&mut args, "--check"));
+    let peers: &[&str] = if flag(&mut args, "peers") { &PEERS } else { &[] };
+    for peer in peers {
+        if !program(peer)?.exists() {
+            return Err(io::Error::other(format!("no {:?}: cargo build --release -p corio-peers", program(peer)?)));
+        }
+    }
     let rounds = option(&mut args, "--rounds").map(|rounds| rounds.parse().map_err(io::Error::other));
     let rounds = rounds.unwrap_or(Ok(if quick { 3 } else { 9 }))?;
     let mut out = option(&mut args, "--out").map(File::create).transpose()?;
@@ -158,10 +188,13 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
         return Err(io::Error::other(format!("neither an option nor a row: {unknown}")));
     }
     let cores = thread::available_parallelism()?.get();
-    println!("{}\n\n| {} |\n|---|--:|--:|--:|--:|--:|---|", machine(cores), COLUMNS.join(" | "));
+    let columns = [&COLUMNS, peers].concat();
+    let ruler = format!("|---|--:|--:|--:|--:|--:|---|{}", "--:|".repeat(peers.len()));
+    println!("{}\n\n| {} |\n{ruler}", machine(cores), columns.join(" | "));
     let mut missed = false;
     for bench in benches.iter().filter(|bench| args.is_empty() || args.iter().any(|row| bench.word() == row)) {
-        let mut runs = Runs { cores, out: &mut out, ours: Vec::new(), floor: Vec::new() };
+        let peers = peers.iter().map(|peer| (*peer, Vec::new())).collect();
+        let mut runs = Runs { cores, out: &mut out, ours: Vec::new(), floor: Vec::new(), peers };
         let failure = runs.take(bench, rounds.min(bench.most_rounds)).err();
         for row in &bench.rows {
             let compared = Compared::new(row.figure, &runs);
@@ -172,8 +205,10 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
                 continue; // not counted here
             }
             missed |= !met || failure.is_some();
+            let mut cells = cells.to_vec();
+            cells.extend(runs.peers.iter().map(|(_, peer)| compared.peer(row.figure, peer)));
             println!("| {} |", cells.join(" | "));
-            runs.log(COLUMNS.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
+            runs.log(columns.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
         }
     }
     Ok(!(check && missed))
@@ -225,14 +260,18 @@ impl Compared {
         }
     }
 
+    /// A peer's figure, and how many times the floor that is.
+    fn peer(&self, figure: &str, runs: &[Figures]) -> String {
+        let sample: Vec<_> = runs.iter().filter_map(|run| value(run, figure)).collect();
+        let Some(median) = quantile(&sample, 0.5) else { return String::new() };
+        let ratio: Vec<_> = sample.iter().zip(&self.floor).map(|(peer, floor)| peer / floor).collect();
+        let times = quantile(&ratio, 0.5).map_or(String::new(), |ratio| format!(" ({ratio:.1})"));
+        in_unit(figure, median) + &times
+    }
+
     /// The row as text, and whether no target is missed for certain.
     fn cells(&self, row: &Row) -> (bool, [String; 7]) {
-        let unit = |value: f64| match row.figure {
-            "cpu_ns_op" if value >= 1000.0 => format!("{:.2} us", value / 1000.0),
-            "cpu_ns_op" => format!("{value:.1} ns"),
-            "syscalls_op" => format!("{value:.3}"),
-            _ => format!("{value:.0} B"),
-        };
+        let unit = |value| in_unit(row.figure, value);
         let target = |target: &Target| match target {
             Times(limit) => format!("≤ {limit} x"),
             Above(limit) => format!("≤ floor + {limit}"),
@@ -256,6 +295,16 @@ impl Compared {
     }
 }
 
+/// A figure as text.
+fn in_unit(figure: &str, value: f64) -> String {
+    match figure {
+        "cpu_ns_op" if value >= 1000.0 => format!("{:.2} us", value / 1000.0),
+        "cpu_ns_op" => format!("{value:.1} ns"),
+        "syscalls_op" => format!("{value:.3}"),
+        _ => format!("{value:.0} B"),
+    }
+}
+
 /// The value below which a share of the sample lies.
 fn quantile(sample: &[f64], share: f64) -> Option<f64> {
     let mut sorted = sample.to_vec();
@@ -276,19 +325,25 @@ struct Runs<'a> {
     out: &'a mut Option<File>,
     ours: Vec<Figures>,
     floor: Vec<Figures>,
+    /// By name. Who does not have the workload has no figures.
+    peers: Vec<(&'static str, Vec<Figures>)>,
 }
 
 impl Runs<'_> {
-    /// floor, ours, floor, ours, ..., floor; and at last, not timed, the system calls of an echo server.
+    /// floor, ours, floor, ours, ..., floor, each of ours followed by the peers; and at last, not timed, the system calls
+    /// of an echo server.
     fn take(&mut self, bench: &Bench, rounds: usize) -> io::Result<()> {
         for turn in 0..=2 * rounds {
             let ours = turn % 2 == 1;
             let Some(command) = (if ours { Some(&bench.ours) } else { bench.floor.as_ref() }) else { continue };
             let figures = match bench.load {
                 Some(load) => self.echo(contender(command)?, load, true)?.0,
-                None => alone(command)?,
+                None => alone(&mut contender(command)?)?,
             };
             self.add(ours, command, figures)?;
+            if ours {
+                self.take_peers(bench)?;
+            }
         }
         let (Some(load), Some(floor)) = (bench.load, &bench.floor) else { return Ok(()) };
         if Command::new("strace").arg("-V").output().is_err() {
@@ -298,6 +353,22 @@ impl Runs<'_> {
         for (ours, command) in [(true, &bench.ours), (false, floor)] {
             let figures = self.system_calls(command, load)?;
             self.add(ours, command, figures)?;
+        }
+        Ok(())
+    }
+
+    fn take_peers(&mut self, bench: &Bench) -> io::Result<()> {
+        for index in 0..self.peers.len() {
+            let peer = self.peers[index].0;
+            let mut command = process(program(peer)?, &bench.ours);
+            let figures = match bench.load {
+                Some(load) => self.echo(command, load, true).map(|(figures, _)| figures),
+                None => alone(command.stderr(Stdio::null())),
+            };
+            let Ok(figures) = figures else { continue };
+            let pairs = figures.iter().map(|(key, value)| format!("{key:?}:{value:.4}"));
+            self.log(std::iter::once(format!("\"command\":\"{peer} {}\"", bench.ours)).chain(pairs))?;
+            self.peers[index].1.push(figures);
         }
         Ok(())
     }
@@ -327,7 +398,7 @@ impl Runs<'_> {
         figures::pin(if load.connections == 1 { 0 } else { 1 % self.cores })?;
         let pid = if timed { server.child.id() } else { 0 };
         let Load { connections, requests } = load;
-        let figures = figures_of(contender(&format!("load {} {connections} {requests} {pid}", server.port))?)?;
+        let figures = figures_of(&mut contender(&format!("load {} {connections} {requests} {pid}", server.port))?)?;
         Ok((figures, server.end()?))
     }
 
@@ -350,18 +421,27 @@ impl Runs<'_> {
 
 /// This program as a contender. Its input is empty, or a server would never end.
 fn contender(command: &str) -> io::Result<Command> {
-    let mut contender = Command::new(std::env::current_exe()?);
-    contender.arg("contender").args(command.split(' ')).stdin(Stdio::null()).stderr(Stdio::inherit());
-    Ok(contender)
+    Ok(process(std::env::current_exe()?, &format!("contender {command}")))
+}
+
+/// The program of a peer.
+fn program(peer: &str) -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(format!("contender-{peer}")))
+}
+
+fn process(program: PathBuf, args: &str) -> Command {
+    let mut process = Command::new(program);
+    process.args(args.split(' ')).stdin(Stdio::null()).stderr(Stdio::inherit());
+    process
 }
 
 /// Runs a workload that needs nobody else.
-fn alone(command: &str) -> io::Result<Figures> {
+fn alone(contender: &mut Command) -> io::Result<Figures> {
     figures::pin(0)?;
-    figures_of(contender(command)?)
+    figures_of(contender)
 }
 
-fn figures_of(mut contender: Command) -> io::Result<Figures> {
+fn figures_of(contender: &mut Command) -> io::Result<Figures> {
     let output = contender.output()?;
     match output.status.success() {
         true => Ok(figures::parse(&String::from_utf8_lossy(&output.stdout))),
