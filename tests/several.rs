@@ -291,11 +291,11 @@ fn wait_08_a_cancellation_that_meets_another_end_is_not_lost() {
             let mut watched = vec![first.task(), slow.task()];
             let waiter = spawn(move || wait(&mut watched, until).map(|done| done.len()));
             let task = waiter.task();
-            first.on_done(move |_| {
+            sleep(secs(1))?;
+            gate.set(); // the first ends, which wakes the waiter
+            spawn(move || {
                 task.cancel(); // it is ready, and has not run
             });
-            sleep(secs(1))?;
-            gate.set();
             assert!(is_cancelled(&waiter.join().unwrap_err()));
             assert_eq!(now() - start, secs(1));
             slow.cancel();
