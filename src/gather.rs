@@ -16,7 +16,7 @@ use crate::task::{IntoResult, caller};
 ///
 /// Each call is a task of its own and may borrow. The first that fails (or panics) cancels the others, and is returned
 /// when they have ended. To get errors as values, use [`gather_all`]; for different functions there is the macro
-/// [`gather!`](crate::gather!).
+/// [`gather!`](crate::gather!), and for tasks that run already [`join_all`](crate::join_all).
 ///
 /// asyncio: `gather(*[f(x) for x in items])`, which lets the others run on after a failure: they do not borrow.
 ///

@@ -34,6 +34,7 @@
 //!    on; clean-up that waits goes into a [`shield`].
 //! 5. Handles are tickets: dropping one detaches. An error that nobody took is logged; a panic reaches whoever joins.
 //!    The log is that of the crate `log`: a program that installs no logger, such as `env_logger`, does not see it.
+//!    Warnings are below what `env_logger` shows by itself: `RUST_LOG=warn`.
 //!
 //! # Where things are
 //!
@@ -54,6 +55,18 @@
 //! | who is slow, and what was forgotten | [`Runner::debug`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
+//!
+//! # Where a call may wait
+//!
+//! | In | a call that may wait |
+//! |---|---|
+//! | a task | pauses the task |
+//! | a callback ([`call_soon`], [`Task::on_done`] and their like) | fails with [`InvalidInput`](std::io::ErrorKind::InvalidInput), even if it would not have had to wait; a [`channel`] and a `join` look first. A `try_` form works, and so does [`spawn`](spawn()) |
+//! | a thread without a loop | blocks the thread, if a thread can wait for it: [`sleep`], [`net`], [`channel`], [`to_thread`], [`RemoteHandle::join`]. What tasks bring to tasks is had if it is there, and else it is an `InvalidInput`. So is a [`scope`](scope()), and what is made of one |
+//! | a destructor, while a panic unwinds | has what is there, and fails if that is nothing |
+//! | a region under [`no_suspend`] | panics |
+//!
+//! Where a page says that a call fails by cancellation only, it speaks of a call in a task.
 //!
 //! # What safe code can still get wrong
 //!

@@ -116,7 +116,8 @@ impl<T: 'static> Promise<T> {
         Ok(())
     }
 
-    /// Sets an error: every wait for the value fails with it. asyncio: `set_exception`.
+    /// Sets an error: every wait for the value fails with it. Who sets it and is to return it too gets it back from the
+    /// promise, like the others: `promise.fail(e)`, then `promise.get()`. asyncio: `set_exception`.
     ///
     /// # Errors
     ///

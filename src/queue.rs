@@ -70,11 +70,48 @@ pub struct Queue<T, S = Fifo<T>> {
     items_are: PhantomData<T>,
 }
 
-/// A [`Queue`] that gives out what came last first. asyncio: `asyncio.LifoQueue`.
+/// A [`Queue`] that gives out what came last first. It is made by [`Queue::lifo`]. asyncio:
+/// `asyncio.LifoQueue`.
 pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 
 /// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. To compare two items
-/// may neither wait nor use the queue. asyncio: `asyncio.PriorityQueue`.
+/// may neither wait nor use the queue. It is made by [`Queue::priority`]. asyncio: `asyncio.PriorityQueue`.
+///
+/// Items in a tuple are compared as a whole, like asyncio's. A type of one's own says what counts; here its number, the
+/// greatest first:
+///
+/// ```
+/// use corio::{PriorityQueue, Queue, run};
+/// use std::cmp::Ordering;
+///
+/// struct Job(u32, &'static str);
+/// impl Ord for Job {
+///     fn cmp(&self, other: &Job) -> Ordering {
+///         other.0.cmp(&self.0)
+///     }
+/// }
+/// impl PartialOrd for Job {
+///     fn partial_cmp(&self, other: &Job) -> Option<Ordering> {
+///         Some(self.cmp(other))
+///     }
+/// }
+/// impl PartialEq for Job {
+///     fn eq(&self, other: &Job) -> bool {
+///         self.0 == other.0
+///     }
+/// }
+/// impl Eq for Job {}
+///
+/// run(|| {
+///     let jobs: PriorityQueue<Job> = Queue::priority();
+///     for job in [Job(1, "mail"), Job(9, "fire"), Job(9, "flood")] {
+///         jobs.put(job)?;
+///     }
+///     assert_eq!([jobs.get()?.1, jobs.get()?.1, jobs.get()?.1], ["fire", "flood", "mail"]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub type PriorityQueue<T> = Queue<T, Priority<T>>;
 
 /// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
@@ -308,7 +345,7 @@ impl<T, S> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// Only cancellation.
+    /// Only cancellation, [in a task](crate#where-a-call-may-wait).
     #[track_caller]
     pub fn join(&self) -> io::Result<()> {
         wait_for(Finished(self), caller())
@@ -344,7 +381,7 @@ impl<T, S: Order<T>> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down. The item is dropped then:
+    /// [In a task](crate#where-a-call-may-wait), cancellation and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down. The item is dropped then:
     /// for one that must not be, [`reserve`](Self::reserve) a place first.
     ///
     /// # Suspends
@@ -361,7 +398,7 @@ impl<T, S: Order<T>> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down.
+    /// [In a task](crate#where-a-call-may-wait), cancellation and [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the queue is shut down.
     ///
     /// # Suspends
     ///
@@ -382,7 +419,7 @@ impl<T, S: Order<T>> Queue<T, S> {
     ///
     /// # Errors
     ///
-    /// Cancellation, and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty, and nobody has
+    /// [In a task](crate#where-a-call-may-wait), cancellation and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty, and nobody has
     /// a place reserved.
     ///
     /// # Suspends

@@ -225,7 +225,8 @@ impl Runner {
     /// Debug mode, on or off; if not set, the environment variable `CORIO_DEBUG` says which, and [`set_debug`] changes it
     /// during a run.
     ///
-    /// In debug mode these go to the log, at level warn and with the target `corio::debug`:
+    /// In debug mode these go to the log, at level warn and with the target `corio::debug`; `env_logger` shows them with
+    /// `RUST_LOG=warn`, and not by itself:
     ///
     /// - a task that ran, or a callback that took, longer than [`slow_step`](Self::slow_step), with where it was;
     /// - while that goes on, who blocks the loop, from a thread of its own;

@@ -28,6 +28,10 @@ use crate::timer::TimerKey;
 /// permit), `&Event`, `&Promise` (its value), `&JoinHandle` and `&Task` (the end of the task, whose result can then be
 /// joined); and what these return: [`after`], [`until_readable`], [`until_writable`], [`Queue::reserving`](crate::Queue::reserving),
 /// [`RwLock::reading`](crate::RwLock::reading) and [`writing`](crate::RwLock::writing). The trait is sealed.
+///
+/// An `Rc` is not one of them: `&*queue`, and not `&queue`. Nor is a [channel](crate::channel) or a
+/// [`RemoteHandle`](crate::RemoteHandle). A task that receives and puts into a queue brings a channel's values here; for a
+/// limit in time alone there is `recv_timeout`, or [`timeout`](crate::timeout).
 #[expect(
     private_bounds,
     reason = "sealed; and taking what was not granted would be unsound, so nobody else may drive it"
@@ -304,7 +308,7 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
 ///
 /// # Errors
 ///
-/// Only cancellation.
+/// Only cancellation, [in a task](crate#where-a-call-may-wait).
 ///
 /// # Suspends
 ///

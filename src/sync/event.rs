@@ -44,7 +44,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// Only cancellation.
+    /// Only cancellation, [in a task](crate#where-a-call-may-wait).
     ///
     /// # Suspends
     ///

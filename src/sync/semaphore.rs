@@ -47,7 +47,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// Only cancellation.
+    /// Only cancellation, [in a task](crate#where-a-call-may-wait).
     ///
     /// # Suspends
     ///
@@ -178,7 +178,7 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     ///
-    /// Only cancellation.
+    /// Only cancellation, [in a task](crate#where-a-call-may-wait).
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> io::Result<Permit<'_>> {
