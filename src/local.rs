@@ -85,7 +85,8 @@ impl<T: 'static> TaskLocal<T> {
         read(|values| values.get(self.key()))?.downcast().ok()
     }
 
-    /// The value, for the task or callback that runs; `None`: none was set, or inherited. asyncio: `var.get(None)`.
+    /// The value, for the task or callback that runs; `None`: none was set, or inherited. A default is up to
+    /// the caller: `VAR.get().unwrap_or(..)`. asyncio: `var.get(None)`.
     pub fn get(&'static self) -> Option<T>
     where
         T: Clone,

@@ -119,6 +119,9 @@ impl<T: 'static> Promise<T> {
     /// Sets an error: every wait for the value fails with it. Who sets it and is to return it too gets it back from the
     /// promise, like the others: `promise.fail(e)`, then `promise.get()`. asyncio: `set_exception`.
     ///
+    /// Not with the cancellation of one's own task: the others would take it for theirs. Who is cancelled and cannot keep
+    /// the promise drops its [`Resolver`], and the others are told that it is broken.
+    ///
     /// # Errors
     ///
     /// The error, if the promise is done already.

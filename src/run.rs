@@ -222,8 +222,8 @@ impl Runner {
         self
     }
 
-    /// Debug mode, on or off; if not set, the environment variable `CORIO_DEBUG` says which, and [`set_debug`] changes it
-    /// during a run.
+    /// Debug mode, on or off; if not set, the environment variable `CORIO_DEBUG` says which (on, unless it is empty
+    /// or `0`), and [`set_debug`] changes it during a run.
     ///
     /// In debug mode these go to the log, at level warn and with the target `corio::debug`; `env_logger` shows them with
     /// `RUST_LOG=warn`, and not by itself:
