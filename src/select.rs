@@ -32,6 +32,12 @@ use crate::timer::TimerKey;
 /// An `Rc` is not one of them: `&*queue`, and not `&queue`. Nor is a [channel](crate::channel) or a
 /// [`RemoteHandle`](crate::RemoteHandle). A task that receives and puts into a queue brings a channel's values here; for a
 /// limit in time alone there is `recv_timeout`, or [`timeout`](crate::timeout).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is nothing that `select` can wait for",
+    note = "pass the thing itself by reference, such as `&queue` or `&handle` (`&*queue`, if it is in an `Rc`), or \
+            `after(duration)`; a function that waits goes into a task, and its handle into `select`; so does a \
+            `recv` from a channel"
+)]
 #[expect(
     private_bounds,
     reason = "sealed; and taking what was not granted would be unsound, so nobody else may drive it"
@@ -42,11 +48,6 @@ pub trait Wait: Arm<Brings = <Self as Wait>::Output> {
 }
 
 /// A wait from the inside: what the engine drives.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is nothing that `select` can wait for",
-    note = "pass the thing itself by reference, such as `&queue` or `&mut handle`, or `after(duration)`; a function that \
-            waits goes into a task, and its handle into `select`"
-)]
 pub(crate) trait Arm {
     /// What it brings.
     type Brings;
