@@ -29,8 +29,8 @@ pub(crate) struct Group {
     /// Where the scope was opened.
     pub(crate) at: Place,
     owner: TaskRef,
-    /// Oldest first. Each knows its place in here, which is empty when it has gone; the last place is never empty.
-    children: RefCell<Vec<Option<TaskRef>>>,
+    /// In no order. Each knows its place in here.
+    children: RefCell<Vec<TaskRef>>,
     cause: RefCell<Option<Cause>>,
     /// A child has failed, whoever took its error.
     failed: Cell<bool>,
@@ -68,10 +68,12 @@ impl Group {
     /// Hands out the children that a cancellation of the region concerns, oldest first: all but the one whose failure is
     /// the reason, and which is about to be gone.
     pub(crate) fn each_to_be_cancelled(&self, mut each: impl FnMut(TaskRef)) {
-        for child in self.children.borrow().iter().flatten() {
+        let mut children = self.children.borrow().clone();
+        children.sort_unstable_by_key(|child| child.core.id());
+        for child in children {
             let is_the_reason = child.core.has_ended() && child.core.state() == State::Running;
             if !is_the_reason {
-                each(child.clone());
+                each(child);
             }
         }
     }
@@ -80,20 +82,18 @@ impl Group {
     #[inline]
     pub(crate) fn add(&self, child: &TaskRef) {
         let mut children = self.children.borrow_mut();
-        if children.len() == children.capacity() {
-            close_ranks(&mut children);
-        }
         child.core.place_in_group.set(children.len() as u32);
-        children.push(Some(child.clone()));
+        children.push(child.clone());
     }
 
     /// Takes a child out, and tells whether it was the last that was left.
     #[inline]
-    fn remove(&self, child: &TaskCore) -> (Option<TaskRef>, bool) {
+    fn remove(&self, child: &TaskCore) -> (TaskRef, bool) {
         let mut children = self.children.borrow_mut();
-        let removed = children[child.place_in_group.get() as usize].take();
-        while let Some(None) = children.last() {
-            children.pop();
+        let place = child.place_in_group.get();
+        let removed = children.swap_remove(place as usize);
+        if let Some(moved) = children.get(place as usize) {
+            moved.core.place_in_group.set(place);
         }
         (removed, children.is_empty())
     }
@@ -128,7 +128,7 @@ impl Group {
     }
 
     fn newest(&self) -> Option<TaskRef> {
-        self.children.borrow().last().cloned().flatten()
+        self.children.borrow().iter().max_by_key(|child| child.core.id()).cloned()
     }
 
     /// Waits until no child is left. Nothing but the throw of a shutdown ends this wait early.
@@ -146,20 +146,6 @@ impl Group {
         while let Some(child) = self.newest() {
             lp.end_by_force(&child);
         }
-    }
-}
-
-/// Takes empty places out, if they are the half: so many have come since the last time, and a long list of few children
-/// costs no more than a short one.
-#[cold]
-#[inline(never)]
-fn close_ranks(children: &mut Vec<Option<TaskRef>>) {
-    if children.iter().flatten().count() > children.len() / 2 {
-        return;
-    }
-    children.retain(Option::is_some);
-    for (place, child) in children.iter().flatten().enumerate() {
-        child.core.place_in_group.set(place as u32);
     }
 }
 
@@ -465,7 +451,7 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
 
     /// How many children there are that have not ended.
     pub fn len(&self) -> usize {
-        self.ledger.group.children.borrow().iter().flatten().count()
+        self.ledger.group.children.borrow().len()
     }
 
     /// Whether no child is left.
