@@ -347,6 +347,7 @@ impl EventLoop {
     // ---- one turn ---------------------------------------------------------------------------------------------------
 
     /// One turn of the loop. It sleeps until `latest` at most.
+    #[inline(always)]
     // ANCHOR: turn
     pub(crate) fn run_once(&self, latest: Option<Nanos>) -> Turn {
         if self.lab.is_on() {
@@ -468,6 +469,7 @@ impl EventLoop {
     }
 
     /// The task's function has returned, or will never run.
+    #[inline(always)]
     fn complete(&self, task: &TaskRef) {
         let core = &task.core;
         if core.is_active() {

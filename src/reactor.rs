@@ -231,20 +231,13 @@ impl Reactor {
         Ok(token)
     }
 
-    /// Looks at the slot of a registration that is still valid.
+    /// Looks at the registration that holds a slot now.
     #[inline]
-    pub(crate) fn with_slot<R>(&self, token: Token, f: impl FnOnce(&Slot) -> R) -> Option<R> {
-        let slots = self.slots.borrow();
-        slots.get(token.slot as usize).filter(|slot| slot.token == token).map(|slot| f(slot))
+    pub(crate) fn with_slot<R>(&self, slot: u32, f: impl FnOnce(&Rc<Slot>) -> R) -> Option<R> {
+        self.slots.borrow().get(slot as usize).map(f)
     }
 
-    /// The registration that holds a slot now.
-    #[inline]
-    pub(crate) fn token_of(&self, slot: u32) -> Option<Token> {
-        self.slots.borrow().get(slot as usize).map(|slot| slot.token)
-    }
-
-    /// The slot, for longer than a look: a task may wait in it.
+    /// The slot of a registration, if it is still valid.
     pub(crate) fn slot(&self, token: Token) -> Option<Rc<Slot>> {
         let slots = self.slots.borrow();
         slots.get(token.slot as usize).filter(|slot| slot.token == token).cloned()

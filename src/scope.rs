@@ -99,15 +99,21 @@ impl Group {
     }
 
     /// A child is gone; only the loop says so.
+    #[inline]
     pub(crate) fn gone(&self, lp: &EventLoop, child: &TaskCore) {
         if child.ended_cancelled() && !child.has_handle() {
             self.cut.set(true);
         }
         let (removed, was_last) = self.remove(child);
         if was_last {
-            self.waiters.notify_all(lp, By::Task(child.id()));
+            self.all_gone(lp, By::Task(child.id()));
         }
         drop(removed);
+    }
+
+    #[inline(never)]
+    fn all_gone(&self, lp: &EventLoop, by: By) {
+        self.waiters.notify_all(lp, by);
     }
 
     fn is_empty(&self) -> bool {

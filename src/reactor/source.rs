@@ -11,6 +11,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -157,28 +158,15 @@ impl Source {
     /// Whether an attempt may succeed, as far as this loop knows. What is not registered here has to be tried.
     #[inline]
     fn seems_ready(&self, lp: &EventLoop, direction: Direction) -> bool {
-        match self.token_on(lp) {
-            Some(token) => lp.reactor.with_slot(token, |slot| slot.is_ready(direction)).unwrap_or(true),
-            None => true,
-        }
+        self.with_slot(lp, |slot| slot.is_ready(direction)).unwrap_or(true)
     }
 
+    /// Looks at the registration, if it is with this loop.
     #[inline]
-    fn with_slot(&self, lp: &EventLoop, f: impl FnOnce(&Slot)) {
-        if let Some(token) = self.token_on(lp) {
-            lp.reactor.with_slot(token, f);
-        }
-    }
-
-    /// The registration, if it is with this loop.
-    #[inline]
-    fn token_on(&self, lp: &EventLoop) -> Option<Token> {
+    fn with_slot<R>(&self, lp: &EventLoop, f: impl FnOnce(&Rc<Slot>) -> R) -> Option<R> {
         // In one order with the count of the waiting, see above; on x86-64 this is a load like any other.
         let owner = self.owner.load(Ordering::SeqCst);
-        if (owner >> 32) as u32 != lp.remote.id || owner == 0 {
-            return None;
-        }
-        lp.reactor.token_of(owner as u32)
+        if (owner >> 32) as u32 == lp.remote.id { lp.reactor.with_slot(owner as u32, f) } else { None }
     }
 
     /// Parks until the direction is ready, unless it is by now.
@@ -198,11 +186,10 @@ impl Source {
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.waiting);
-        let token = match self.token_on(lp) {
-            Some(token) => token,
+        let slot = match self.with_slot(lp, Rc::clone) {
+            Some(slot) => slot,
             None => self.register(lp)?,
         };
-        let slot = lp.reactor.slot(token).expect("a registration has a slot until its source is dropped");
         if slot.is_ready(direction) {
             return Ok(());
         }
@@ -221,12 +208,12 @@ impl Source {
 
     /// Registers with this loop, and takes the source from another one if nobody waits for it there.
     #[cold]
-    fn register(&self, lp: &EventLoop) -> io::Result<Token> {
+    fn register(&self, lp: &EventLoop) -> io::Result<Rc<Slot>> {
         let mut registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = &*registration {
             // Another loop has just tried to take it, and put the word back by now.
             if old.remote.id == lp.remote.id {
-                return Ok(old.token);
+                return Ok(old.slot(lp));
             }
             let word = self.owner.swap(0, Ordering::SeqCst);
             // One of the waiting is the caller.
@@ -244,13 +231,18 @@ impl Source {
         }
         *registration = None;
         let token = lp.reactor.register(lp, self.fd)?;
-        *registration = Some(Registration { remote: lp.remote.clone(), token });
+        let new = registration.insert(Registration { remote: lp.remote.clone(), token });
         self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(token.slot), Ordering::SeqCst);
-        Ok(token)
+        Ok(new.slot(lp))
     }
 }
 
 impl Registration {
+    /// Its slot, on the loop that it is with.
+    fn slot(&self, lp: &EventLoop) -> Rc<Slot> {
+        lp.reactor.slot(self.token).expect("a registration has a slot until its source is dropped")
+    }
+
     /// Takes the descriptor, which is still open, out of the loop's sight. May be called on any thread.
     fn give_up(&self, fd: RawFd) {
         // If it fails, the kernel has forgotten the descriptor already, which is what is wanted.

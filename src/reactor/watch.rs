@@ -128,7 +128,6 @@ impl Reactor {
         at: Place,
     ) -> io::Result<()> {
         let watched = Watched::new(lp, fd)?;
-        let token = watched.token;
         self.unwatch(lp, fd.as_raw_fd(), direction);
         let watcher = Rc::new(Watcher {
             watched,
@@ -139,7 +138,7 @@ impl Reactor {
             removed: Cell::new(false),
             locals: lp.locals_for_a_callback(),
         });
-        self.with_slot(token, |slot| *slot.watcher.borrow_mut() = Some(watcher.clone()));
+        *watcher.watched.slot(lp).watcher.borrow_mut() = Some(watcher.clone());
         self.watchers.0.borrow_mut().insert((fd.as_raw_fd(), direction == Direction::Write), watcher);
         self.add_waiter();
         Ok(())

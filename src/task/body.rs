@@ -266,6 +266,9 @@ where
             Err(payload) => (End::Panicked, Finished::Panicked(payload)),
         };
         task.set_end(end);
+        if end == End::Returned && (task.has_handle() || !std::mem::needs_drop::<R::Value>()) {
+            return self.keep(finished);
+        }
         // Not even a logger that panics may unwind the root of a stack.
         if catch_unwind(AssertUnwindSafe(|| self.end(task, finished))).is_err() {
             crate::fatal(format_args!("the log's own code panicked while task {} ended", task.id()));

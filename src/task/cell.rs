@@ -71,6 +71,7 @@ impl TaskRef {
         TaskRef(unsafe { NonNull::new_unchecked(cell.cast_mut()) })
     }
 
+    #[inline]
     pub(crate) fn ptr_eq(&self, other: &TaskRef) -> bool {
         self.0 == other.0
     }

@@ -214,7 +214,9 @@ impl TaskCore {
     #[inline(always)]
     pub(crate) fn take_notified(&self) -> bool {
         let notified = self.has(flag::NOTIFIED);
-        self.put(flag::NOTIFIED, false);
+        if notified {
+            self.put(flag::NOTIFIED, false);
+        }
         notified
     }
 

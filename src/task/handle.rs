@@ -187,7 +187,14 @@ impl std::fmt::Debug for Task {
 
 /// A wait that could never end is refused before it changes anything: for oneself, or for a task in whose scope one
 /// runs, because that scope waits for us.
+#[inline(always)]
 pub(crate) fn refuse_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
+    let concerns_only_others = me.core.group.get().is_null() && !me.ptr_eq(target);
+    if concerns_only_others { Ok(()) } else { look_for_circle(me, target) }
+}
+
+#[inline(never)]
+fn look_for_circle(me: &TaskRef, target: &TaskRef) -> io::Result<()> {
     let mut task: *const super::TaskCore = &me.core;
     let sought: *const super::TaskCore = &target.core;
     loop {
@@ -356,7 +363,7 @@ macro_rules! handle {
             /// # Panics
             ///
             /// If the task panicked: with the same payload.
-            #[inline]
+            #[inline(always)]
             #[track_caller]
             pub fn join(self) -> Result<T, E> {
                 self.ticket.join(caller())

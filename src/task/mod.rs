@@ -263,10 +263,14 @@ impl Builder {
             } else {
                 lp.admit(&task);
             }
-            let (id, by) = (task.core.id(), lp.current_id());
             // SAFETY: a group outlives its children.
             let in_group = unsafe { group.as_ref() };
-            lp.emit(move || Event::Spawn { task: id, by, group: in_group.map_or(0, |group| group.id), at });
+            lp.emit(|| Event::Spawn {
+                task: task.core.id(),
+                by: lp.current_id(),
+                group: in_group.map_or(0, |group| group.id),
+                at,
+            });
             lp.emit_name(&task.core);
             if let Some(group) = in_group {
                 group.add(&task);

@@ -180,7 +180,8 @@ impl ReadyQueue {
     }
 
     pub(crate) fn len(&self) -> usize {
-        (self.pushed.get() - self.popped.get()) as usize + self.calls.borrow().len()
+        let calls = if self.next_call.get() == u64::MAX { 0 } else { self.calls.borrow().len() };
+        (self.pushed.get() - self.popped.get()) as usize + calls
     }
 
     /// The tasks in it, first to last.

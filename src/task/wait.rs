@@ -310,8 +310,11 @@ impl WaitList {
     }
 
     /// Grants it to all who wait now.
+    #[inline(always)]
     pub(crate) fn notify_all(&self, lp: &EventLoop, by: By) {
-        while self.grant(lp, by).is_some() {}
+        while let Some(node) = self.first() {
+            self.grant_to(node, lp, by);
+        }
     }
 
     /// Wakes all who wait now, without granting anything: they are to look again, and keep their places.
