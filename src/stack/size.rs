@@ -17,10 +17,10 @@ const MIN: usize = 32 * KIB;
 /// The largest: more than this is a mistake in somebody's arithmetic.
 const MAX: usize = 1024 * 1024 * MIB;
 
-/// Address space per stack, guard included, in the order in which they are tried. 8 MiB is what
-/// the main thread has, and several times what the deepest parser measured uses in a debug
-/// build. Only pages that were touched cost memory.
-const DEFAULT_SLOTS: [usize; 3] = [8 * MIB, 2 * MIB, 256 * KIB];
+/// The defaults, in the order in which they are tried. 8 MiB is what the main thread has, and
+/// several times what the deepest parser measured uses in a debug build. It is address space: only
+/// pages that were touched cost memory.
+const DEFAULTS: [usize; 3] = [8 * MIB, 2 * MIB, 256 * KIB];
 
 /// The usable size of a stack: whole pages, neither too small for a panic nor absurd.
 ///
@@ -57,7 +57,7 @@ impl StackSize {
         }
     }
 
-    /// What `RUST_MIN_STACK` says, and otherwise 8 MiB of address space less the guard.
+    /// What `RUST_MIN_STACK` says, and otherwise 8 MiB.
     ///
     /// Where the system would not let us have many of those, smaller ones, down to 256 KiB; a
     /// warning is logged then. Decided at the first call.
@@ -108,16 +108,15 @@ fn choose_default(wish: Option<Option<&str>>, granted: impl Fn(usize) -> bool) -
     }
     // A size is good if four slabs of it would fit. One is reserved at once, and the rest of the
     // program wants address space too.
-    let fits = |slot: &usize| granted(slot.saturating_mul(4 * FIRST_SLOTS));
-    let slot = DEFAULT_SLOTS.into_iter().find(fits);
-    let slot = slot.unwrap_or(DEFAULT_SLOTS[DEFAULT_SLOTS.len() - 1]);
-    let size = StackSize::from_slot(slot - GUARD);
-    if slot != DEFAULT_SLOTS[0] {
+    let fits = |size: &usize| granted((size + GUARD).saturating_mul(4 * FIRST_SLOTS));
+    let bytes = DEFAULTS.into_iter().find(fits).unwrap_or(DEFAULTS[DEFAULTS.len() - 1]);
+    let size = StackSize::from_slot(bytes);
+    if bytes != DEFAULTS[0] {
         remark = Some(format!(
             "stacks are {} KiB by default, not {}, because address space is short (RLIMIT_AS, \
              see ulimit -v, or vm.overcommit_memory=2)",
             size.0,
-            (DEFAULT_SLOTS[0] - GUARD) / KIB,
+            DEFAULTS[0] / KIB,
         ));
     }
     (size, remark)
@@ -151,18 +150,18 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_eight_mebibytes_with_the_guard() {
+    fn the_default_is_eight_mebibytes() {
         let (size, remark) = choose_default(None, |_| true);
-        assert_eq!((size.bytes(), remark), (8 * MIB - GUARD, None));
+        assert_eq!((size.bytes(), remark), (8 * MIB, None));
     }
 
     #[test]
     fn the_default_shrinks_where_space_is_short_and_says_so() {
         let (size, remark) = choose_default(None, |bytes| bytes < 1024 * MIB);
-        assert_eq!(size.bytes(), 2 * MIB - GUARD);
+        assert_eq!(size.bytes(), 2 * MIB);
         assert!(remark.unwrap().contains("RLIMIT_AS"));
         let (size, remark) = choose_default(None, |_| false);
-        assert_eq!(size.bytes(), 256 * KIB - GUARD);
+        assert_eq!(size.bytes(), 256 * KIB);
         assert!(remark.unwrap().contains("vm.overcommit_memory"));
     }
 
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(of("1").0.bytes(), MIN);
         for text in ["", "lots", "-1", "18446744073709551615"] {
             let (size, remark) = of(text);
-            assert_eq!(size.bytes(), 8 * MIB - GUARD);
+            assert_eq!(size.bytes(), 8 * MIB);
             assert!(remark.unwrap().contains("RUST_MIN_STACK"));
         }
     }

@@ -7,9 +7,11 @@
 //! marks in the page tables and leaves the slab one mapping, so that a million of them fit under
 //! the stock limit of 65,530. Otherwise it is a protected mapping, two per stack.
 //!
-//! **Boundaries at odd mebibytes.** The kernel keeps a 4 KiB page table for each 2 MiB in use.
-//! With slots of 8 MiB, a boundary on a multiple of 2 MiB puts the guard above it and the first
-//! frames below it into different tables; one mebibyte further they share one.
+//! **Slots that are no multiple of 2 MiB.** The kernel keeps a 4 KiB page table for each 2 MiB in
+//! use. With slots of exactly 8 MiB the upper pages of all stacks would have their entries at the
+//! same place of as many tables, and compete for the same few sets of every cache. The guard comes
+//! on top of the stack's size, so that each boundary lies 64 KiB further on in its table than the
+//! one before. And a guard and the first frames of its neighbour share a table, but for one of 32.
 //!
 //! **Colours.** Stacks whose bases agree in their low twelve bits compete for the same few sets
 //! of the first-level cache, and switching among some dozens of them takes three times as long.
@@ -37,9 +39,6 @@ pub(super) const FIRST_SLOTS: usize = 64;
 const COLOUR: usize = 64;
 const COLOURS: usize = 32;
 const COLOUR_SPAN: usize = COLOUR * COLOURS;
-
-/// What one page of page tables covers.
-const TABLE_SPAN: usize = 2 * 1024 * 1024;
 
 /// Address space that must be left when a slab has been reserved. A program that could not
 /// allocate any more would abort; a refused stack is an error.
@@ -253,20 +252,10 @@ impl Slab {
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).map_err(|_| too_large())?;
 
-        // More than is kept: to choose where it begins, and to leave the program some.
-        let margin = TABLE_SPAN + HEADROOM;
-        let reserved = len.checked_add(margin).ok_or_else(too_large)?;
-        let mapping = sys::reserve(reserved)?;
-        let half = TABLE_SPAN / 2;
-        let start = (mapping + half).next_multiple_of(TABLE_SPAN) - half;
-        let end = start + len;
-        // SAFETY: the two ends of a reservation that nobody else has seen.
-        unsafe {
-            if start > mapping {
-                sys::unmap(mapping, start - mapping);
-            }
-            sys::unmap(end, mapping + reserved - end);
-        }
+        // More than is kept, to leave the program some.
+        let start = sys::reserve(len.checked_add(HEADROOM).ok_or_else(too_large)?)?;
+        // SAFETY: the end of a reservation that nobody else has seen.
+        unsafe { sys::unmap(start + len, HEADROOM) };
         sys::no_huge_pages(start, len);
 
         slots.extend((0..count).map_while(|index| Slot::new(start + index * stride, stride, index)));

@@ -118,7 +118,7 @@ impl Builder {
 
     /// How many bytes of stack it can use, 32 KiB at least, rounded up to whole pages.
     ///
-    /// The default is 8 MiB less the guard, or what the environment variable `RUST_MIN_STACK` says. It is address space:
+    /// The default is 8 MiB, or what the environment variable `RUST_MIN_STACK` says. It is address space:
     /// memory is used by what the task touches, a page at least. Small stacks save page tables where there are very many
     /// tasks: 64 KiB is the smallest that is sensible.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
