@@ -10,6 +10,7 @@
 //! Names are looked up on a helper thread, never on the loop.
 
 mod address;
+mod connection;
 mod tcp;
 
 pub use self::address::ToSocketAddrs;

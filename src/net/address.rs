@@ -110,3 +110,8 @@ pub(super) fn each<T>(
     }
     Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
+
+/// The address of a socket of the internet families.
+pub(super) fn inet(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family"))
+}

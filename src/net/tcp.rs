@@ -1,16 +1,15 @@
 //! TCP.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, MaybeUninitSlice, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::address::{ToSocketAddrs, each};
+use super::address::{ToSocketAddrs, each, inet};
+use super::connection::{Connection, stream};
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
@@ -50,10 +49,10 @@ const OUT_OF_DESCRIPTORS: Duration = millis(100);
 /// # .unwrap()
 /// ```
 pub struct TcpStream {
-    // Before the socket, so that it is deregistered before it is closed.
-    source: Source,
-    socket: std::net::TcpStream,
+    connection: Connection,
 }
+
+stream!(TcpStream);
 
 impl TcpStream {
     /// Connects to the first address that answers. The kernel's own time limit is minutes: see
@@ -88,34 +87,7 @@ impl TcpStream {
             _ => Ok(()),
         })?;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        match socket.connect(&address.into()) {
-            Ok(()) => {}
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {}
-            Err(error) => return Err(error),
-        }
-        let stream = TcpStream::from_nonblocking(socket.into());
-        stream.source.set_limit(Direction::Write, limit)?;
-        // Writable means decided: either the error or the peer is there now.
-        stream.source.retry(
-            Direction::Write,
-            at,
-            || match stream.socket.take_error()? {
-                Some(error) => Err(error),
-                None => match stream.socket.peer_addr() {
-                    Err(e) if e.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
-                    result => result.map(drop),
-                },
-            },
-            |()| false,
-        )?;
-        stream.source.set_limit(Direction::Write, None)?;
-        Ok(stream)
-    }
-
-    fn from_nonblocking(socket: std::net::TcpStream) -> TcpStream {
-        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
-        TcpStream { source: unsafe { Source::new(socket.as_raw_fd()) }, socket }
+        Ok(TcpStream { connection: Connection::connect(socket, &address.into(), limit, at)? })
     }
 
     /// Takes a stream of std's over; it is put into non-blocking mode.
@@ -124,8 +96,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn from_std(socket: std::net::TcpStream) -> io::Result<TcpStream> {
-        set_nonblocking(socket.as_fd())?;
-        Ok(TcpStream::from_nonblocking(socket))
+        Ok(TcpStream { connection: Connection::adopt(socket.into())? })
     }
 
     /// Turns it into a stream of std's, in blocking mode.
@@ -134,38 +105,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        let TcpStream { source, socket } = self;
-        drop(source);
-        socket.set_nonblocking(false)?;
-        Ok(socket)
-    }
-
-    /// A second handle of the same connection. Time limits are each handle's own.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream::from_nonblocking(self.socket.try_clone()?))
-    }
-
-    /// Reads, but leaves the bytes where they are.
-    ///
-    /// # Errors
-    ///
-    /// As a read.
-    #[track_caller]
-    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.retry(Direction::Read, caller(), || recv(&self.socket, buffer, libc::MSG_PEEK), |_| false)
-    }
-
-    /// Ends one direction, or both. Tasks that wait for it are woken.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.shutdown(how)
+        Ok(self.connection.into_blocking()?.into())
     }
 
     /// The address of the other end.
@@ -174,7 +114,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
+        inet(&self.connection.socket.peer_addr()?)
     }
 
     /// The address of this end.
@@ -183,53 +123,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    /// How long one read may wait; it fails with [`TimedOut`](io::ErrorKind::TimedOut) then. `None`: for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero, as in std.
-    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.source.set_limit(Direction::Read, limit)
-    }
-
-    /// How long one write may wait; it fails with [`TimedOut`](io::ErrorKind::TimedOut) then. `None`: for ever.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero, as in std.
-    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.source.set_limit(Direction::Write, limit)
-    }
-
-    /// The time limit of reads.
-    ///
-    /// # Errors
-    ///
-    /// None; the signature is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.source.limit(Direction::Read))
-    }
-
-    /// The time limit of writes.
-    ///
-    /// # Errors
-    ///
-    /// None; the signature is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.source.limit(Direction::Write))
-    }
-
-    /// Whether calls fail with [`WouldBlock`](io::ErrorKind::WouldBlock) where they would wait.
-    ///
-    /// # Errors
-    ///
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.set_impatient(nonblocking);
-        Ok(())
+        inet(&self.connection.socket.local_addr()?)
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -238,7 +132,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket.set_nodelay(nodelay)
+        self.connection.socket.set_tcp_nodelay(nodelay)
     }
 
     /// The value of `TCP_NODELAY`.
@@ -247,7 +141,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.nodelay()
+        self.connection.socket.tcp_nodelay()
     }
 
     /// Sets the time to live of packets.
@@ -256,7 +150,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.set_ttl(ttl)
+        self.connection.socket.set_ttl_v4(ttl)
     }
 
     /// The time to live of packets.
@@ -265,121 +159,20 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.ttl()
-    }
-
-    /// The error that is pending on the socket, which is cleared.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
+        self.connection.socket.ttl_v4()
     }
 }
 
-/// One attempt to read.
-///
-/// It asks not to wait, whatever the socket's mode: that is shared with clones, and one that [`TcpStream::into_std`] gave
-/// away is in blocking mode.
-#[inline]
-fn recv(socket: &std::net::TcpStream, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    // SAFETY: the kernel writes nothing but initialised bytes.
-    let buffer = unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
-    SockRef::from(socket).recv_with_flags(buffer, flags | libc::MSG_DONTWAIT)
-}
-
-/// How an attempt to write asks not to wait, nor to raise SIGPIPE; Apple's sockets have an option for that, which is set.
-#[cfg(not(target_vendor = "apple"))]
-const SEND: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-const SEND: libc::c_int = libc::MSG_DONTWAIT;
-
-/// How many slices the kernel takes at once. What it leaves over is no sign of a socket that is full, or empty.
-const MOST_SLICES: usize = 1_024;
-
-/// A read that gave something, but less than there was room for, has emptied the socket.
-fn drained(room: usize) -> impl Fn(&usize) -> bool {
-    move |&n| 0 < n && n < room
-}
-
-/// A write that took less than it was given has filled the socket.
-fn filled(length: usize) -> impl Fn(&usize) -> bool {
-    move |&n| n < length
-}
-
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len();
-        self.source.retry(Direction::Read, caller(), || recv(&self.socket, buffer, 0), drained(room))
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let count = buffers.len().min(MOST_SLICES);
-        let buffers = &mut buffers[..count];
-        let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        let attempt = || {
-            // SAFETY: both types are an `iovec` each, the kernel writes nothing but initialised bytes.
-            let buffers = unsafe { &mut *(ptr::from_mut(buffers) as *mut [MaybeUninitSlice<'_>]) };
-            SockRef::from(&self.socket).recv_vectored_with_flags(buffers, libc::MSG_DONTWAIT).map(|(n, _)| n)
-        };
-        self.source.retry(Direction::Read, caller(), attempt, drained(room))
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let attempt = || SockRef::from(&self.socket).send_with_flags(bytes, SEND);
-        self.source.retry(Direction::Write, caller(), attempt, filled(bytes.len()))
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let slices = &slices[..slices.len().min(MOST_SLICES)];
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        let attempt = || SockRef::from(&self.socket).send_vectored_with_flags(slices, SEND);
-        self.source.retry(Direction::Write, caller(), attempt, filled(length))
-    }
-
-    /// Nothing: the kernel sends what it was given by itself.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(slices)
-    }
-
-    /// Nothing: the kernel sends what it was given by itself.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl std::fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("TcpStream");
+        if let Ok(address) = self.local_addr() {
+            text.field("addr", &address);
+        }
+        if let Ok(address) = self.peer_addr() {
+            text.field("peer", &address);
+        }
+        text.field("fd", &self.as_raw_fd()).finish()
     }
 }
 
@@ -451,7 +244,8 @@ impl TcpListener {
             let error = match self.source.retry(Direction::Read, at, || self.socket.accept(), |_| false) {
                 Ok((socket, address)) => {
                     self.starving.store(false, Ordering::Relaxed);
-                    return Ok((TcpStream::from_nonblocking(socket.into()), address));
+                    let connection = Connection::new(std::net::TcpStream::from(socket).into());
+                    return Ok((TcpStream { connection }, address));
                 }
                 Err(error) => error,
             };
@@ -535,28 +329,21 @@ impl Iterator for Incoming<'_> {
     }
 }
 
-macro_rules! descriptor {
-    ($type:ident) => {
-        impl AsFd for $type {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                // SAFETY: the socket is open for as long as it is borrowed.
-                unsafe { BorrowedFd::borrow_raw(self.as_raw_fd()) }
-            }
-        }
-
-        impl AsRawFd for $type {
-            fn as_raw_fd(&self) -> RawFd {
-                self.socket.as_raw_fd()
-            }
-        }
-
-        impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.socket.fmt(f)
-            }
-        }
-    };
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the socket is open for as long as it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.as_raw_fd()) }
+    }
 }
 
-descriptor!(TcpStream);
-descriptor!(TcpListener);
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl std::fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.socket.fmt(f)
+    }
+}
