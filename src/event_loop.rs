@@ -34,7 +34,7 @@ use crate::observe::Hub;
 use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
 use crate::observe::state::Timer;
 use crate::pool::Pool;
-use crate::reactor::Reactor;
+use crate::reactor::{Backend, Reactor};
 use crate::remote::{Message, Remote};
 use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
@@ -174,9 +174,9 @@ impl Drop for Entered {
 }
 
 impl EventLoop {
-    pub(crate) fn new(clock: Clock) -> io::Result<EventLoop> {
+    pub(crate) fn new(clock: Clock, backend: Option<Backend>) -> io::Result<EventLoop> {
         crate::stack::prepare_thread();
-        let reactor = Reactor::new()?;
+        let reactor = Reactor::new(backend)?;
         let remote = Arc::new(Remote::new(reactor.registrar()));
         Ok(EventLoop {
             clock,
@@ -848,14 +848,11 @@ impl EventLoop {
 
     /// Waits until something can become ready, or until `latest`; `false` if nothing ever can.
     fn sleep(&self, latest: Option<Nanos>) -> bool {
-        let timer = self.next_timer();
+        let timer = earlier(self.next_timer(), self.reactor.next_news());
         if timer.is_none() && !self.has_outside_hope() {
             return false;
         }
-        let until = match (timer, latest) {
-            (Some(timer), Some(latest)) => Some(timer.min(latest)),
-            (timer, latest) => timer.or(latest),
-        };
+        let until = earlier(timer, latest);
         let timeout = until.map(|until| until.saturating_sub(self.clock.now()));
         let why = match until {
             None => PollReason::Nothing,
@@ -867,7 +864,8 @@ impl EventLoop {
             Some(until) if self.clock.is_virtual() && !self.holds_time() => {
                 self.emit(move || Event::PollEnter { timeout, why });
                 self.clock.advance_to(until);
-                self.emit(move || Event::PollReturn { events: 0 });
+                let events = self.reactor.network().map_or(0, |_| self.reactor.poll(Some(Duration::ZERO), self));
+                self.emit(move || Event::PollReturn { events });
                 self.fire_timers();
                 self.flush();
             }
@@ -888,7 +886,7 @@ impl EventLoop {
     fn holds_time(&self) -> bool {
         // Where time passes, a sleep that is longer than all time is a sleep, and no deadlock.
         let sleeps_for_ever = !self.clock.is_virtual() && !self.timers.borrow().is_empty();
-        self.reactor.waiters() > 0
+        self.reactor.waits_for_the_world()
             || self.workers.get() > 0
             || self.remote.has_handles()
             || self.remote.has_news()
@@ -1092,6 +1090,13 @@ pub(crate) fn adopt(locals: Snapshot) {
             drop(lp.locals.ambient.replace(locals));
         }
     });
+}
+
+fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 #[inline]

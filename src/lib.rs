@@ -131,7 +131,7 @@ pub use crate::local::{LocalToken, TaskLocal};
 pub use crate::promise::{Promise, Resolver};
 #[doc(inline)]
 pub use crate::queue::{LifoQueue, PriorityQueue, Queue, TryGetError, TryPutError};
-pub use crate::reactor::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
+pub use crate::reactor::{Backend, add_reader, add_writer, readable, remove_reader, remove_writer, writable};
 pub use crate::remote::LoopHandle;
 pub use crate::remote_handle::RemoteHandle;
 pub use crate::run::{Runner, is_debug, run, set_debug, set_exception_handler, stop};

@@ -11,6 +11,7 @@
 
 mod address;
 mod connection;
+mod endpoint;
 mod tcp;
 
 pub use self::address::ToSocketAddrs;

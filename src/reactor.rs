@@ -8,9 +8,12 @@
 //! One trap lies in "gave less than was asked for": a hang-up of the reading side comes as one edge together with the
 //! last data. A source that has hung up therefore stays ready for ever.
 //!
-//! Where news comes from is behind one small trait, [`Selector`]. Chapter: `docs/book/reactor.md`.
+//! Where news comes from is behind one small trait, [`Selector`], which has three implementations; see [`Backend`].
+//! Chapter: `docs/book/reactor.md`.
 
 mod mio_selector;
+mod poll_selector;
+pub(crate) mod simulated;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,11 @@ use slab::Slab;
 use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Direction, Event};
 use crate::task::wait::WaitList;
+use crate::timer::Nanos;
 use mio_selector::MioSelector;
+use poll_selector::PollSelector;
+pub use simulated::{Network, Peer, Script};
+use simulated::{SimulatedRegistrar, SimulatedSelector};
 pub(crate) use watch::{Watched, is_ready};
 use watch::{Watcher, Watchers};
 pub use watch::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
@@ -64,10 +71,44 @@ pub(crate) struct News {
     pub(crate) error: bool,
 }
 
+impl News {
+    /// Whether it says anything.
+    fn is_news(self) -> bool {
+        self.readable || self.writable || self.read_closed || self.write_closed || self.error
+    }
+}
+
+/// What the reactor does not know to be ready, and so wants to hear of.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// What the reactor asks of a [`Selector`]. Most need the time limit only.
+pub(crate) struct Request<'a> {
+    /// How long it may wait; `None`: until there is news.
+    pub(crate) timeout: Option<Duration>,
+    /// For one that tells states and not changes: what is wanted of a registration.
+    pub(crate) wanted: &'a dyn Fn(Token) -> Wanted,
+    /// For one that lives in the loop's time.
+    pub(crate) now: &'a dyn Fn() -> Nanos,
+}
+
 /// Where news comes from; the half that waits.
 pub(crate) trait Selector {
-    /// Waits for news, `timeout` at most, and hands each piece to `each`. An interruption is news of nothing.
-    fn select(&mut self, timeout: Option<Duration>, each: &mut dyn FnMut(Token, News)) -> io::Result<()>;
+    /// Waits for news and hands each piece to `each`. An interruption is news of nothing.
+    fn select(&mut self, request: &Request<'_>, each: &mut dyn FnMut(Token, News)) -> io::Result<()>;
+
+    /// When it will have news, if it makes the news itself.
+    fn next(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// The network that it is, if it is one in memory: then nothing comes from outside the program.
+    fn network(&self) -> Option<&Network> {
+        None
+    }
 }
 
 /// Where news comes from; the half that any thread may use.
@@ -78,6 +119,33 @@ pub(crate) trait Registrar: Send + Sync {
     fn wake(&self) -> io::Result<()>;
 }
 
+/// Which event loop of the system carries the run's sockets; for [`Runner::backend`](crate::Runner::backend).
+///
+/// Programs are the same on all of them. asyncio: the choice of an event loop, such as uvloop's.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// mio: epoll or kqueue. What is not said otherwise.
+    #[default]
+    Mio,
+    /// `poll(2)`: the plainest, and slower with every descriptor.
+    Poll,
+    /// A network in memory, on which only TCP exists.
+    Simulated(Network),
+}
+
+impl Backend {
+    /// What the environment asks for with `CORIO_BACKEND`: `mio` or `poll`.
+    fn from_environment() -> io::Result<Backend> {
+        match std::env::var("CORIO_BACKEND") {
+            Err(_) => Ok(Backend::Mio),
+            Ok(name) if name.is_empty() || name == "mio" => Ok(Backend::Mio),
+            Ok(name) if name == "poll" => Ok(Backend::Poll),
+            Ok(name) => Err(crate::error::misuse(format!("CORIO_BACKEND is `mio` or `poll`, and not {name:?}"))),
+        }
+    }
+}
+
 pub(crate) struct Reactor {
     selector: RefCell<Box<dyn Selector>>,
     registrar: Arc<dyn Registrar>,
@@ -86,6 +154,8 @@ pub(crate) struct Reactor {
     /// How many waits for readiness are under way, those of callbacks included.
     waiters: Cell<usize>,
     watchers: Watchers,
+    /// The network in memory, if the sockets are there.
+    network: Option<Network>,
 }
 
 /// One registered source.
@@ -134,6 +204,18 @@ impl Slot {
         ended.set(false);
     }
 
+    /// What is not known to be ready, and what somebody waits for though it looked ready once: of states, as opposed to
+    /// changes, that is all that has to be told.
+    fn wanted(&self) -> Wanted {
+        let own = self.token.generation == OWN;
+        let watcher = self.watcher.borrow();
+        let watched = |direction| watcher.as_ref().is_some_and(|watcher| watcher.wants(direction));
+        Wanted {
+            readable: own || !self.readable.get() || !self.readers.is_empty() || watched(Direction::Read),
+            writable: !self.writable.get() || !self.writers.is_empty() || watched(Direction::Write),
+        }
+    }
+
     pub(crate) fn waiters(&self, direction: Direction) -> &WaitList {
         match direction {
             Direction::Read => &self.readers,
@@ -175,13 +257,27 @@ impl Slot {
 }
 
 impl Reactor {
-    pub(crate) fn new() -> io::Result<Reactor> {
-        let (selector, registrar) = MioSelector::new()?;
-        Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
+    /// On that backend, or on the one that the environment asks for.
+    pub(crate) fn new(backend: Option<Backend>) -> io::Result<Reactor> {
+        match backend.map_or_else(Backend::from_environment, Ok)? {
+            Backend::Mio => {
+                let (selector, registrar) = MioSelector::new()?;
+                Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
+            }
+            Backend::Poll => {
+                let (selector, registrar) = PollSelector::new()?;
+                Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
+            }
+            Backend::Simulated(network) => {
+                let registrar = SimulatedRegistrar(network.clone());
+                Ok(Reactor::with(Box::new(SimulatedSelector(network)), Arc::new(registrar)))
+            }
+        }
     }
 
     pub(crate) fn with(selector: Box<dyn Selector>, registrar: Arc<dyn Registrar>) -> Reactor {
         Reactor {
+            network: selector.network().cloned(),
             selector: RefCell::new(selector),
             registrar,
             slots: RefCell::default(),
@@ -265,6 +361,21 @@ impl Reactor {
         self.waiters.get()
     }
 
+    /// Whether tasks wait for what comes from outside the program.
+    pub(crate) fn waits_for_the_world(&self) -> bool {
+        self.waiters() > 0 && self.network.is_none()
+    }
+
+    /// The network in memory, if the sockets are there.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// When there will be news of a network in memory.
+    pub(crate) fn next_news(&self) -> Option<Nanos> {
+        self.network.as_ref().and_then(|_| self.selector.borrow().next())
+    }
+
     /// Counts a wait for as long as the guard lives.
     pub(crate) fn count_waiter(&self) -> impl Drop + '_ {
         struct Counted<'a>(&'a Cell<usize>);
@@ -290,7 +401,9 @@ impl Reactor {
     pub(crate) fn poll(&self, timeout: Option<Duration>, lp: &EventLoop) -> u32 {
         let mut count = 0;
         let mut selector = self.selector.borrow_mut();
-        let result = selector.select(timeout, &mut |token, news| {
+        let wanted = |token| self.slot(token).map_or(Wanted { readable: false, writable: false }, |slot| slot.wanted());
+        let request = Request { timeout, wanted: &wanted, now: &|| lp.clock.now() };
+        let result = selector.select(&request, &mut |token, news| {
             count += 1;
             if let Some(slot) = self.slot(token) {
                 slot.take(lp, news);

@@ -25,6 +25,7 @@ use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
 use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
+use crate::reactor::Backend;
 use crate::task::body::{Function, Main, drop_quietly};
 use crate::task::{IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
 use crate::{secs, stack::StackSize};
@@ -102,6 +103,7 @@ pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> io::Result<R::Value> {
 #[must_use = "a runner runs nothing until `run`"]
 pub struct Runner {
     virtual_clock: bool,
+    backend: Option<Backend>,
     seed: Option<u64>,
     probe: Option<Rc<dyn Probe>>,
     grace: Duration,
@@ -129,6 +131,7 @@ impl Runner {
     pub fn new() -> Runner {
         Runner {
             virtual_clock: false,
+            backend: None,
             seed: None,
             probe: None,
             grace: GRACE,
@@ -148,6 +151,19 @@ impl Runner {
     /// by the first run.
     pub fn virtual_clock(mut self) -> Runner {
         self.virtual_clock = true;
+        self
+    }
+
+    /// Which event loop of the system, or which network in memory, carries the sockets: [`Backend::Mio`] if not set, or what
+    /// the environment variable `CORIO_BACKEND` says (`mio` or `poll`). Settled by the first run. asyncio: `loop_factory`.
+    ///
+    /// ```
+    /// use corio::{Backend, Runner, millis, sleep};
+    ///
+    /// Runner::new().backend(Backend::Poll).run(|| sleep(millis(1))).unwrap();
+    /// ```
+    pub fn backend(mut self, backend: Backend) -> Runner {
+        self.backend = Some(backend);
         self
     }
 
@@ -312,7 +328,7 @@ impl Runner {
     fn made(&mut self) -> io::Result<&EventLoop> {
         if matches!(self.stage, Stage::Fresh) {
             let clock = if self.virtual_clock { Clock::simulated() } else { Clock::real() };
-            let lp = Box::new(EventLoop::new(clock)?);
+            let lp = Box::new(EventLoop::new(clock, self.backend.take())?);
             lp.watch(self.seed, self.probe.take());
             lp.locals.begin_with(crate::local::of_thread());
             self.stage = Stage::Made(lp);
@@ -498,7 +514,7 @@ impl Drop for AbortOnUnwind {
 /// Drives the loop from its first turn until no task is left. Returns what went wrong with the run as a whole.
 fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Option<io::Error> {
     lp.emit(|| Event::LoopStart { virtual_clock: lp.clock.is_virtual() });
-    let watch = if ctrl_c { crate::signal::watch(lp) } else { None };
+    let watch = if ctrl_c && lp.reactor.network().is_none() { crate::signal::watch(lp) } else { None };
     lp.admit(main);
     lp.emit(|| Event::Spawn { task: main.core.id(), by: 0, group: 0, at: main.core.spawned_at() });
     crate::observe::named(&main.core);

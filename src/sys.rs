@@ -6,6 +6,7 @@
 use std::ffi::c_int;
 use std::io;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 /// The size of a page of memory.
 pub(crate) fn page_size() -> usize {
@@ -216,32 +217,42 @@ pub(crate) fn set_errno(value: i32) {
     unsafe { *location() = value };
 }
 
+/// Asks for the state of descriptors; waits until one has what is asked for, `timeout` at most.
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
+    // Rounded up: waking a little too early would be a spin.
+    let millis = |timeout: Duration| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+    let count = libc::nfds_t::try_from(fds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: `count` valid entries.
+    let ready = unsafe { libc::poll(fds.as_mut_ptr(), count, timeout.map_or(-1, millis)) };
+    usize::try_from(ready).map_err(|_| io::Error::last_os_error())
+}
+
 /// Blocks the thread until `fd` can be read, or written, or has failed; `TimedOut` at the deadline.
-pub(crate) fn wait_ready(fd: i32, write: bool, deadline: Option<std::time::Instant>) -> io::Result<()> {
+pub(crate) fn wait_ready(fd: i32, write: bool, deadline: Option<Instant>) -> io::Result<()> {
+    let events = if write { libc::POLLOUT } else { libc::POLLIN };
     loop {
-        let timeout = match deadline {
-            None => -1,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
-                // Rounded up: waking a little too early would be a spin.
-                i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-            }
-        };
-        let events = if write { libc::POLLOUT } else { libc::POLLIN };
-        let mut poll = libc::pollfd { fd, events, revents: 0 };
-        // SAFETY: one valid entry.
-        match unsafe { libc::poll(&mut poll, 1, timeout) } {
-            0 if deadline.is_some_and(|deadline| deadline <= std::time::Instant::now()) => {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match poll(&mut [libc::pollfd { fd, events, revents: 0 }], left) {
+            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            0 => {}
-            1.. => return Ok(()),
-            _ => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
+            Ok(0) => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether a descriptor is that of a regular file or a directory, for which nobody can wait.
+pub(crate) fn is_regular_file(fd: i32) -> io::Result<bool> {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: room for one structure, which the call fills if it succeeds.
+    let status = unsafe {
+        if libc::fstat(fd, status.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        status.assume_init()
+    };
+    Ok(matches!(status.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR))
 }

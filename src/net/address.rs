@@ -87,6 +87,13 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
 }
 
 fn look_up(host: &str, port: u16, at: Place) -> io::Result<Vec<SocketAddr>> {
+    if let Some(network) = super::endpoint::network_here() {
+        let addresses = network.look_up(host).ok_or_else(|| {
+            let text = format!("no host {host:?} on the simulated network: `Network::host` makes one");
+            io::Error::new(io::ErrorKind::NotFound, text)
+        })?;
+        return Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+    }
     let host = host.to_owned();
     crate::executor::look_up(at, move || {
         std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)

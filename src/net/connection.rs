@@ -2,14 +2,17 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
-use socket2::{MaybeUninitSlice, SockAddr, SockRef, Socket};
+use socket2::{MaybeUninitSlice, SockAddr, Socket};
 
+use super::address::inet;
+use super::endpoint::{Endpoint, unsupported};
 use crate::observe::event::{Direction, Place};
+use crate::reactor::Network;
 use crate::reactor::source::{Source, set_nonblocking};
 
 /// How an attempt to write asks not to wait, nor to raise SIGPIPE; Apple's sockets have an option for that, which is set.
@@ -24,14 +27,31 @@ const MOST_SLICES: usize = 1_024;
 pub(super) struct Connection {
     // Before the socket, so that it is deregistered before it is closed.
     pub(super) source: Source,
-    pub(super) socket: Socket,
+    wire: Wire,
 }
+
+/// What carries the bytes.
+enum Wire {
+    Kernel(Socket),
+    Simulated(Endpoint),
+}
+use Wire::{Kernel, Simulated};
 
 impl Connection {
     /// Takes over a socket that is in non-blocking mode.
     pub(super) fn new(socket: Socket) -> Connection {
-        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
-        Connection { source: unsafe { Source::new(socket.as_raw_fd()) }, socket }
+        Connection::over(socket.as_raw_fd(), Kernel(socket))
+    }
+
+    /// Takes over a socket of a network in memory.
+    pub(super) fn simulated(endpoint: Endpoint) -> Connection {
+        Connection::over(endpoint.id, Simulated(endpoint))
+    }
+
+    fn over(number: RawFd, wire: Wire) -> Connection {
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
+        // by a number that no descriptor has.
+        Connection { source: unsafe { Source::new(number) }, wire }
     }
 
     /// Takes over a socket in any mode.
@@ -48,80 +68,171 @@ impl Connection {
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {}
             Err(error) => return Err(error),
         }
-        let connection = Connection::new(socket);
-        connection.source.set_limit(Direction::Write, limit)?;
+        Connection::new(socket).when_connected(limit, at)
+    }
+
+    /// Connects on a network in memory.
+    pub(super) fn connect_simulated(
+        network: Network,
+        to: SocketAddr,
+        limit: Option<Duration>,
+        at: Place,
+    ) -> io::Result<Connection> {
+        Connection::simulated(Endpoint::connect(network, to)?).when_connected(limit, at)
+    }
+
+    /// Waits until the connection has come about.
+    fn when_connected(self, limit: Option<Duration>, at: Place) -> io::Result<Connection> {
+        self.source.set_limit(Direction::Write, limit)?;
         // Writable means decided: either the error or the peer is there now.
-        connection.source.retry(
-            Direction::Write,
-            at,
-            || match connection.socket.take_error()? {
+        let connected = || match &self.wire {
+            Simulated(endpoint) => endpoint.connected(),
+            Kernel(socket) => match socket.take_error()? {
                 Some(error) => Err(error),
-                None => match connection.socket.peer_addr() {
+                None => match socket.peer_addr() {
                     Err(e) if e.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
                     result => result.map(drop),
                 },
             },
-            |()| false,
-        )?;
-        connection.source.set_limit(Direction::Write, None)?;
-        Ok(connection)
+        };
+        self.source.retry(Direction::Write, at, connected, |()| false)?;
+        self.source.set_limit(Direction::Write, None)?;
+        Ok(self)
+    }
+
+    /// An option that makes no difference on a network in memory.
+    pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+        match &self.wire {
+            Kernel(socket) => f(socket),
+            Simulated(_) => Ok(simulated),
+        }
+    }
+
+    pub(super) fn local_inet(&self) -> io::Result<SocketAddr> {
+        match &self.wire {
+            Kernel(socket) => inet(&socket.local_addr()?),
+            Simulated(endpoint) => endpoint.local_addr(),
+        }
+    }
+
+    pub(super) fn peer_inet(&self) -> io::Result<SocketAddr> {
+        match &self.wire {
+            Kernel(socket) => inet(&socket.peer_addr()?),
+            Simulated(endpoint) => endpoint.peer_addr(),
+        }
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.wire {
+            Kernel(socket) => socket.take_error(),
+            Simulated(endpoint) => Ok(endpoint.take_error()),
+        }
     }
 
     /// The socket, in blocking mode and unknown to any loop.
     pub(super) fn into_blocking(self) -> io::Result<Socket> {
-        let Connection { source, socket } = self;
+        let Connection { source, wire } = self;
         drop(source);
-        socket.set_nonblocking(false)?;
-        Ok(socket)
+        match wire {
+            Kernel(socket) => {
+                socket.set_nonblocking(false)?;
+                Ok(socket)
+            }
+            Simulated(_) => Err(unsupported("a socket of a simulated network is none of std's")),
+        }
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Connection> {
-        Ok(Connection::new(self.socket.try_clone()?))
+        match &self.wire {
+            Kernel(socket) => Ok(Connection::new(socket.try_clone()?)),
+            Simulated(endpoint) => Ok(Connection::simulated(endpoint.second())),
+        }
     }
 
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
-        let room = buffer.len();
-        self.source.retry(Direction::Read, at, || recv(&self.socket, buffer, 0), drained(room))
+        self.receive(buffer, 0, at, drained(buffer.len()))
     }
 
     pub(super) fn peek(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
-        self.source.retry(Direction::Read, at, || recv(&self.socket, buffer, libc::MSG_PEEK), |_| false)
+        self.receive(buffer, libc::MSG_PEEK, at, |_| false)
+    }
+
+    #[inline(always)]
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+        flags: libc::c_int,
+        at: Place,
+        drained: impl Fn(&usize) -> bool,
+    ) -> io::Result<usize> {
+        let attempt = || match &self.wire {
+            Kernel(socket) => recv(socket, buffer, flags),
+            Simulated(endpoint) => endpoint.read(buffer, flags != 0),
+        };
+        self.source.retry(Direction::Read, at, attempt, drained)
     }
 
     pub(super) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>], at: Place) -> io::Result<usize> {
         let count = buffers.len().min(MOST_SLICES);
         let buffers = &mut buffers[..count];
         let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        let attempt = || {
-            // SAFETY: both types are an `iovec` each, the kernel writes nothing but initialised bytes.
-            let buffers = unsafe { &mut *(ptr::from_mut(buffers) as *mut [MaybeUninitSlice<'_>]) };
-            SockRef::from(&self.socket).recv_vectored_with_flags(buffers, libc::MSG_DONTWAIT).map(|(n, _)| n)
+        let attempt = || match &self.wire {
+            Kernel(socket) => {
+                // SAFETY: both types are an `iovec` each, the kernel writes nothing but initialised bytes.
+                let buffers = unsafe { &mut *(ptr::from_mut(buffers) as *mut [MaybeUninitSlice<'_>]) };
+                socket.recv_vectored_with_flags(buffers, libc::MSG_DONTWAIT).map(|(n, _)| n)
+            }
+            Simulated(endpoint) => match buffers.iter_mut().find(|buffer| !buffer.is_empty()) {
+                Some(buffer) => endpoint.read(buffer, false),
+                None => Ok(0),
+            },
         };
-        self.source.retry(Direction::Read, at, attempt, drained(room))
+        self.source.retry(Direction::Read, at, attempt, drained(self.most(room)))
     }
 
     #[inline]
     pub(super) fn write(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
-        let attempt = || self.socket.send_with_flags(bytes, SEND);
+        let attempt = || match &self.wire {
+            Kernel(socket) => socket.send_with_flags(bytes, SEND),
+            Simulated(endpoint) => endpoint.write(bytes),
+        };
         self.source.retry(Direction::Write, at, attempt, filled(bytes.len()))
     }
 
     pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>], at: Place) -> io::Result<usize> {
         let slices = &slices[..slices.len().min(MOST_SLICES)];
         let length = slices.iter().map(|slice| slice.len()).sum();
-        let attempt = || self.socket.send_vectored_with_flags(slices, SEND);
-        self.source.retry(Direction::Write, at, attempt, filled(length))
+        let attempt = || match &self.wire {
+            Kernel(socket) => socket.send_vectored_with_flags(slices, SEND),
+            Simulated(endpoint) => match slices.iter().find(|slice| !slice.is_empty()) {
+                Some(slice) => endpoint.write(slice),
+                None => Ok(0),
+            },
+        };
+        self.source.retry(Direction::Write, at, attempt, filled(self.most(length)))
+    }
+
+    /// What a call that was given so many bytes tries to move: on a network in memory, one slice at a time, so that
+    /// moving less says nothing about what is left.
+    fn most(&self, bytes: usize) -> usize {
+        self.option(0, |_| Ok(bytes)).unwrap_or(bytes)
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.shutdown(how)
+        match &self.wire {
+            Kernel(socket) => socket.shutdown(how),
+            Simulated(endpoint) => endpoint.shutdown(how),
+        }
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.wire {
+            Kernel(socket) => socket.as_fd(),
+            Simulated(_) => panic!("a socket of a simulated network has no descriptor"),
+        }
     }
 }
 
@@ -230,7 +341,7 @@ macro_rules! stream {
             ///
             /// What the system says.
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                self.connection.socket.take_error()
+                self.connection.take_error()
             }
         }
 
@@ -303,8 +414,9 @@ macro_rules! stream {
         }
 
         impl AsRawFd for $stream {
+            /// On a simulated network, a number that no descriptor has.
             fn as_raw_fd(&self) -> RawFd {
-                self.as_fd().as_raw_fd()
+                self.connection.source.as_raw_fd()
             }
         }
     };

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::address::{ToSocketAddrs, each, inet};
+use super::address::{ToSocketAddrs, each};
 use super::connection::{Connection, stream};
+use super::endpoint::{Endpoint, network_here};
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
@@ -86,8 +87,14 @@ impl TcpStream {
             Context::Task(lp, task) => checkpoint(lp, task, at),
             _ => Ok(()),
         })?;
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        Ok(TcpStream { connection: Connection::connect(socket, &address.into(), limit, at)? })
+        let connection = match network_here() {
+            Some(network) => Connection::connect_simulated(network, address, limit, at)?,
+            None => {
+                let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+                Connection::connect(socket, &address.into(), limit, at)?
+            }
+        };
+        Ok(TcpStream { connection })
     }
 
     /// Takes a stream of std's over; it is put into non-blocking mode.
@@ -114,7 +121,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.connection.socket.peer_addr()?)
+        self.connection.peer_inet()
     }
 
     /// The address of this end.
@@ -123,7 +130,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.connection.socket.local_addr()?)
+        self.connection.local_inet()
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -132,7 +139,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.connection.socket.set_tcp_nodelay(nodelay)
+        self.connection.option((), |socket| socket.set_tcp_nodelay(nodelay))
     }
 
     /// The value of `TCP_NODELAY`.
@@ -141,7 +148,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.connection.socket.tcp_nodelay()
+        self.connection.option(true, Socket::tcp_nodelay)
     }
 
     /// Sets the time to live of packets.
@@ -150,7 +157,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.connection.socket.set_ttl_v4(ttl)
+        self.connection.option((), |socket| socket.set_ttl_v4(ttl))
     }
 
     /// The time to live of packets.
@@ -159,7 +166,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.connection.socket.ttl_v4()
+        self.connection.option(64, Socket::ttl_v4)
     }
 }
 
@@ -180,10 +187,18 @@ impl std::fmt::Debug for TcpStream {
 pub struct TcpListener {
     // Before the socket, so that it is deregistered before it is closed.
     source: Source,
-    socket: mio::net::TcpListener,
+    door: Door,
     /// The process is out of descriptors, and has said so.
     starving: AtomicBool,
 }
+
+/// What brings the connections.
+enum Door {
+    /// mio's accept gives a connection in non-blocking mode with one system call.
+    Kernel(mio::net::TcpListener),
+    Simulated(Endpoint),
+}
+use Door::{Kernel, Simulated};
 
 impl TcpListener {
     /// Listens on the first address that can be bound, for 1,024 waiting connections. Port 0 asks for a free one; see
@@ -206,6 +221,10 @@ impl TcpListener {
     #[track_caller]
     pub fn bind_with_backlog(address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
         each(address, caller(), |address| {
+            if let Some(network) = network_here() {
+                let endpoint = Endpoint::bind(network, address, backlog as usize)?;
+                return Ok(TcpListener::over(endpoint.id, Simulated(endpoint)));
+            }
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
             // As std does: a server that restarts need not wait for its old connections to be forgotten.
             socket.set_reuse_address(true)?;
@@ -222,11 +241,15 @@ impl TcpListener {
     /// What the system says.
     pub fn from_std(socket: std::net::TcpListener) -> io::Result<TcpListener> {
         set_nonblocking(socket.as_fd())?;
-        // mio's accept gives a connection in non-blocking mode with one system call.
         let socket = mio::net::TcpListener::from_std(socket);
-        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
-        let source = unsafe { Source::new(socket.as_raw_fd()) };
-        Ok(TcpListener { source, socket, starving: AtomicBool::new(false) })
+        Ok(TcpListener::over(socket.as_raw_fd(), Kernel(socket)))
+    }
+
+    fn over(number: RawFd, door: Door) -> TcpListener {
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
+        // by a number that no descriptor has.
+        let source = unsafe { Source::new(number) };
+        TcpListener { source, door, starving: AtomicBool::new(false) }
     }
 
     /// Waits for the next connection.
@@ -241,10 +264,16 @@ impl TcpListener {
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let at = caller();
         loop {
-            let error = match self.source.retry(Direction::Read, at, || self.socket.accept(), |_| false) {
-                Ok((socket, address)) => {
+            let attempt = || match &self.door {
+                Kernel(socket) => {
+                    let (socket, address) = socket.accept()?;
+                    Ok((Connection::new(std::net::TcpStream::from(socket).into()), address))
+                }
+                Simulated(endpoint) => endpoint.accept().map(|(end, from)| (Connection::simulated(end), from)),
+            };
+            let error = match self.source.retry(Direction::Read, at, attempt, |_| false) {
+                Ok((connection, address)) => {
                     self.starving.store(false, Ordering::Relaxed);
-                    let connection = Connection::new(std::net::TcpStream::from(socket).into());
                     return Ok((TcpStream { connection }, address));
                 }
                 Err(error) => error,
@@ -275,7 +304,10 @@ impl TcpListener {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.door {
+            Kernel(socket) => socket.local_addr(),
+            Simulated(endpoint) => endpoint.local_addr(),
+        }
     }
 
     /// A second handle of the same socket; each connection is accepted by one of them.
@@ -284,7 +316,13 @@ impl TcpListener {
     ///
     /// What the system says.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        TcpListener::from_std(self.as_fd().try_clone_to_owned()?.into())
+        match &self.door {
+            Kernel(_) => TcpListener::from_std(self.as_fd().try_clone_to_owned()?.into()),
+            Simulated(endpoint) => {
+                let second = endpoint.second();
+                Ok(TcpListener::over(second.id, Simulated(second)))
+            }
+        }
     }
 
     /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) where it would wait.
@@ -303,7 +341,10 @@ impl TcpListener {
     ///
     /// What the system says.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
+        match &self.door {
+            Kernel(socket) => socket.take_error(),
+            Simulated(endpoint) => Ok(endpoint.take_error()),
+        }
     }
 }
 
@@ -331,19 +372,27 @@ impl Iterator for Incoming<'_> {
 
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the socket is open for as long as it is borrowed.
-        unsafe { BorrowedFd::borrow_raw(self.as_raw_fd()) }
+        match &self.door {
+            // SAFETY: the socket is open for as long as it is borrowed.
+            Kernel(socket) => unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) },
+            Simulated(_) => panic!("a listener of a simulated network has no descriptor"),
+        }
     }
 }
 
 impl AsRawFd for TcpListener {
+    /// On a simulated network, a number that no descriptor has.
     fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.source.as_raw_fd()
     }
 }
 
 impl std::fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.socket.fmt(f)
+        let mut text = f.debug_struct("TcpListener");
+        if let Ok(address) = self.local_addr() {
+            text.field("addr", &address);
+        }
+        text.field("fd", &self.as_raw_fd()).finish()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Waker};
 
-use super::{News, Registrar, Selector, Token};
+use super::{News, Registrar, Request, Selector, Token};
 
 /// How many pieces of news one poll takes; what is left comes with the next.
 const BATCH: usize = 1_024;
@@ -36,8 +36,8 @@ impl MioSelector {
 }
 
 impl Selector for MioSelector {
-    fn select(&mut self, timeout: Option<Duration>, each: &mut dyn FnMut(Token, News)) -> io::Result<()> {
-        self.poll.poll(&mut self.events, timeout.map(|timeout| timeout.min(LONGEST)))?;
+    fn select(&mut self, request: &Request<'_>, each: &mut dyn FnMut(Token, News)) -> io::Result<()> {
+        self.poll.poll(&mut self.events, request.timeout.map(|timeout| timeout.min(LONGEST)))?;
         for event in &self.events {
             if event.token() == WAKER {
                 continue;

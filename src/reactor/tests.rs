@@ -37,6 +37,12 @@ fn news(list: &[(Token, News)]) -> Step {
     })
 }
 
+/// Asks a selector that looks at nothing but the time limit.
+fn select(selector: &mut dyn Selector, timeout: Option<Duration>, each: Each<'_>) -> io::Result<()> {
+    let wanted = |_| Wanted { readable: true, writable: true };
+    selector.select(&Request { timeout, wanted: &wanted, now: &|| 0 }, each)
+}
+
 /// The token that the n-th registration gets if each has a slot of its own.
 fn token(n: u32) -> Token {
     Token { slot: n, generation: n + 1 }
@@ -47,7 +53,8 @@ struct Script {
 }
 
 impl Selector for Script {
-    fn select(&mut self, timeout: Option<Duration>, each: Each<'_>) -> io::Result<()> {
+    fn select(&mut self, request: &Request<'_>, each: Each<'_>) -> io::Result<()> {
+        let timeout = request.timeout;
         match self.steps.pop_front() {
             Some(mut step) => step(timeout, each),
             None if timeout == Some(Duration::ZERO) => Ok(()),
@@ -107,7 +114,7 @@ impl Registrar for Calls {
 /// Runs tasks on a loop whose kernel follows the script, until all have ended.
 fn under(script: Vec<Step>, main: impl FnOnce(&Arc<Calls>, &Arc<Remote>) -> JoinHandle) -> Arc<Calls> {
     let calls = Arc::new(Calls::default());
-    let mut lp = EventLoop::new(Clock::real()).unwrap();
+    let mut lp = EventLoop::new(Clock::real(), None).unwrap();
     lp.reactor = Reactor::with(Box::new(Script { steps: script.into() }), calls.clone());
     lp.remote = Arc::new(Remote::new(calls.clone()));
     // SAFETY: the loop outlives the guard, which is dropped below, or by a failing test.
@@ -463,15 +470,21 @@ fn b14_the_kernel_is_asked_to_wait_for_ever_only_without_a_timer() {
 #[test]
 fn b14_extreme_timeouts_do_not_overflow_in_the_real_poll() {
     let (mut selector, registrar) = MioSelector::new().unwrap();
+    extreme_timeouts(&mut selector, &registrar);
+    let (mut selector, registrar) = PollSelector::new().unwrap();
+    extreme_timeouts(&mut selector, &registrar);
+}
+
+fn extreme_timeouts(selector: &mut dyn Selector, registrar: &dyn Registrar) {
     for timeout in [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_nanos(u64::MAX)] {
         registrar.wake().unwrap();
         let mut pieces = 0;
-        selector.select(Some(timeout), &mut |_, _| pieces += 1).unwrap();
+        select(selector, Some(timeout), &mut |_, _| pieces += 1).unwrap();
         assert_eq!(pieces, 0, "the waker is nobody's news");
     }
     // A fraction of a millisecond is not rounded down to a spin.
     let start = Instant::now();
-    selector.select(Some(Duration::from_micros(300)), &mut |_, _| {}).unwrap();
+    select(selector, Some(Duration::from_micros(300)), &mut |_, _| {}).unwrap();
     assert!(start.elapsed() >= Duration::from_micros(300));
-    selector.select(Some(Duration::ZERO), &mut |_, _| {}).unwrap();
+    select(selector, Some(Duration::ZERO), &mut |_, _| {}).unwrap();
 }

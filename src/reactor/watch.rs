@@ -69,6 +69,11 @@ pub(crate) fn is_ready(fd: &impl AsFd, direction: Direction) -> bool {
 }
 
 impl Watcher {
+    /// Whether news of that direction would make a difference.
+    pub(super) fn wants(&self, direction: Direction) -> bool {
+        self.direction == direction && !self.queued.get()
+    }
+
     /// The kernel has news of the descriptor.
     pub(super) fn news(self: &Rc<Self>, lp: &EventLoop, readable: bool, writable: bool) {
         let mine = match self.direction {

@@ -24,6 +24,7 @@ pub use self::ledger::Ledger;
 pub use self::sequencer::{Sequencer, Step};
 use crate::event_loop::EventLoop;
 pub use crate::random::Random;
+pub use crate::reactor::{Network, Peer, Script};
 use crate::run::Runner;
 use crate::task::{IntoResult, yield_now};
 

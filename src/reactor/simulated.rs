@@ -1,0 +1,372 @@
+//! A network in memory, as one more source of readiness.
+//!
+//! The reactor is the same: it registers, remembers what is ready, and lets an attempt decide. Only the attempts are made
+//! here, on queues of bytes, and news is what these queues have to say. Every byte that is written *arrives*: after the
+//! latency, in order, as an entry of [`State::under_way`]. So the network knows when it will have news next, and a virtual
+//! clock can jump there.
+//!
+//! Sockets go by negative numbers where a kernel's have descriptors: none can be taken for the other.
+
+mod script;
+mod state;
+
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::RawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use self::script::{Peer, Script};
+use self::state::{Arrival, Stage, State, fault};
+use super::{News, Registrar, Request, Selector, Token};
+use crate::clock::nanos;
+use crate::random::Random;
+use crate::timer::Nanos;
+
+/// A network in memory, for tests and for examples whose output is always the same.
+///
+/// Given to [`Runner::backend`](crate::Runner::backend), it carries all of the run's [`TcpListener`](crate::net::TcpListener)s
+/// and [`TcpStream`](crate::net::TcpStream)s: the program is the same as on a real network. Any address can be listened
+/// on. What travels takes its latency and arrives in order; writes wait when the other end does not read; a
+/// connection can be closed, half-closed and reset. On a virtual clock nothing of it takes time, and a program that waits
+/// for bytes that can never come is a deadlock that is reported. [`Script`]s play the parts of peers that are not tasks.
+///
+/// What needs a descriptor of the system ([`readable`](crate::readable), UDP, Unix sockets, pipes) does not work on it. A
+/// network belongs to one loop at a time.
+///
+/// ```
+/// use corio::net::{TcpListener, TcpStream};
+/// use corio::testing::Network;
+/// use corio::{Backend, Runner, millis, now, scope};
+/// use std::io::{Read, Write};
+///
+/// let network = Network::new().latency(millis(20)..=millis(20)).short_reads(3);
+/// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
+///     let listener = TcpListener::bind("10.0.0.1:80")?;
+///     scope(|s| {
+///         s.spawn(|| {
+///             let (mut stream, _) = listener.accept()?;
+///             let mut text = String::new();
+///             stream.read_to_string(&mut text)?;
+///             stream.write_all(text.to_uppercase().as_bytes())
+///         });
+///         let start = now();
+///         let mut stream = TcpStream::connect("10.0.0.1:80")?; // there and back: 40 ms
+///         stream.write_all(b"hello")?;
+///         stream.shutdown(std::net::Shutdown::Write)?;
+///         let mut answer = String::new();
+///         stream.read_to_string(&mut answer)?; // there and back
+///         assert_eq!((answer.as_str(), now() - start), ("HELLO", millis(80)));
+///         Ok(())
+///     })
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct Network {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// For a loop on a real clock, which sleeps here.
+    changed: Condvar,
+}
+
+/// Names a socket or a listener, where the kernel has descriptors. Below zero.
+pub(crate) type Id = RawFd;
+
+impl Default for Network {
+    fn default() -> Network {
+        Network::new()
+    }
+}
+
+impl Network {
+    /// A network without latency, on which reads and writes are as large as they can be.
+    pub fn new() -> Network {
+        Network { shared: Arc::new(Shared { state: Mutex::new(State::new()), changed: Condvar::new() }) }
+    }
+
+    fn with(self, change: impl FnOnce(&mut State)) -> Network {
+        change(&mut self.state());
+        self
+    }
+
+    /// The seed of what is random: latencies within their range, and the lengths of short reads and writes.
+    pub fn seed(self, seed: u64) -> Network {
+        self.with(|state| state.random = Random::new(seed))
+    }
+
+    /// How long everything takes to arrive. What one end sends arrives in order all the same.
+    pub fn latency(self, range: std::ops::RangeInclusive<Duration>) -> Network {
+        self.with(|state| state.latency = (nanos(*range.start()), nanos(*range.end())))
+    }
+
+    /// Lets each read give a random number of the bytes that it could, `most` at the most.
+    ///
+    /// # Panics
+    ///
+    /// If `most` is 0.
+    pub fn short_reads(self, most: usize) -> Network {
+        assert!(most > 0, "a read of nothing is the end of the stream");
+        self.with(|state| state.short_reads = Some(most))
+    }
+
+    /// Lets each write take a random number of the bytes that it could, `most` at the most.
+    ///
+    /// # Panics
+    ///
+    /// If `most` is 0.
+    pub fn short_writes(self, most: usize) -> Network {
+        assert!(most > 0, "a write of nothing is an error");
+        self.with(|state| state.short_writes = Some(most))
+    }
+
+    /// How many bytes of one direction may be under way or unread before a write waits. 64 KiB if not set.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn capacity(self, bytes: usize) -> Network {
+        assert!(bytes > 0, "nothing fits through a connection of no capacity");
+        self.with(|state| state.capacity = bytes)
+    }
+
+    /// The addresses of a name. Other names are unknown here.
+    pub fn host(self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Network {
+        self.with(|state| drop(state.hosts.insert(name.to_owned(), addresses.into_iter().collect())))
+    }
+
+    /// A peer that connects to `to` and plays `script`. The script begins now; before the run, with the run.
+    pub fn client(&self, to: SocketAddr, script: Script) -> Peer {
+        let mut state = self.state();
+        let peer = state.add_peer(script);
+        state.peers[peer].calls = Some(to);
+        state.schedule(0, Arrival::Step { peer });
+        self.shared.changed.notify_all();
+        Peer::new(self.clone(), peer)
+    }
+
+    /// A peer that listens on `at`, accepts one connection, and plays `script` on it.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse).
+    pub fn server(&self, at: SocketAddr, script: Script) -> io::Result<Peer> {
+        let mut state = self.state();
+        let (id, _) = state.bind(at, 1)?;
+        let peer = state.add_peer(script);
+        state.listeners.get_mut(&id).expect("bound just now").peer = Some(peer);
+        Ok(Peer::new(self.clone(), peer))
+    }
+
+    /// Resets every connection, as a cable that was cut, and a router that says so.
+    pub fn reset_all(&self) {
+        let mut state = self.state();
+        let all: Vec<Id> = state.sockets.keys().copied().collect();
+        for to in all {
+            state.arrive(Arrival::Reset { to });
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// How many sockets and listeners are open, those of scripts included.
+    pub fn open(&self) -> usize {
+        let state = self.state();
+        state.sockets.len() + state.listeners.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state at a loop's time.
+    fn at(&self, now: Nanos) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        state.advance(now);
+        state
+    }
+
+    pub(crate) fn is(&self, other: &Network) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    // ---- what a socket can do ---------------------------------------------------------------------------------------
+
+    pub(crate) fn look_up(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.state().hosts.get(name).cloned()
+    }
+
+    pub(crate) fn bind(&self, address: SocketAddr, backlog: usize) -> io::Result<(Id, SocketAddr)> {
+        self.state().bind(address, backlog)
+    }
+
+    pub(crate) fn connect(&self, now: Nanos, to: SocketAddr) -> Id {
+        self.at(now).connect(to, None)
+    }
+
+    /// Whether the connection has come about.
+    pub(crate) fn connected(&self, now: Nanos, id: Id) -> io::Result<()> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        let socket = state.socket(id)?;
+        match (socket.error.take(), socket.stage) {
+            (Some(errno), _) => fault(errno),
+            (None, Stage::Connecting) => Err(io::ErrorKind::WouldBlock.into()),
+            (None, Stage::Open) => Ok(()),
+        }
+    }
+
+    pub(crate) fn accept(&self, now: Nanos, id: Id) -> io::Result<(Id, SocketAddr)> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        let Some(listener) = state.listeners.get_mut(&id) else { return fault(libc::EBADF) };
+        let accepted = listener.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok((accepted, state.socket(accepted)?.remote))
+    }
+
+    pub(crate) fn read(&self, now: Nanos, id: Id, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        let result = state.read(id, buffer, peek);
+        self.shared.changed.notify_all();
+        result
+    }
+
+    pub(crate) fn write(&self, now: Nanos, id: Id, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        state.write(id, bytes)
+    }
+
+    pub(crate) fn shutdown(&self, now: Nanos, id: Id, how: Shutdown) -> io::Result<()> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        state.shutdown(id, how)
+    }
+
+    pub(crate) fn take_error(&self, id: Id) -> Option<io::Error> {
+        let mut state = self.state();
+        let id = state.behind(id);
+        state.sockets.get_mut(&id).and_then(|socket| socket.error.take()).map(io::Error::from_raw_os_error)
+    }
+
+    /// One more handle of a socket or listener.
+    pub(crate) fn retain(&self, handle: Id) -> Id {
+        let mut state = self.state();
+        let (id, new) = (state.behind(handle), state.next_id());
+        state.clones.insert(new, id);
+        if let Some(socket) = state.sockets.get_mut(&id) {
+            socket.handles += 1;
+        } else if let Some(listener) = state.listeners.get_mut(&id) {
+            listener.handles += 1;
+        }
+        new
+    }
+
+    /// One less; the last one closes. `None`: the loop is not at hand, and the network takes the last time that it knows.
+    pub(crate) fn release(&self, now: Option<Nanos>, id: Id) {
+        let mut state = self.state();
+        if let Some(now) = now {
+            state.advance(now);
+        }
+        state.release(id);
+        self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn local_addr(&self, id: Id) -> io::Result<SocketAddr> {
+        let mut state = self.state();
+        let id = state.behind(id);
+        match state.listeners.get(&id) {
+            Some(listener) => Ok(listener.address),
+            None => state.socket(id).map(|socket| socket.local),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self, id: Id) -> io::Result<SocketAddr> {
+        let mut state = self.state();
+        let id = state.behind(id);
+        let socket = state.socket(id)?;
+        if socket.stage == Stage::Connecting || socket.broken { fault(libc::ENOTCONN) } else { Ok(socket.remote) }
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("open", &self.open()).finish()
+    }
+}
+
+/// The half of a loop.
+pub(super) struct SimulatedSelector(pub(super) Network);
+
+impl Selector for SimulatedSelector {
+    fn select(&mut self, request: &Request<'_>, each: &mut dyn FnMut(Token, News)) -> io::Result<()> {
+        let start = (request.now)();
+        let mut state = self.0.at(start);
+        let until = request.timeout.map_or(Nanos::MAX, |timeout| start.saturating_add(nanos(timeout)));
+        while state.news.is_empty() && !state.woken {
+            let now = (request.now)();
+            state.advance(now);
+            let next = state.under_way.first_key_value().map_or(Nanos::MAX, |((due, _), _)| *due).min(until);
+            if !state.news.is_empty() || until <= now {
+                break;
+            }
+            let left = Duration::from_nanos(next.saturating_sub(now));
+            let waited = self.0.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.woken = false;
+        let news = std::mem::take(&mut state.news);
+        drop(state);
+        news.into_iter().for_each(|(token, news)| each(token, news));
+        Ok(())
+    }
+
+    fn next(&self) -> Option<Nanos> {
+        let state = self.0.state();
+        if !state.news.is_empty() {
+            return Some(state.now);
+        }
+        state.under_way.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    fn network(&self) -> Option<&Network> {
+        Some(&self.0)
+    }
+}
+
+/// The half of everybody.
+pub(super) struct SimulatedRegistrar(pub(super) Network);
+
+impl Registrar for SimulatedRegistrar {
+    fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        let mut state = self.0.state();
+        let id = state.behind(fd);
+        let Some(standing) = state.standing(id) else {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a loop on a simulated network cannot wait for a descriptor of the system",
+            ));
+        };
+        state.tokens(id).map(|tokens| tokens.insert(fd, token));
+        if standing.is_news() {
+            state.news.push_back((token, standing));
+        }
+        Ok(())
+    }
+
+    fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        let mut state = self.0.state();
+        let id = state.behind(fd);
+        state.tokens(id).map(|tokens| tokens.remove(&fd));
+        Ok(())
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.0.state().woken = true;
+        self.0.shared.changed.notify_all();
+        Ok(())
+    }
+}

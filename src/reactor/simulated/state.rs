@@ -1,0 +1,511 @@
+//! What is on a network in memory at one moment, and how it changes.
+//!
+//! Every byte that is written *arrives*: after the latency, in order, as an entry of [`State::under_way`]. Nothing here
+//! knows loops or locks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+
+use super::Id;
+use super::script::PeerState;
+use crate::random::Random;
+use crate::reactor::{News, Token};
+use crate::timer::Nanos;
+
+/// How many bytes of one direction may be under way or unread, unless a test says otherwise.
+const CAPACITY: usize = 64 * 1024;
+/// The first port that is given out for 0.
+const FIRST_PORT: u16 = 49_152;
+
+const READABLE: News = News { readable: true, writable: false, read_closed: false, write_closed: false, error: false };
+const WRITABLE: News = News { readable: false, writable: true, ..READABLE };
+const ENDED: News = News { read_closed: true, ..READABLE };
+const FAILED: News = News { error: true, write_closed: true, ..ENDED };
+
+pub(super) struct State {
+    pub(super) latency: (Nanos, Nanos),
+    pub(super) capacity: usize,
+    pub(super) short_reads: Option<usize>,
+    pub(super) short_writes: Option<usize>,
+    pub(super) hosts: BTreeMap<String, Vec<IpAddr>>,
+    pub(super) random: Random,
+    /// The latest loop time that it was told.
+    pub(super) now: Nanos,
+    last_id: Id,
+    last_port: u16,
+    last_arrival: u64,
+    pub(super) sockets: BTreeMap<Id, Socket>,
+    pub(super) listeners: BTreeMap<Id, Listener>,
+    /// Second handles, and what they are handles of.
+    pub(super) clones: BTreeMap<Id, Id>,
+    pub(super) peers: Vec<PeerState>,
+    /// What has been sent and not yet arrived, by the time when it will, and the order in which it was sent.
+    pub(super) under_way: BTreeMap<(Nanos, u64), Arrival>,
+    pub(super) news: VecDeque<(Token, News)>,
+    pub(super) woken: bool,
+}
+
+/// Who is told of news: the registration of each handle that has one.
+pub(super) type Tokens = BTreeMap<Id, Token>;
+
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    pub(super) backlog: usize,
+    pub(super) waiting: VecDeque<Id>,
+    pub(super) tokens: Tokens,
+    pub(super) handles: usize,
+    /// The scripted peer that accepts by itself.
+    pub(super) peer: Option<usize>,
+}
+
+pub(super) struct Socket {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// The other end. It may be gone.
+    pub(super) other: Option<Id>,
+    pub(super) stage: Stage,
+    pub(super) inbox: VecDeque<u8>,
+    /// Bytes that will be in it.
+    pub(super) coming: usize,
+    /// Nothing arrives before what was sent before it.
+    pub(super) not_before: Nanos,
+    /// The end has arrived.
+    pub(super) ended: bool,
+    /// What went wrong, until somebody is told.
+    pub(super) error: Option<i32>,
+    pub(super) broken: bool,
+    pub(super) reads_no_more: bool,
+    pub(super) writes_no_more: bool,
+    /// A write found less room than it wanted.
+    pub(super) wants_room: bool,
+    pub(super) handles: usize,
+    pub(super) tokens: Tokens,
+    /// The scripted peer whose socket it is.
+    pub(super) peer: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    Open,
+}
+
+pub(super) enum Arrival {
+    Call {
+        from: Id,
+        to: SocketAddr,
+    },
+    Accepted {
+        to: Id,
+    },
+    Refused {
+        to: Id,
+    },
+    Data {
+        to: Id,
+        bytes: Vec<u8>,
+    },
+    End {
+        to: Id,
+    },
+    Reset {
+        to: Id,
+    },
+    /// The time of a script's next step has come.
+    Step {
+        peer: usize,
+    },
+}
+
+pub(super) fn fault<T>(errno: i32) -> io::Result<T> {
+    Err(io::Error::from_raw_os_error(errno))
+}
+
+impl State {
+    pub(super) fn new() -> State {
+        State {
+            latency: (0, 0),
+            capacity: CAPACITY,
+            short_reads: None,
+            short_writes: None,
+            hosts: BTreeMap::new(),
+            random: Random::new(0),
+            now: 0,
+            last_id: -1,
+            last_port: FIRST_PORT - 1,
+            last_arrival: 0,
+            sockets: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            clones: BTreeMap::new(),
+            peers: Vec::new(),
+            under_way: BTreeMap::new(),
+            news: VecDeque::new(),
+            woken: false,
+        }
+    }
+
+    /// What a handle is a handle of.
+    pub(super) fn behind(&self, handle: Id) -> Id {
+        self.clones.get(&handle).copied().unwrap_or(handle)
+    }
+
+    pub(super) fn socket(&mut self, id: Id) -> io::Result<&mut Socket> {
+        self.sockets.get_mut(&id).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
+    }
+
+    pub(super) fn next_id(&mut self) -> Id {
+        self.last_id -= 1;
+        self.last_id
+    }
+
+    pub(super) fn next_port(&mut self) -> u16 {
+        self.last_port = self.last_port.checked_add(1).unwrap_or(FIRST_PORT);
+        self.last_port
+    }
+
+    pub(super) fn bind(&mut self, mut address: SocketAddr, backlog: usize) -> io::Result<(Id, SocketAddr)> {
+        if address.port() == 0 {
+            address.set_port(self.next_port());
+        }
+        if self.listener_at(address).is_some() {
+            return fault(libc::EADDRINUSE);
+        }
+        let id = self.next_id();
+        let backlog = backlog.max(1);
+        let listener =
+            Listener { address, backlog, waiting: VecDeque::new(), tokens: Tokens::new(), handles: 1, peer: None };
+        self.listeners.insert(id, listener);
+        Ok((id, address))
+    }
+
+    pub(super) fn listener_at(&self, to: SocketAddr) -> Option<Id> {
+        let at = |address: SocketAddr| {
+            let any = address.ip().is_unspecified() || to.ip().is_unspecified();
+            address.port() == to.port() && (address.ip() == to.ip() || any)
+        };
+        self.listeners.iter().find(|(_, listener)| at(listener.address)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn open(&mut self, local: SocketAddr, remote: SocketAddr, other: Option<Id>, stage: Stage) -> Id {
+        let id = self.next_id();
+        let socket = Socket {
+            local,
+            remote,
+            other,
+            stage,
+            inbox: VecDeque::new(),
+            coming: 0,
+            not_before: 0,
+            ended: false,
+            error: None,
+            broken: false,
+            reads_no_more: false,
+            writes_no_more: false,
+            wants_room: false,
+            handles: 1,
+            tokens: Tokens::new(),
+            peer: None,
+        };
+        self.sockets.insert(id, socket);
+        id
+    }
+
+    pub(super) fn connect(&mut self, to: SocketAddr, peer: Option<usize>) -> Id {
+        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.next_port());
+        let id = self.open(from, to, None, Stage::Connecting);
+        self.sockets.get_mut(&id).expect("opened just now").peer = peer;
+        self.send(id, Arrival::Call { from: id, to });
+        id
+    }
+
+    pub(super) fn read(&mut self, id: Id, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+        let most = self.short_reads.map(|most| 1 + self.random.below(most as u64) as usize);
+        let socket = self.socket(id)?;
+        if socket.inbox.is_empty() || buffer.is_empty() {
+            return match socket.error.take() {
+                Some(errno) => fault(errno),
+                None if socket.ended || socket.broken || socket.reads_no_more || buffer.is_empty() => Ok(0),
+                None if socket.stage == Stage::Connecting => fault(libc::ENOTCONN),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let n = buffer.len().min(socket.inbox.len()).min(most.unwrap_or(usize::MAX));
+        let (front, back) = socket.inbox.as_slices();
+        let from_front = n.min(front.len());
+        buffer[..from_front].copy_from_slice(&front[..from_front]);
+        buffer[from_front..n].copy_from_slice(&back[..n - from_front]);
+        if peek {
+            return Ok(n);
+        }
+        socket.inbox.drain(..n);
+        // Whoever reads less than asked for believes that there is no more.
+        let is_short = n < buffer.len() && !socket.inbox.is_empty();
+        let other = socket.other;
+        if is_short {
+            self.announce(id, READABLE);
+        }
+        if let Some(other) = other {
+            self.make_room(other);
+        }
+        Ok(n)
+    }
+
+    /// The peer of this socket has read something.
+    pub(super) fn make_room(&mut self, id: Id) {
+        if let Some(socket) = self.sockets.get_mut(&id)
+            && std::mem::take(&mut socket.wants_room)
+        {
+            let peer = socket.peer;
+            self.announce(id, WRITABLE);
+            self.go_on(peer);
+        }
+    }
+
+    pub(super) fn write(&mut self, id: Id, bytes: &[u8]) -> io::Result<usize> {
+        let most = self.short_writes.map(|most| 1 + self.random.below(most as u64) as usize);
+        let capacity = self.capacity;
+        let socket = self.socket(id)?;
+        if let Some(errno) = socket.error.take() {
+            return fault(errno);
+        }
+        if socket.broken || socket.writes_no_more {
+            return fault(libc::EPIPE);
+        }
+        let Some(to) = socket.other.filter(|_| socket.stage == Stage::Open) else { return fault(libc::ENOTCONN) };
+        let used = self.sockets.get(&to).map_or(0, |other| other.inbox.len() + other.coming);
+        let room = capacity.saturating_sub(used);
+        let n = bytes.len().min(room).min(most.unwrap_or(usize::MAX));
+        self.socket(id)?.wants_room = n == room;
+        if n == 0 {
+            return if bytes.is_empty() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        if n < bytes.len() && n < room {
+            // Whoever writes less than it wanted believes that there is no more room.
+            self.announce(id, WRITABLE);
+        }
+        if let Some(other) = self.sockets.get_mut(&to) {
+            other.coming += n;
+        }
+        self.send(to, Arrival::Data { to, bytes: bytes[..n].to_vec() });
+        Ok(n)
+    }
+
+    pub(super) fn shutdown(&mut self, id: Id, how: Shutdown) -> io::Result<()> {
+        let socket = self.socket(id)?;
+        if socket.stage == Stage::Connecting || socket.broken {
+            return fault(libc::ENOTCONN);
+        }
+        if how != Shutdown::Write {
+            socket.reads_no_more = true;
+        }
+        let ends = how != Shutdown::Read && !std::mem::replace(&mut socket.writes_no_more, true);
+        let (other, news) = match how {
+            Shutdown::Read => (socket.other, ENDED),
+            Shutdown::Write => (socket.other, WRITABLE),
+            Shutdown::Both => (socket.other, News { write_closed: true, ..ENDED }),
+        };
+        self.announce(id, news);
+        if let (true, Some(to)) = (ends, other) {
+            self.send(to, Arrival::End { to });
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, handle: Id) {
+        let id = self.clones.remove(&handle).unwrap_or(handle);
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.handles -= 1;
+            if listener.handles == 0 {
+                let listener = self.listeners.remove(&id).expect("it was there");
+                for id in listener.waiting {
+                    self.hang_up(id, true);
+                }
+            }
+        } else if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.handles -= 1;
+            if socket.handles == 0 {
+                // As a kernel does: the peer learns that bytes were not read.
+                let unread = !socket.inbox.is_empty();
+                self.hang_up(id, unread);
+            }
+        }
+    }
+
+    /// A socket goes; its peer hears of it.
+    pub(super) fn hang_up(&mut self, id: Id, reset: bool) {
+        let Some(socket) = self.sockets.remove(&id) else { return };
+        let Some(to) = socket.other.filter(|_| !socket.broken) else { return };
+        if reset {
+            self.send(to, Arrival::Reset { to });
+        } else if !socket.writes_no_more {
+            self.send(to, Arrival::End { to });
+        }
+    }
+
+    // ---- travelling -------------------------------------------------------------------------------------------------
+
+    /// Sends something on its way; `to` is the socket at which it arrives after all that was sent there before.
+    pub(super) fn send(&mut self, to: Id, arrival: Arrival) {
+        let (least, most) = self.latency;
+        let latency = if least < most { self.random.range(least..=most) } else { least };
+        let mut due = self.now.saturating_add(latency);
+        if let Some(socket) = self.sockets.get_mut(&to) {
+            due = due.max(socket.not_before);
+            socket.not_before = due;
+        }
+        self.enter(due, arrival);
+    }
+
+    /// Something that happens in a while, wherever it comes from.
+    pub(super) fn schedule(&mut self, after: Nanos, arrival: Arrival) {
+        self.enter(self.now.saturating_add(after), arrival);
+    }
+
+    pub(super) fn enter(&mut self, due: Nanos, arrival: Arrival) {
+        self.last_arrival += 1;
+        self.under_way.insert((due, self.last_arrival), arrival);
+    }
+
+    /// Lets arrive what is due.
+    pub(super) fn advance(&mut self, now: Nanos) {
+        while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((due, _), arrival) = entry.remove_entry();
+            self.now = self.now.max(due);
+            self.arrive(arrival);
+        }
+        self.now = self.now.max(now);
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Call { from, to } => self.call(from, to),
+            Arrival::Accepted { to } => {
+                if let Some(socket) = self.sockets.get_mut(&to) {
+                    socket.stage = Stage::Open;
+                    let peer = socket.peer;
+                    self.announce(to, WRITABLE);
+                    self.go_on(peer);
+                }
+            }
+            Arrival::Refused { to } => {
+                if let Some(socket) = self.sockets.get_mut(&to) {
+                    (socket.error, socket.broken) = (Some(libc::ECONNREFUSED), true);
+                    self.announce(to, FAILED);
+                }
+            }
+            Arrival::Data { to, bytes } => self.deliver(to, bytes),
+            Arrival::End { to } => {
+                if let Some(socket) = self.sockets.get_mut(&to) {
+                    socket.ended = true;
+                    let peer = socket.peer;
+                    self.announce(to, ENDED);
+                    if let Some(peer) = peer {
+                        self.peers[peer].ended = true;
+                    }
+                }
+            }
+            Arrival::Reset { to } => {
+                if let Some(socket) = self.sockets.get_mut(&to).filter(|socket| !socket.broken) {
+                    (socket.error, socket.broken) = (Some(libc::ECONNRESET), true);
+                    let peer = socket.peer;
+                    self.announce(to, FAILED);
+                    if let Some(peer) = peer {
+                        self.peers[peer].reset = true;
+                    }
+                }
+            }
+            Arrival::Step { peer } => self.step(peer),
+        }
+    }
+
+    /// A call has reached the address that it was made to.
+    pub(super) fn call(&mut self, from: Id, to: SocketAddr) {
+        let Some(remote) = self.sockets.get(&from).map(|caller| caller.local) else { return };
+        let listener = self.listener_at(to).and_then(|id| {
+            let listener = self.listeners.get(&id)?;
+            (listener.waiting.len() < listener.backlog).then_some(id)
+        });
+        let Some(listener) = listener else { return self.send(from, Arrival::Refused { to: from }) };
+        let id = self.open(to, remote, Some(from), Stage::Open);
+        self.sockets.get_mut(&from).expect("looked at above").other = Some(id);
+        self.send(from, Arrival::Accepted { to: from });
+        let listener = self.listeners.get_mut(&listener).expect("found above");
+        match listener.peer.take() {
+            None => {
+                listener.waiting.push_back(id);
+                self.news.extend(listener.tokens.values().map(|token| (*token, READABLE)));
+            }
+            // One that is scripted accepts one, and listens no more.
+            Some(peer) => {
+                self.listeners.retain(|_, listener| listener.address != to);
+                self.sockets.get_mut(&id).expect("opened above").peer = Some(peer);
+                self.peers[peer].socket = Some(id);
+                self.schedule(0, Arrival::Step { peer });
+            }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, to: Id, bytes: Vec<u8>) {
+        let Some(socket) = self.sockets.get_mut(&to) else {
+            // Nobody is there any more: whoever sent it is told.
+            let from = self.sockets.iter().find(|(_, socket)| socket.other == Some(to)).map(|(id, _)| *id);
+            return from.map_or((), |to| self.send(to, Arrival::Reset { to }));
+        };
+        socket.coming -= bytes.len();
+        if socket.broken || socket.reads_no_more {
+            return;
+        }
+        socket.inbox.extend(bytes);
+        let peer = socket.peer;
+        self.announce(to, READABLE);
+        if let Some(peer) = peer {
+            self.take_for(peer);
+        }
+    }
+
+    /// A scripted peer reads what has come, unless it is deaf.
+    pub(super) fn take_for(&mut self, peer: usize) {
+        let now = self.now;
+        let Some(id) = self.peers[peer].socket.filter(|_| !self.peers[peer].deaf) else { return };
+        let Some(socket) = self.sockets.get_mut(&id).filter(|socket| !socket.inbox.is_empty()) else { return };
+        let (bytes, other) = (socket.inbox.drain(..).collect(), socket.other);
+        self.peers[peer].arrivals.push((now, bytes));
+        if let Some(other) = other {
+            self.make_room(other);
+        }
+        self.go_on(Some(peer));
+    }
+
+    pub(super) fn announce(&mut self, id: Id, news: News) {
+        if let Some(socket) = self.sockets.get(&id) {
+            self.news.extend(socket.tokens.values().map(|token| (*token, news)));
+        }
+    }
+
+    pub(super) fn tokens(&mut self, id: Id) -> Option<&mut Tokens> {
+        match self.listeners.get_mut(&id) {
+            Some(listener) => Some(&mut listener.tokens),
+            None => self.sockets.get_mut(&id).map(|socket| &mut socket.tokens),
+        }
+    }
+
+    /// What a new registration is told: how things stand.
+    pub(super) fn standing(&self, id: Id) -> Option<News> {
+        if let Some(listener) = self.listeners.get(&id) {
+            return Some(News { readable: !listener.waiting.is_empty(), ..News::default() });
+        }
+        let socket = self.sockets.get(&id)?;
+        if socket.broken || socket.error.is_some() {
+            return Some(FAILED);
+        }
+        let used =
+            socket.other.and_then(|id| self.sockets.get(&id)).map_or(0, |other| other.inbox.len() + other.coming);
+        Some(News {
+            readable: !socket.inbox.is_empty(),
+            read_closed: socket.ended || socket.reads_no_more,
+            writable: socket.stage == Stage::Open && used < self.capacity,
+            ..News::default()
+        })
+    }
+}

@@ -1,0 +1,624 @@
+//! The same programs on every backend: mio, `poll(2)`, and networks in memory with various habits. And what only a
+//! network in memory can do: latency, scripts, resets, deadlocks that are seen.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use corio::net::{TcpListener, TcpStream};
+use corio::testing::{self, Ledger, Network, Script};
+use corio::{Backend, Runner, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, yield_now};
+
+/// Networks that differ in what a program must not rely on.
+fn networks() -> Vec<Network> {
+    let slow = |seed| Network::new().seed(seed).latency(millis(1)..=millis(30));
+    vec![
+        Network::new(),
+        Network::new().capacity(16),
+        slow(1).short_reads(1).short_writes(1),
+        slow(2).short_reads(700).short_writes(900).capacity(1_500),
+    ]
+}
+
+/// Runs a program on each of them, and looks whether it leaves anything.
+fn everywhere(program: impl Fn() -> io::Result<()>) {
+    let whole = || {
+        program()?;
+        Ledger::now().assert_empty();
+        Ok(())
+    };
+    for backend in [Backend::Mio, Backend::Poll] {
+        let name = format!("{backend:?}");
+        Runner::new().backend(backend).run(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for (n, network) in networks().into_iter().enumerate() {
+        let backend = Backend::Simulated(network.clone());
+        let end = Runner::new().virtual_clock().backend(backend).run(whole);
+        end.unwrap_or_else(|error| panic!("network {n}: {error}"));
+        assert_eq!(network.open(), 0, "network {n}: sockets are left");
+    }
+}
+
+fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Two ends of a connection.
+fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let (listener, address) = listen()?;
+    scope(|s| {
+        let near = s.spawn(|| listener.accept());
+        let far = TcpStream::connect(address)?;
+        Ok((near.join()?.0, far))
+    })
+}
+
+/// More than fits into any buffer on the way.
+fn too_much(stream: &TcpStream) -> Vec<u8> {
+    let is_simulated = stream.as_raw_fd() < 0;
+    bytes(if is_simulated { 100_000 } else { 8 << 20 })
+}
+
+fn bytes(n: usize) -> Vec<u8> {
+    (0..n).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+#[test]
+fn f10_megabytes_arrive_byte_by_byte_in_both_directions_however_short_reads_and_writes_are() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        let (there, back) = (bytes(100_000), bytes(70_001));
+        scope(|s| {
+            s.spawn(|| (&a).write_all(&there).and_then(|()| a.shutdown(Shutdown::Write)));
+            s.spawn(|| (&b).write_all(&back).and_then(|()| b.shutdown(Shutdown::Write)));
+            let far = s.spawn(|| {
+                let mut got = Vec::new();
+                (&a).read_to_end(&mut got).map(|_| got)
+            });
+            let mut got = Vec::new();
+            (&b).read_to_end(&mut got)?;
+            assert!(got == there && far.join()? == back);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn f2_after_the_peer_has_ended_its_writing_it_can_still_be_answered() {
+    everywhere(|| {
+        let (mut a, mut b) = pair()?;
+        a.write_all(b"question")?;
+        a.shutdown(Shutdown::Write)?;
+        let mut question = String::new();
+        b.read_to_string(&mut question)?;
+        assert_eq!(question, "question");
+        assert_eq!(b.read(&mut [0; 8])?, 0, "the end is told again");
+        b.write_all(b"answer")?;
+        let mut answer = [0; 6];
+        a.read_exact(&mut answer)?;
+        assert_eq!(&answer, b"answer");
+        assert_eq!(a.write(b"more").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_listens_for_is_refused() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        drop(listener);
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_address_is_listened_on_once() {
+    everywhere(|| {
+        let (_listener, address) = listen()?;
+        assert_eq!(TcpListener::bind(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        Ok(())
+    });
+}
+
+#[test]
+fn both_ends_know_their_addresses() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        scope(|s| {
+            let accepted = s.spawn(|| listener.accept());
+            let far = TcpStream::connect(address)?;
+            let (near, from) = accepted.join()?;
+            assert_ne!(address.port(), 0);
+            assert_eq!((far.peer_addr()?, near.local_addr()?), (address, address));
+            assert_eq!((far.local_addr()?, near.peer_addr()?), (from, from));
+            far.set_nodelay(true)?;
+            assert!(far.nodelay()? && far.take_error()?.is_none());
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn two_hundred_connections_are_all_served() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        scope(|s| {
+            let listener = &listener;
+            s.spawn(move || {
+                scope(|s| {
+                    for stream in listener.incoming().take(200) {
+                        let mut stream = stream?;
+                        s.spawn(move || {
+                            let mut text = String::new();
+                            stream.read_to_string(&mut text)?;
+                            stream.write_all(text.as_bytes())
+                        });
+                    }
+                    Ok(())
+                })
+            });
+            for n in 0..200 {
+                s.spawn(move || {
+                    let mut stream = TcpStream::connect(address)?;
+                    stream.write_all(n.to_string().as_bytes())?;
+                    stream.shutdown(Shutdown::Write)?;
+                    let mut text = String::new();
+                    stream.read_to_string(&mut text)?;
+                    assert_eq!(text, n.to_string());
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn a_read_can_be_given_up_and_nothing_is_lost() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        let mut buffer = [0; 16];
+        let late = timeout(millis(5), || (&a).read(&mut buffer));
+        assert!(late.is_err_and(|error| is_timed_out(&error)));
+        a.set_read_timeout(Some(millis(5)))?;
+        assert!((&a).read(&mut buffer).is_err_and(|error| error.kind() == ErrorKind::TimedOut));
+        a.set_read_timeout(None)?;
+        let reader = spawn(move || {
+            let given_up = (&a).read(&mut [0; 16]);
+            assert!(given_up.is_err_and(|error| is_cancelled(&error)));
+            Ok(a)
+        });
+        yield_now()?;
+        reader.cancel();
+        let a = reader.join()?;
+        (&b).write_all(b"here")?;
+        (&a).read_exact(&mut buffer[..4])?;
+        assert_eq!(&buffer[..4], b"here");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_write_waits_for_whoever_does_not_read_and_goes_on_when_he_does() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        let much = too_much(&a);
+        scope(|s| {
+            let writer = s.spawn(|| (&a).write_all(&much).and_then(|()| a.shutdown(Shutdown::Both)));
+            let early = timeout(millis(50), || writer.wait());
+            assert!(early.is_err(), "it does not fit");
+            let mut got = vec![0; much.len()];
+            (&b).read_exact(&mut got)?;
+            assert!(got == much);
+            writer.join()
+        })
+    });
+}
+
+#[test]
+fn peeking_takes_nothing_and_two_handles_are_one_connection() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        let second = b.try_clone()?;
+        (&a).write_all(b"xy")?;
+        let mut buffer = [0; 1];
+        assert_eq!((b.peek(&mut buffer)?, buffer), (1, *b"x"));
+        assert_eq!(((&second).read(&mut buffer)?, buffer), (1, *b"x"));
+        drop(b);
+        assert_eq!(((&second).read(&mut buffer)?, buffer), (1, *b"y"));
+        // One waits on its own registration.
+        scope(|s| {
+            s.spawn(|| (&second).read_exact(&mut [0; 3]));
+            (&a).write_all(b"abc")
+        })?;
+        drop(a);
+        assert_eq!((&second).read(&mut buffer)?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn f1_writing_to_a_peer_that_has_gone_is_an_error() {
+    everywhere(|| {
+        let (mut a, b) = pair()?;
+        drop(b);
+        let error = loop {
+            match a.write_all(b"anybody?") {
+                Ok(()) => sleep(millis(1))?,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn closing_with_bytes_unread_resets_the_connection() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        (&a).write_all(b"never read")?;
+        // It has to be there before the end goes.
+        b.peek(&mut [0; 1])?;
+        sleep(millis(100))?;
+        drop(b);
+        let error = (&a).read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+#[test]
+fn b9_shutting_both_directions_wakes_whoever_waits_in_either() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        let much = too_much(&a);
+        scope(|s| {
+            let reader = s.spawn(|| (&a).read(&mut [0; 8]));
+            let writer = s.spawn(|| Ok((&a).write_all(&much)));
+            sleep(millis(20))?;
+            assert!(!reader.is_done() && !writer.is_done());
+            a.shutdown(Shutdown::Both)?;
+            assert_eq!(reader.join()?, 0);
+            let written = writer.join()?;
+            assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            Ok(())
+        })?;
+        drop(b);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_impatient_stream_says_would_block_and_then_has_what_came() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        a.set_nonblocking(true)?;
+        assert_eq!((&a).read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        (&b).write_all(b"!")?;
+        let mut byte = [0];
+        loop {
+            match (&a).read(&mut byte) {
+                Ok(n) => break assert_eq!((n, byte), (1, *b"!")),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            sleep(millis(1))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn b10_two_who_wait_to_read_are_served_in_turn() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        scope(|s| {
+            let read = || {
+                let mut bytes = [0; 2];
+                (&a).read_exact(&mut bytes[..1])?;
+                Ok(bytes[0])
+            };
+            let (first, second) = (s.spawn(read), s.spawn(read));
+            yield_now()?;
+            (&b).write_all(b"12")?;
+            let mut both = [first.join()?, second.join()?];
+            both.sort_unstable();
+            assert_eq!(both, *b"12");
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn f3_nothing_to_write_and_no_room_to_read_are_no_end() {
+    everywhere(|| {
+        let (a, b) = pair()?;
+        assert_eq!((&a).write(b"")?, 0);
+        assert_eq!((&a).write_vectored(&[IoSlice::new(b""), IoSlice::new(b"z")])?, 1);
+        assert_eq!((&b).read(&mut [])?, 0);
+        let mut byte = [0];
+        (&b).read_exact(&mut byte)?;
+        assert_eq!(&byte, b"z");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_accept_can_be_cancelled_and_the_client_is_there_for_the_next() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        let early = timeout(millis(5), || listener.accept());
+        assert!(early.is_err_and(|error| is_timed_out(&error)));
+        let client = spawn(move || TcpStream::connect(address));
+        let (_stream, from) = listener.accept()?;
+        assert_eq!(from, client.join()?.local_addr()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn b11_a_regular_file_cannot_be_waited_for_on_any_backend() {
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    for backend in [Backend::Mio, Backend::Poll, Backend::Simulated(Network::new())] {
+        Runner::new()
+            .backend(backend)
+            .run(|| {
+                assert!(corio::add_reader(&file, || unreachable!("it is not watched")).is_err());
+                corio::readable(&file)
+            })
+            .unwrap();
+    }
+}
+
+// ---- networks in memory only ----------------------------------------------------------------------------------------
+
+fn on<T>(network: &Network, program: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    Runner::new().virtual_clock().backend(Backend::Simulated(network.clone())).run(program)
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn what_is_sent_takes_its_latency_and_no_real_time() {
+    let network = Network::new().latency(secs(60)..=secs(60));
+    let took = on(&network, || {
+        let start = now();
+        let (a, b) = pair()?; // there and back
+        (&a).write_all(b"1")?;
+        (&b).read_exact(&mut [0])?;
+        Ok(now() - start)
+    });
+    assert_eq!(took.unwrap(), secs(180));
+}
+
+#[test]
+fn r18_waiting_for_bytes_that_can_never_come_is_a_deadlock() {
+    let network = Network::new();
+    let end = on(&network, || {
+        let (a, _b) = pair()?;
+        (&a).read(&mut [0])
+    });
+    let error = end.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadlock);
+    assert!(error.to_string().contains("read"), "{error}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| {
+        let network = Network::new().seed(seed).latency(millis(1)..=millis(50)).short_reads(10);
+        on(&network, || {
+            let (a, b) = pair()?;
+            let writer = spawn(move || (&a).write_all(&[7; 200]));
+            let mut course = Vec::new();
+            let mut buffer = [0; 64];
+            loop {
+                match (&b).read(&mut buffer)? {
+                    0 => break,
+                    n => course.push((n, now().elapsed() == Duration::ZERO)),
+                }
+            }
+            writer.join()?;
+            Ok(course.into_iter().map(|(n, _)| n).collect::<Vec<_>>())
+        })
+        .unwrap()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn a_scripted_client_is_served_like_any_other_and_keeps_what_it_got() {
+    let network = Network::new().latency(millis(10)..=millis(10));
+    let script = Script::new().send("12").wait(secs(1)).send("3\n").receive(5).end_writing();
+    let peer = network.client(address("10.0.0.1:80"), script);
+    let silent = network.client(address("10.0.0.1:80"), Script::new().wait(secs(5)).reset());
+    on(&network, || {
+        let listener = TcpListener::bind("10.0.0.1:80")?;
+        scope(|s| {
+            for stream in listener.incoming().take(2) {
+                let mut stream = stream?;
+                s.spawn(move || {
+                    let mut text = Vec::new();
+                    while !text.ends_with(b"\n") {
+                        let mut byte = [0];
+                        match stream.read(&mut byte) {
+                            Ok(0) => return Ok(()),
+                            Ok(_) => text.push(byte[0]),
+                            Err(error) => {
+                                assert_eq!((error.kind(), text.len()), (ErrorKind::ConnectionReset, 0));
+                                return Ok(());
+                            }
+                        }
+                    }
+                    stream.write_all(b"got: ")?;
+                    stream.write_all(&text)?;
+                    assert_eq!(stream.read(&mut [0; 8])?, 0);
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+    })
+    .unwrap();
+    assert_eq!(peer.received(), b"got: 123\n");
+    // The call and its answer, a second, the rest, and the way back.
+    assert_eq!(peer.arrivals()[0].0, secs(1) + millis(40));
+    assert!(peer.saw_end() && !peer.saw_reset() && silent.received().is_empty());
+    assert_eq!(network.open(), 1, "its script does not say that it closes");
+}
+
+#[test]
+fn f5_a_scripted_server_that_stops_reading_makes_writes_wait() {
+    let network = Network::new().capacity(1_000);
+    let script = Script::new().stop_reading().wait(secs(60)).go_on_reading().receive(5_000).send("done").close();
+    let peer = network.server(address("10.0.0.1:9"), script).unwrap();
+    on(&network, || {
+        let start = now();
+        let mut stream = TcpStream::connect("10.0.0.1:9")?;
+        stream.write_all(&[1; 5_000])?;
+        assert_eq!(now() - start, secs(60));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert_eq!(answer, "done");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(peer.received().len(), 5_000);
+}
+
+#[test]
+fn names_are_those_of_the_network() {
+    let network = Network::new().host("db.example", [address("10.1.0.1:0").ip(), address("10.1.0.2:0").ip()]);
+    on(&network, || {
+        let _second = TcpListener::bind("10.1.0.2:5432")?;
+        assert_eq!(TcpStream::connect("db.example:5432")?.peer_addr()?, address("10.1.0.2:5432"));
+        assert_eq!(TcpStream::connect("nowhere.example:1").unwrap_err().kind(), ErrorKind::NotFound);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cut_cable_resets_everybody() {
+    let network = Network::new();
+    on(&network, || {
+        let (a, b) = pair()?;
+        network.reset_all();
+        assert_eq!((&a).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!((&b).write(b"?").unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!((&b).write(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_the_network_cannot_carry_is_refused_with_a_reason() {
+    let network = Network::new();
+    let stream = on(&network, || {
+        let (a, _b) = pair()?;
+        let (kernel, _other) = std::os::unix::net::UnixStream::pair()?;
+        let error = corio::readable(&kernel).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        Ok(a)
+    })
+    .unwrap();
+    // Off its loop, and on another one.
+    assert_eq!((&stream).read(&mut [0]).unwrap_err().kind(), ErrorKind::Unsupported);
+    corio::run(|| {
+        assert_eq!((&stream).read(&mut [0]).unwrap_err().kind(), ErrorKind::Unsupported);
+        Ok(())
+    })
+    .unwrap();
+    assert!(stream.try_clone().is_ok());
+}
+
+#[test]
+fn on_the_real_clock_the_network_takes_its_time() {
+    let network = Network::new().latency(millis(3)..=millis(3));
+    let backend = Backend::Simulated(network);
+    Runner::new()
+        .backend(backend)
+        .run(|| {
+            let start = now();
+            let (a, b) = pair()?;
+            let answer = spawn(move || {
+                (&a).write_all(b"1")?;
+                // A thread that calls in wakes the loop from its sleep on the network.
+                corio::to_thread(|| std::thread::sleep(millis(2)))
+            });
+            (&b).read_exact(&mut [0])?;
+            assert!(now() - start >= millis(9));
+            answer.join()
+        })
+        .unwrap();
+}
+
+#[test]
+fn an_unknown_backend_of_the_environment_is_an_error_that_names_the_known_ones() {
+    const CHILD: &str = "CORIO_TEST_UNKNOWN_BACKEND";
+    if std::env::var_os(CHILD).is_some() {
+        let error = corio::run(|| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("`mio` or `poll`"), "{error}");
+        return;
+    }
+    let me = std::env::current_exe().unwrap();
+    let name = "an_unknown_backend_of_the_environment_is_an_error_that_names_the_known_ones";
+    let mut child = std::process::Command::new(me);
+    let output = child.args(["--exact", name]).env(CHILD, "1").env("CORIO_BACKEND", "uvloop").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn random_networks_under_random_schedules_lose_nothing() {
+    for seed in 0..200 {
+        let random = testing::Random::new(seed);
+        let network = Network::new()
+            .seed(seed)
+            .latency(Duration::ZERO..=millis(random.below(40)))
+            .capacity(1 + random.below(300) as usize)
+            .short_reads(1 + random.below(100) as usize)
+            .short_writes(1 + random.below(100) as usize);
+        let backend = Backend::Simulated(network.clone());
+        let end = Runner::new().virtual_clock().seed(seed).backend(backend).run(|| {
+            let (listener, address) = listen()?;
+            scope(|s| {
+                s.spawn(|| {
+                    for _ in 0..5 {
+                        let (mut stream, _) = listener.accept()?;
+                        s.spawn(move || {
+                            let mut text = Vec::new();
+                            stream.read_to_end(&mut text)?;
+                            text.reverse();
+                            stream.write_all(&text)
+                        });
+                    }
+                    Ok(())
+                });
+                for n in 0..5 {
+                    let text = bytes(100 * n + random.below(50) as usize);
+                    s.spawn(move || {
+                        let mut stream = TcpStream::connect(address)?;
+                        stream.write_all(&text)?;
+                        stream.shutdown(Shutdown::Write)?;
+                        let mut answer = Vec::new();
+                        stream.read_to_end(&mut answer)?;
+                        answer.reverse();
+                        assert!(answer == text);
+                        Ok(())
+                    });
+                }
+                Ok(())
+            })
+        });
+        end.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(network.open(), 0, "seed {seed}");
+    }
+}
