@@ -848,15 +848,17 @@ impl EventLoop {
 
     /// Waits until something can become ready, or until `latest`; `false` if nothing ever can.
     fn sleep(&self, latest: Option<Nanos>) -> bool {
-        let timer = earlier(self.next_timer(), self.reactor.next_news());
-        if timer.is_none() && !self.has_outside_hope() {
+        let (timer, news) = (self.next_timer(), self.reactor.next_news());
+        let next = earlier(timer, news);
+        if next.is_none() && !self.has_outside_hope() {
             return false;
         }
-        let until = earlier(timer, latest);
+        let until = earlier(next, latest);
         let timeout = until.map(|until| until.saturating_sub(self.clock.now()));
         let why = match until {
             None => PollReason::Nothing,
             _ if until == timer => PollReason::Timer,
+            _ if until == news => PollReason::Network,
             _ => PollReason::Grace,
         };
         // ANCHOR: jump

@@ -91,6 +91,7 @@ mod executor;
 mod failure;
 mod gather;
 mod handles;
+pub mod io;
 mod lab;
 mod local;
 pub mod net;

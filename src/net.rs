@@ -11,9 +11,17 @@
 
 mod address;
 mod connection;
+mod datagram;
 mod endpoint;
+mod gate;
 mod tcp;
+mod udp;
+mod unix;
+mod unix_datagram;
 
 pub use self::address::ToSocketAddrs;
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
+pub use self::udp::{Received, UdpSocket};
+pub use self::unix::{UnixIncoming, UnixListener, UnixStream};
+pub use self::unix_datagram::UnixDatagram;
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};

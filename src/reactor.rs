@@ -204,6 +204,15 @@ impl Slot {
         ended.set(false);
     }
 
+    /// Says that an attempt is worth it, whatever the kernel says.
+    pub(crate) fn nudge(&self, lp: &EventLoop, direction: Direction) {
+        match direction {
+            Direction::Read => self.readable.set(true),
+            Direction::Write => self.writable.set(true),
+        }
+        self.waiters(direction).notify_all(lp, By::Io(u64::from(self.id())));
+    }
+
     /// What is not known to be ready, and what somebody waits for though it looked ready once: of states, as opposed to
     /// changes, that is all that has to be told.
     fn wanted(&self) -> Wanted {

@@ -9,7 +9,6 @@
 use std::path::Path;
 use std::{env, fs, io};
 
-use corio::Runner;
 use corio::observe::{Recording, State};
 
 #[path = "../examples/common/mod.rs"]
@@ -106,10 +105,18 @@ mod e38b_loop_handle;
 mod e38c_channels;
 #[path = "../examples/e39_cpu_work.rs"]
 mod e39_cpu_work;
+#[path = "../examples/e41_hex_server.rs"]
+mod e41_hex_server;
+#[path = "../examples/e42_framing.rs"]
+mod e42_framing;
+#[path = "../examples/e43_backpressure.rs"]
+mod e43_backpressure;
 #[path = "../examples/e49_debug_mode.rs"]
 mod e49_debug_mode;
 #[path = "../examples/e51_where_is_everyone.rs"]
 mod e51_where_is_everyone;
+#[path = "../examples/e56_swap_the_engine.rs"]
+mod e56_swap_the_engine;
 #[path = "../examples/e57_supervisor.rs"]
 mod e57_supervisor;
 #[path = "../examples/e58_graceful_shutdown.rs"]
@@ -146,9 +153,10 @@ golden! {
     e19_gather_errors e20_first_done e20b_race e20c_select e21_cancel e22_timeout e22b_shield e22c_nested_limits
     e23_task_group e23b_nested_groups e24_error_at_join e25_done_callback e26_lost_update e27_lock e28_insert_once
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
-    e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e49_debug_mode
+    e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
+    e42_framing e43_backpressure e49_debug_mode
     e51_where_is_everyone e57_supervisor e58_graceful_shutdown e59_seeds;
-    printed: e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work
+    printed: e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e56_swap_the_engine
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.
@@ -218,7 +226,7 @@ fn compare(name: &str, told: &str) {
 /// Runs a program. What is told is what a reader sees: the narration, and the error that `main` returns, if it does.
 fn record(program: fn() -> io::Result<()>) -> (Recording, String) {
     let recording = Recording::new();
-    let result = common::launch(Runner::new().virtual_clock().observer(recording.clone()), program);
+    let result = common::launch(common::simulated().observer(recording.clone()), program);
     let mut told = recording.narrate(1);
     if let Err(error) = result {
         told += &format!("Error: {error:?}\n");

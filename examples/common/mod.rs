@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `--quiet` | only what the program prints |
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
-//! | `--real` | on the real clock: a second takes a second |
+//! | `--real` | on the real clock and the real network: a second takes a second |
 //!
 //! `CORIO_LOG=debug` adds the library's log, on standard error.
 
@@ -12,8 +12,9 @@
 
 use std::{env, io};
 
-use corio::Runner;
 use corio::observe::Narrator;
+use corio::testing::Network;
+use corio::{Backend, Runner, millis};
 
 /// Runs an example's program as its flags say.
 pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
@@ -28,14 +29,17 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             _ => return Err(usage()),
         }
     }
-    let mut runner = Runner::new();
-    if !real {
-        runner = runner.virtual_clock();
-    }
+    let mut runner = if real { Runner::new() } else { simulated() };
     if detail > 0 {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
     launch(runner, program)
+}
+
+/// A virtual clock, and a network in memory on which a packet takes ten milliseconds: every run is the same.
+pub(crate) fn simulated() -> Runner {
+    let network = Network::new().latency(millis(10)..=millis(10));
+    Runner::new().virtual_clock().backend(Backend::Simulated(network))
 }
 
 /// The line that starts the main task, as the report of a deadlock names it.

@@ -12,7 +12,7 @@ const NONE: usize = usize::MAX;
 /// A line of waiters, each with something of its own: what it gives, or room for what it is to get.
 ///
 /// Who has been served is out of the line, but keeps the place until it [leaves](Self::leave): there it finds what it got.
-pub(super) struct Line<X> {
+pub(crate) struct Line<X> {
     places: Slab<Place<X>>,
     first: usize,
     last: usize,
@@ -27,16 +27,16 @@ struct Place<X> {
 }
 
 impl<X> Line<X> {
-    pub(super) const fn new() -> Line<X> {
+    pub(crate) const fn new() -> Line<X> {
         Line { places: Slab::new(), first: NONE, last: NONE }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
     /// Gets in line, at the end.
-    pub(super) fn join(&mut self, waker: Waker, own: X) -> usize {
+    pub(crate) fn join(&mut self, waker: Waker, own: X) -> usize {
         let place = self.places.insert(Place { waker: Some(waker), own, before: self.last, behind: NONE });
         match self.last {
             NONE => self.first = place,
@@ -47,23 +47,23 @@ impl<X> Line<X> {
     }
 
     /// Takes the first out of the line, to serve it. Its waker is to be woken when the lock is released.
-    pub(super) fn serve(&mut self) -> Option<(&mut X, Waker)> {
+    pub(crate) fn serve(&mut self) -> Option<(&mut X, Waker)> {
         let first = self.first;
         let waker = self.take_out(first)?;
         Some((&mut self.places[first].own, waker))
     }
 
     /// Takes all out of the line.
-    pub(super) fn dismiss(&mut self) -> Vec<Waker> {
+    pub(crate) fn dismiss(&mut self) -> Vec<Waker> {
         std::iter::from_fn(|| self.serve().map(|(_, waker)| waker)).collect()
     }
 
-    pub(super) fn is_in_line(&self, place: usize) -> bool {
+    pub(crate) fn is_in_line(&self, place: usize) -> bool {
         self.places[place].waker.is_some()
     }
 
     /// Gives up the place, with what is in it, and tells whether it was still in the line.
-    pub(super) fn leave(&mut self, place: usize) -> (X, bool) {
+    pub(crate) fn leave(&mut self, place: usize) -> (X, bool) {
         let waited = self.take_out(place).is_some();
         (self.places.remove(place).own, waited)
     }
@@ -85,6 +85,6 @@ impl<X> Line<X> {
 }
 
 /// Wakes those who were served. The lock is released by now: whoever wakes may look at once.
-pub(super) fn wake(wakers: impl IntoIterator<Item = Waker>) {
+pub(crate) fn wake(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(Waker::wake);
 }

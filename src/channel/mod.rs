@@ -28,10 +28,10 @@
 //! Chapter: `docs/book/blocking-work.md`.
 
 pub mod broadcast;
-mod line;
+pub(crate) mod line;
 pub mod mpsc;
 pub mod oneshot;
-mod wait;
+pub(crate) mod wait;
 pub mod watch;
 
 use std::error::Error;

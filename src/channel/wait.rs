@@ -13,7 +13,7 @@ use crate::time::Alarm;
 
 /// Something that succeeds at once, or later. It lies in the frame of the wait; dropped, it gives up its place in line, and
 /// what was handed to it goes to the next.
-pub(super) trait Attempt {
+pub(crate) trait Attempt {
     type Output;
 
     /// Does it, if that is possible at once.
@@ -30,7 +30,7 @@ pub(super) trait Attempt {
 }
 
 /// Tries, and waits until it succeeds, for `limit` at most.
-pub(super) fn wait<A: Attempt>(
+pub(crate) fn wait<A: Attempt>(
     attempt: &mut A,
     want: Want,
     limit: Option<Duration>,

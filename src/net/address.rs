@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::observe::event::Place;
+use crate::task::wait::{Context, checkpoint, in_context};
 
 /// What can be turned into socket addresses: the types of [`std::net::ToSocketAddrs`].
 ///
@@ -100,25 +101,47 @@ fn look_up(host: &str, port: u16, at: Place) -> io::Result<Vec<SocketAddr>> {
     })?
 }
 
-/// Tries an operation on each address in turn; the last failure counts.
+/// Tries an operation on each address in turn. If all fail, the error is of the last one's kind and tells of all.
 pub(super) fn each<T>(
     addresses: impl ToSocketAddrs,
     at: Place,
     mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut last = None;
+    let mut failures = Vec::new();
     for address in addresses.resolve(at)? {
         match attempt(address) {
             Ok(value) => return Ok(value),
             // Cancelled: the other addresses would only be refused as well.
             Err(error) if crate::is_cancelled(&error) => return Err(error),
-            Err(error) => last = Some(error),
+            Err(error) => failures.push((address, error)),
         }
     }
-    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    Err(all_failed(failures))
+}
+
+/// The error of an operation that has failed on each of some addresses.
+pub(super) fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
+    match (failures.len(), failures.pop()) {
+        (_, None) => io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+        (1, Some((_, error))) => error,
+        (_, Some(last)) => {
+            let kind = last.1.kind();
+            failures.push(last);
+            let texts: Vec<String> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+            io::Error::new(kind, texts.join("; "))
+        }
+    }
 }
 
 /// The address of a socket of the internet families.
 pub(super) fn inet(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
     address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family"))
+}
+
+/// A call that will have an effect elsewhere is not begun by a task that was cancelled.
+pub(super) fn not_cancelled(at: Place) -> io::Result<()> {
+    in_context(|context| match context {
+        Context::Task(lp, task) => checkpoint(lp, task, at),
+        _ => Ok(()),
+    })
 }

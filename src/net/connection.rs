@@ -100,6 +100,14 @@ impl Connection {
         Ok(self)
     }
 
+    /// The kernel's socket, of a connection that is none in memory for certain.
+    pub(super) fn socket(&self) -> io::Result<&Socket> {
+        match &self.wire {
+            Kernel(socket) => Ok(socket),
+            Simulated(_) => Err(unsupported("a simulated network has no such socket")),
+        }
+    }
+
     /// An option that makes no difference on a network in memory.
     pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
         match &self.wire {
@@ -211,6 +219,26 @@ impl Connection {
             },
         };
         self.source.retry(Direction::Write, at, attempt, filled(self.most(length)))
+    }
+
+    pub(super) fn read_exact(&self, mut buffer: &mut [u8], at: Place) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read(buffer, at)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => buffer = &mut buffer[n..],
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_all(&self, mut bytes: &[u8], at: Place) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write(bytes, at)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => bytes = &bytes[n..],
+            }
+        }
+        Ok(())
     }
 
     /// What a call that was given so many bytes tries to move: on a network in memory, one slice at a time, so that
@@ -356,6 +384,12 @@ macro_rules! stream {
             fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.connection.read_vectored(buffers, caller())
             }
+
+            // As std would, but with the place of the call.
+            #[track_caller]
+            fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+                self.connection.read_exact(buffer, caller())
+            }
         }
 
         impl Write for &$stream {
@@ -368,6 +402,12 @@ macro_rules! stream {
             #[track_caller]
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.connection.write_vectored(slices, caller())
+            }
+
+            // As std would, but with the place of the call.
+            #[track_caller]
+            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                self.connection.write_all(bytes, caller())
             }
 
             /// Nothing: the kernel sends what it was given by itself.
@@ -387,6 +427,11 @@ macro_rules! stream {
             fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 (&*self).read_vectored(buffers)
             }
+
+            #[track_caller]
+            fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+                (&*self).read_exact(buffer)
+            }
         }
 
         impl Write for $stream {
@@ -399,6 +444,11 @@ macro_rules! stream {
             #[track_caller]
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 (&*self).write_vectored(slices)
+            }
+
+            #[track_caller]
+            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                (&*self).write_all(bytes)
             }
 
             /// Nothing: the kernel sends what it was given by itself.

@@ -61,6 +61,10 @@ impl Endpoint {
         self.at_home(|now| self.network.shutdown(now, self.id, how))
     }
 
+    pub(super) fn stop_listening(&self) {
+        self.network.stop_listening(self.id);
+    }
+
     pub(super) fn take_error(&self) -> Option<io::Error> {
         self.network.take_error(self.id)
     }

@@ -3,25 +3,18 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::address::{ToSocketAddrs, each};
+use super::address::{ToSocketAddrs, each, not_cancelled};
 use super::connection::{Connection, stream};
 use super::endpoint::{Endpoint, network_here};
+use super::gate::{BACKLOG, Gate};
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
-use crate::reactor::source::{Source, set_nonblocking};
+use crate::reactor::source::set_nonblocking;
 use crate::task::caller;
-use crate::task::wait::{Context, checkpoint, in_context};
-use crate::{millis, sleep};
-
-/// How many connections may wait to be accepted, unless the program says otherwise. The kernel may allow fewer.
-const BACKLOG: u32 = 1_024;
-/// How long an accept waits when there are no descriptors left, before it tries again.
-const OUT_OF_DESCRIPTORS: Duration = millis(100);
 
 /// A TCP connection. The counterpart of [`std::net::TcpStream`].
 ///
@@ -61,7 +54,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// That of the last address; a cancellation.
+    /// If no address answers, one of the last one's kind that tells of all; a cancellation.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let at = caller();
@@ -83,10 +76,7 @@ impl TcpStream {
         if limit.is_some_and(|limit| limit.is_zero()) {
             return Err(misuse("a time limit of zero"));
         }
-        in_context(|context| match context {
-            Context::Task(lp, task) => checkpoint(lp, task, at),
-            _ => Ok(()),
-        })?;
+        not_cancelled(at)?;
         let connection = match network_here() {
             Some(network) => Connection::connect_simulated(network, address, limit, at)?,
             None => {
@@ -186,10 +176,8 @@ impl std::fmt::Debug for TcpStream {
 /// A socket that accepts TCP connections. The counterpart of [`std::net::TcpListener`].
 pub struct TcpListener {
     // Before the socket, so that it is deregistered before it is closed.
-    source: Source,
+    gate: Gate,
     door: Door,
-    /// The process is out of descriptors, and has said so.
-    starving: AtomicBool,
 }
 
 /// What brings the connections.
@@ -206,7 +194,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the last address.
+    /// If none can be had, one of the last one's kind that tells of all.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         TcpListener::bind_with_backlog(address, BACKLOG)
@@ -217,7 +205,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the last address.
+    /// If none can be had, one of the last one's kind that tells of all.
     #[track_caller]
     pub fn bind_with_backlog(address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
         each(address, caller(), |address| {
@@ -248,8 +236,7 @@ impl TcpListener {
     fn over(number: RawFd, door: Door) -> TcpListener {
         // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
         // by a number that no descriptor has.
-        let source = unsafe { Source::new(number) };
-        TcpListener { source, door, starving: AtomicBool::new(false) }
+        TcpListener { gate: unsafe { Gate::new(number) }, door }
     }
 
     /// Waits for the next connection.
@@ -259,41 +246,51 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// A cancellation; what the system says about the listener itself.
+    /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let at = caller();
-        loop {
-            let attempt = || match &self.door {
-                Kernel(socket) => {
-                    let (socket, address) = socket.accept()?;
-                    Ok((Connection::new(std::net::TcpStream::from(socket).into()), address))
-                }
-                Simulated(endpoint) => endpoint.accept().map(|(end, from)| (Connection::simulated(end), from)),
-            };
-            let error = match self.source.retry(Direction::Read, at, attempt, |_| false) {
-                Ok((connection, address)) => {
-                    self.starving.store(false, Ordering::Relaxed);
-                    return Ok((TcpStream { connection }, address));
-                }
-                Err(error) => error,
-            };
-            match error.raw_os_error() {
-                Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM) => {}
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
-                    if !self.starving.swap(true, Ordering::Relaxed) {
-                        log::error!(target: "corio::net",
-                            "cannot accept connections: {error}; trying again until it works");
-                    }
-                    // The clients that wait will not be announced again.
-                    sleep(OUT_OF_DESCRIPTORS)?;
-                }
-                _ => return Err(error),
+        let (connection, address) = self.gate.accept(caller(), || match &self.door {
+            Kernel(socket) => {
+                let (socket, address) = socket.accept()?;
+                Ok((Connection::new(std::net::TcpStream::from(socket).into()), address))
             }
+            Simulated(endpoint) => endpoint.accept().map(|(end, from)| (Connection::simulated(end), from)),
+        })?;
+        Ok((TcpStream { connection }, address))
+    }
+
+    /// Ends it for good, for all who share this handle: whoever waits for a connection is told so, on any thread, and so is
+    /// whoever asks later. New clients are refused. Connections that were accepted are not concerned.
+    ///
+    /// A listener that nobody waits on may just as well be dropped. asyncio: `Server.close`.
+    ///
+    /// ```
+    /// use corio::{net::TcpListener, run, spawn, yield_now};
+    /// use std::sync::Arc;
+    ///
+    /// run(|| {
+    ///     let listener = Arc::new(TcpListener::bind("127.0.0.1:0")?);
+    ///     let server = spawn({
+    ///         let listener = listener.clone();
+    ///         move || Ok(listener.incoming().count())
+    ///     });
+    ///     yield_now()?;
+    ///     listener.close();
+    ///     assert_eq!(server.join()?, 1); // the error that says so
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    pub fn close(&self) {
+        self.gate.close();
+        match &self.door {
+            Kernel(socket) => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
+            Simulated(endpoint) => endpoint.stop_listening(),
         }
     }
 
-    /// Connections as they come: an endless iterator, which ends after the error of a cancellation.
+    /// Connections as they come: an endless iterator, which ends after the error of a cancellation,
+    /// or of [`close`](Self::close).
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self, ended: false }
     }
@@ -331,7 +328,7 @@ impl TcpListener {
     ///
     /// None; the signature is std's.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.set_impatient(nonblocking);
+        self.gate.source.set_impatient(nonblocking);
         Ok(())
     }
 
@@ -364,8 +361,7 @@ impl Iterator for Incoming<'_> {
             return None;
         }
         let result = self.listener.accept().map(|(stream, _)| stream);
-        // A loop that ignores errors would otherwise be refused for ever.
-        self.ended = result.is_err() && crate::cancel_cause().is_some();
+        self.ended = self.listener.gate.is_last(&result);
         Some(result)
     }
 }
@@ -383,7 +379,7 @@ impl AsFd for TcpListener {
 impl AsRawFd for TcpListener {
     /// On a simulated network, a number that no descriptor has.
     fn as_raw_fd(&self) -> RawFd {
-        self.source.as_raw_fd()
+        self.gate.source.as_raw_fd()
     }
 }
 

@@ -408,6 +408,8 @@ pub enum PollReason {
     Timer,
     /// Nothing is ready, and there is no timer.
     Nothing,
+    /// Nothing is ready, and what is under way on a network in memory is next.
+    Network,
     /// The run is ending: until the end of the grace.
     Grace,
 }

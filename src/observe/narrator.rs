@@ -280,6 +280,9 @@ impl<W: Write> Narrator<W> {
                 (PollReason::Timer, Some(timeout), Some((timer, _))) => {
                     format!("nothing is ready, timer {timer} is next: poll for {}", Seconds(timeout))
                 }
+                (PollReason::Network, Some(timeout), _) => {
+                    format!("nothing is ready, something is on its way: poll for {}", Seconds(timeout))
+                }
                 (PollReason::Grace, Some(timeout), _) => {
                     format!("nothing is ready, the grace of the shutdown runs: poll for {}", Seconds(timeout))
                 }

@@ -349,7 +349,7 @@ impl State {
                         (PollReason::Ready, timeout, _) => timeout == Some(0),
                         _ if !self.ready.is_empty() => false,
                         (PollReason::Timer, Some(timeout), Some((_, timer))) => in_time(timer.due, timeout),
-                        (PollReason::Grace, Some(timeout), timer) => {
+                        (PollReason::Network | PollReason::Grace, Some(timeout), timer) => {
                             timer.is_none_or(|(_, timer)| timer.due >= self.now.saturating_add(timeout))
                         }
                         (PollReason::Nothing, None, None) => true,

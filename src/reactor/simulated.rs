@@ -275,6 +275,10 @@ impl Network {
         self.shared.changed.notify_all();
     }
 
+    pub(crate) fn stop_listening(&self, id: Id) {
+        self.state().stop_listening(id);
+    }
+
     pub(crate) fn local_addr(&self, id: Id) -> io::Result<SocketAddr> {
         let mut state = self.state();
         let id = state.behind(id);
@@ -314,8 +318,13 @@ impl Selector for SimulatedSelector {
                 break;
             }
             let left = Duration::from_nanos(next.saturating_sub(now));
-            let waited = self.0.shared.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.0.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if waited.1.timed_out() {
+                // A virtual clock has stood still meanwhile.
+                state.advance((request.now)());
+                break;
+            }
         }
         state.woken = false;
         let news = std::mem::take(&mut state.news);

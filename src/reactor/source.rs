@@ -169,6 +169,15 @@ impl Source {
         if (owner >> 32) as u32 == lp.remote.id { lp.reactor.with_slot(owner as u32, f) } else { None }
     }
 
+    /// Lets all who wait on this loop try again. Those on another one hear of it by the kernel, if at all.
+    pub(crate) fn wake_all(&self, direction: Direction) {
+        EventLoop::with_current(|lp| {
+            if let Some(lp) = lp {
+                self.with_slot(lp, |slot| slot.nudge(lp, direction));
+            }
+        });
+    }
+
     /// Parks until the direction is ready, unless it is by now.
     fn wait(
         &self,

@@ -317,10 +317,7 @@ impl State {
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.handles -= 1;
             if listener.handles == 0 {
-                let listener = self.listeners.remove(&id).expect("it was there");
-                for id in listener.waiting {
-                    self.hang_up(id, true);
-                }
+                self.stop_listening(id);
             }
         } else if let Some(socket) = self.sockets.get_mut(&id) {
             socket.handles -= 1;
@@ -329,6 +326,14 @@ impl State {
                 let unread = !socket.inbox.is_empty();
                 self.hang_up(id, unread);
             }
+        }
+    }
+
+    /// A listener goes; who was not yet accepted hears of it.
+    pub(super) fn stop_listening(&mut self, handle: Id) {
+        let id = self.behind(handle);
+        for waiting in self.listeners.remove(&id).into_iter().flat_map(|listener| listener.waiting) {
+            self.hang_up(waiting, true);
         }
     }
 

@@ -1,0 +1,335 @@
+//! A stream in memory.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::HalfClose;
+use crate::channel::line::Line;
+use crate::channel::wait::{Attempt, wait};
+use crate::observe::event::{Place, Want};
+use crate::remote::Waker;
+use crate::task::caller;
+
+/// One end of a stream in memory; from [`duplex`].
+///
+/// It can be read and written through a shared reference, and used on any loop and on threads without one, like a socket.
+/// Those who wait for the same direction are served in the order in which they came. When one end is dropped the other
+/// reads what is left, then the end, and its writes fail with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+pub struct Duplex {
+    incoming: Arc<Pipe>,
+    outgoing: Arc<Pipe>,
+}
+
+/// Makes a stream in memory, of which each direction holds `capacity` bytes.
+///
+/// For tests, and between tasks that speak a protocol for streams. asyncio has none; std: a pair of pipes.
+///
+/// # Panics
+///
+/// If `capacity` is 0.
+///
+/// ```
+/// use corio::io::duplex;
+/// use corio::{run, scope};
+/// use std::io::{Read, Write};
+///
+/// run(|| {
+///     let (mut near, mut far) = duplex(4); // smaller than what is sent: the writer waits for the reader
+///     scope(|s| {
+///         s.spawn(move || near.write_all(b"a long message"));
+///         let mut text = String::new();
+///         far.read_to_string(&mut text)?;
+///         assert_eq!(text, "a long message");
+///         Ok(())
+///     })
+/// })
+/// # .unwrap()
+/// ```
+pub fn duplex(capacity: usize) -> (Duplex, Duplex) {
+    assert!(capacity > 0, "nothing goes through a stream of no capacity");
+    let (one, other) = (Arc::new(Pipe::new(capacity)), Arc::new(Pipe::new(capacity)));
+    (Duplex { incoming: one.clone(), outgoing: other.clone() }, Duplex { incoming: other, outgoing: one })
+}
+
+/// One direction.
+struct Pipe {
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    bytes: VecDeque<u8>,
+    /// Nothing more will be written.
+    ended: bool,
+    /// Nobody will read any more.
+    deaf: bool,
+    readers: Line<()>,
+    writers: Line<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Reader,
+    Writer,
+}
+
+impl State {
+    fn line(&mut self, side: Side) -> &mut Line<()> {
+        match side {
+            Side::Reader => &mut self.readers,
+            Side::Writer => &mut self.writers,
+        }
+    }
+}
+
+impl Pipe {
+    fn new(capacity: usize) -> Pipe {
+        let state =
+            State { bytes: VecDeque::new(), ended: false, deaf: false, readers: Line::new(), writers: Line::new() };
+        Pipe { capacity, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state for good, and tells everybody.
+    fn close(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let wakers = [state.readers.dismiss(), state.writers.dismiss()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(|waker| waker.wake());
+    }
+}
+
+/// An attempt to move bytes.
+struct Move<'a, F> {
+    pipe: &'a Pipe,
+    side: Side,
+    /// Moves what can be moved now; `None`: nothing.
+    step: F,
+    place: Option<usize>,
+}
+
+impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
+    /// Moves, and wakes whom that helps: the other side, and the next on this one if something is left for him.
+    fn attempt(&mut self, state: &mut MutexGuard<'_, State>) -> Option<(io::Result<usize>, Vec<Waker>)> {
+        let result = (self.step)(state, self.pipe.capacity)?;
+        if let Some(place) = self.place.take() {
+            state.line(self.side).leave(place);
+        }
+        let wakers = [Side::Reader, Side::Writer].map(|side| {
+            let useful = match side {
+                Side::Reader => !state.bytes.is_empty() || state.ended,
+                Side::Writer => state.bytes.len() < self.pipe.capacity || state.deaf,
+            };
+            if useful { state.line(side).serve().map(|(_, waker)| waker) } else { None }
+        });
+        Some((result, wakers.into_iter().flatten().collect()))
+    }
+
+    fn try_now(&mut self, get_in_line: Option<Waker>) -> Option<io::Result<usize>> {
+        let mut state = self.pipe.state();
+        match self.attempt(&mut state) {
+            Some((result, wakers)) => {
+                drop(state);
+                wakers.into_iter().for_each(|waker| waker.wake());
+                Some(result)
+            }
+            None => {
+                if let Some(waker) = get_in_line {
+                    self.place = Some(state.line(self.side).join(waker, ()));
+                }
+                None
+            }
+        }
+    }
+}
+
+impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Attempt for Move<'_, F> {
+    type Output = io::Result<usize>;
+
+    fn now(&mut self) -> Option<io::Result<usize>> {
+        // Those in line came first.
+        let mut state = self.pipe.state();
+        if !state.line(self.side).is_empty() && !state.ended && !state.deaf {
+            return None;
+        }
+        drop(state);
+        self.try_now(None)
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<io::Result<usize>> {
+        let mut state = self.pipe.state();
+        if !state.line(self.side).is_empty() && !state.ended && !state.deaf {
+            self.place = Some(state.line(self.side).join(waker, ()));
+            return None;
+        }
+        drop(state);
+        self.try_now(Some(waker))
+    }
+
+    fn look(&mut self) -> Option<io::Result<usize>> {
+        let place = self.place?;
+        let mut state = self.pipe.state();
+        if state.line(self.side).is_in_line(place) {
+            return None;
+        }
+        drop(state);
+        self.try_now(None)
+    }
+
+    /// Dropping it does that.
+    fn leave(&mut self) -> Option<io::Result<usize>> {
+        None
+    }
+}
+
+impl<F> Drop for Move<'_, F> {
+    /// Gives up the place in line. Whoever was called and does not come lets the next one go.
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let mut state = self.pipe.state();
+        let was_called = !state.line(self.side).leave(place).1;
+        let next = if was_called { state.line(self.side).serve().map(|(_, waker)| waker) } else { None };
+        drop(state);
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+}
+
+impl Duplex {
+    /// Ends the writing half: the other end reads what is left, and then the end.
+    pub fn end_writing(&self) {
+        self.outgoing.close(|state| state.ended = true);
+    }
+
+    #[track_caller]
+    fn transfer(
+        pipe: &Pipe,
+        side: Side,
+        at: Place,
+        step: impl FnMut(&mut State, usize) -> Option<io::Result<usize>>,
+    ) -> io::Result<usize> {
+        const NO_LIMIT: Option<Duration> = None;
+        let want = if side == Side::Reader { Want::Message } else { Want::Room };
+        wait(&mut Move { pipe, side, step, place: None }, want, NO_LIMIT, at)?
+    }
+}
+
+impl Read for &Duplex {
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        Duplex::transfer(&self.incoming, Side::Reader, caller(), |state, _| {
+            if state.bytes.is_empty() {
+                return state.ended.then_some(Ok(0));
+            }
+            Some(state.bytes.read(buffer))
+        })
+    }
+
+    // As std would, but with the place of the call.
+    #[track_caller]
+    fn read_exact(&mut self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read(buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => buffer = &mut buffer[n..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for &Duplex {
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        Duplex::transfer(&self.outgoing, Side::Writer, caller(), |state, capacity| {
+            if state.deaf || state.ended {
+                return Some(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let room = bytes.len().min(capacity - state.bytes.len());
+            state.bytes.extend(&bytes[..room]);
+            (room > 0).then_some(Ok(room))
+        })
+    }
+
+    // As std would, but with the place of the call.
+    #[track_caller]
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n = self.write(bytes)?;
+            bytes = &bytes[n..];
+        }
+        Ok(())
+    }
+
+    /// Nothing: what was written is there to be read.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Duplex {
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    #[track_caller]
+    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        (&*self).read_exact(buffer)
+    }
+}
+
+impl Write for Duplex {
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    #[track_caller]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (&*self).write_all(bytes)
+    }
+
+    /// Nothing: what was written is there to be read.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl HalfClose for Duplex {
+    fn end_writing(&self) -> io::Result<()> {
+        Duplex::end_writing(self);
+        Ok(())
+    }
+}
+
+impl Drop for Duplex {
+    fn drop(&mut self) {
+        self.outgoing.close(|state| state.ended = true);
+        self.incoming.close(|state| {
+            state.deaf = true;
+            state.bytes = VecDeque::new();
+        });
+    }
+}
+
+impl fmt::Debug for Duplex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unread = self.incoming.state().bytes.len();
+        f.debug_struct("Duplex").field("unread", &unread).field("capacity", &self.incoming.capacity).finish()
+    }
+}

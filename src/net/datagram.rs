@@ -1,0 +1,205 @@
+//! What sockets of datagrams have in common.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr;
+
+use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
+
+use super::connection::SEND;
+use crate::observe::event::{Direction, Place};
+use crate::reactor::source::{Source, set_nonblocking};
+
+pub(super) struct Datagrams {
+    // Before the socket, so that it is deregistered before it is closed.
+    pub(super) source: Source,
+    pub(super) socket: Socket,
+}
+
+impl Datagrams {
+    /// Takes over a socket in any mode.
+    pub(super) fn adopt(socket: Socket) -> io::Result<Datagrams> {
+        set_nonblocking(socket.as_fd())?;
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
+        Ok(Datagrams { source: unsafe { Source::new(socket.as_raw_fd()) }, socket })
+    }
+
+    /// The socket, in blocking mode and unknown to any loop.
+    pub(super) fn into_blocking(self) -> io::Result<Socket> {
+        let Datagrams { source, socket } = self;
+        drop(source);
+        socket.set_nonblocking(false)?;
+        Ok(socket)
+    }
+
+    pub(super) fn recv(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<usize> {
+        let attempt = || self.socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT);
+        // One datagram says nothing about the next: only "would block" does.
+        self.source.retry(Direction::Read, at, attempt, |_| false)
+    }
+
+    pub(super) fn recv_from(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<(usize, SockAddr)> {
+        let attempt = || self.socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT);
+        self.source.retry(Direction::Read, at, attempt, |_| false)
+    }
+
+    /// The same, with the word of the kernel whether the datagram was longer than the buffer.
+    pub(super) fn recv_whole(&self, buffer: &mut [u8], at: Place) -> io::Result<(usize, SockAddr, bool)> {
+        let attempt = || {
+            // SAFETY: zeroes are a valid address of no family; the kernel fills it in.
+            let mut from = unsafe { SockAddr::new(std::mem::zeroed(), size_of::<libc::sockaddr_storage>() as _) };
+            let mut slices = [MaybeUninitSlice::new(uninit(buffer))];
+            let mut message = MsgHdrMut::new().with_addr(&mut from).with_buffers(&mut slices);
+            let n = self.socket.recvmsg(&mut message, libc::MSG_DONTWAIT)?;
+            let is_cut = message.flags().is_truncated();
+            Ok((n, from, is_cut))
+        };
+        self.source.retry(Direction::Read, at, attempt, |_| false)
+    }
+
+    pub(super) fn send(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
+        let attempt = || self.socket.send_with_flags(bytes, SEND);
+        self.source.retry(Direction::Write, at, attempt, |_| false)
+    }
+
+    pub(super) fn send_to(&self, bytes: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
+        let attempt = || self.socket.send_to_with_flags(bytes, to, SEND);
+        self.source.retry(Direction::Write, at, attempt, |_| false)
+    }
+}
+
+impl AsFd for Datagrams {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the kernel writes nothing but initialised bytes.
+    unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
+}
+
+/// What sockets of datagrams of std's have, for a type with `datagrams`: time limits, modes, and what goes to and comes from
+/// the peer that it is connected to.
+macro_rules! datagram_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// Sends a datagram to the peer that the socket is connected to.
+            ///
+            /// # Errors
+            ///
+            /// What the system says: also that an earlier datagram was refused, which this socket survives. A cancellation.
+            #[track_caller]
+            pub fn send(&self, datagram: &[u8]) -> io::Result<usize> {
+                self.datagrams.send(datagram, caller())
+            }
+
+            /// Waits for a datagram and returns its length. One that is longer than the buffer is cut, and the rest is lost.
+            /// On a connected socket only those of its peer come.
+            ///
+            /// # Errors
+            ///
+            /// What the system says: also that a datagram was refused, which this socket survives. A cancellation, which
+            /// takes nothing.
+            #[track_caller]
+            pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.datagrams.recv(buffer, 0, caller())
+            }
+
+            /// Receives, but leaves the datagram where it is.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            #[track_caller]
+            pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.datagrams.recv(buffer, libc::MSG_PEEK, caller())
+            }
+
+            /// A second handle of the same socket. Time limits are each handle's own.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn try_clone(&self) -> io::Result<$socket> {
+                Ok($socket { datagrams: Datagrams::adopt(self.datagrams.socket.try_clone()?)? })
+            }
+
+            /// How long one receive may wait; it fails with [`TimedOut`](io::ErrorKind::TimedOut) then. `None`: for ever.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero, as in std.
+            pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+                self.datagrams.source.set_limit(Direction::Read, limit)
+            }
+
+            /// How long one send may wait; it fails with [`TimedOut`](io::ErrorKind::TimedOut) then. `None`: for ever.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero, as in std.
+            pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+                self.datagrams.source.set_limit(Direction::Write, limit)
+            }
+
+            /// The time limit of receives.
+            ///
+            /// # Errors
+            ///
+            /// None; the signature is std's.
+            pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+                Ok(self.datagrams.source.limit(Direction::Read))
+            }
+
+            /// The time limit of sends.
+            ///
+            /// # Errors
+            ///
+            /// None; the signature is std's.
+            pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+                Ok(self.datagrams.source.limit(Direction::Write))
+            }
+
+            /// Whether calls fail with [`WouldBlock`](io::ErrorKind::WouldBlock) where they would wait.
+            ///
+            /// # Errors
+            ///
+            /// None; the signature is std's.
+            pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+                self.datagrams.source.set_impatient(nonblocking);
+                Ok(())
+            }
+
+            /// The error that is pending on the socket, which is cleared.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+                self.datagrams.socket.take_error()
+            }
+        }
+
+        impl AsFd for $socket {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.datagrams.as_fd()
+            }
+        }
+
+        impl AsRawFd for $socket {
+            fn as_raw_fd(&self) -> RawFd {
+                self.as_fd().as_raw_fd()
+            }
+        }
+
+        impl std::fmt::Debug for $socket {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($socket)).field("fd", &self.as_raw_fd()).finish()
+            }
+        }
+    };
+}
+
+pub(super) use datagram_socket;

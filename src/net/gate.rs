@@ -1,0 +1,82 @@
+//! Where connections come in: what all listeners have in common.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::observe::event::{Direction, Place};
+use crate::reactor::source::Source;
+use crate::{millis, sleep};
+
+/// How many connections may wait to be accepted, unless the program says otherwise. The kernel may allow fewer.
+pub(super) const BACKLOG: u32 = 1_024;
+/// How long an accept waits when there are no descriptors left, before it tries again.
+const OUT_OF_DESCRIPTORS: Duration = millis(100);
+
+pub(super) struct Gate {
+    pub(super) source: Source,
+    /// The process is out of descriptors, and has said so.
+    starving: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl Gate {
+    /// # Safety
+    ///
+    /// As [`Source::new`].
+    pub(super) unsafe fn new(number: RawFd) -> Gate {
+        // SAFETY: by the caller.
+        let source = unsafe { Source::new(number) };
+        Gate { source, starving: AtomicBool::new(false), closed: AtomicBool::new(false) }
+    }
+
+    /// Accepts by `attempt`, which does not wait. What concerns one connection only is passed over, and what will pass is
+    /// waited for.
+    pub(super) fn accept<T>(&self, at: Place, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let attempt = || if self.is_closed() { Err(closed()) } else { attempt() };
+            let error = match self.source.retry(Direction::Read, at, attempt, |_| false) {
+                Ok(connection) => {
+                    self.starving.store(false, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                // The kernel's word for a socket that was shut down.
+                Err(_) if self.is_closed() => return Err(closed()),
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM) => {}
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
+                    if !self.starving.swap(true, Ordering::Relaxed) {
+                        log::error!(target: "corio::net",
+                            "cannot accept connections: {error}; trying again until it works");
+                    }
+                    // The clients that wait will not be announced again.
+                    sleep(OUT_OF_DESCRIPTORS)?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Ends every accept, now and later. The caller shuts the socket down, so that other threads hear of it.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.source.wake_all(Direction::Read);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether an iterator over connections has come to its end with this result: a loop that ignores errors would be
+    /// refused for ever.
+    pub(super) fn is_last<T>(&self, result: &io::Result<T>) -> bool {
+        result.is_err() && (self.is_closed() || crate::cancel_cause().is_some())
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the listener was closed")
+}

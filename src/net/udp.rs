@@ -1,0 +1,244 @@
+//! UDP.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use super::address::{ToSocketAddrs, each, inet};
+use super::datagram::{Datagrams, datagram_socket};
+use crate::observe::event::Direction;
+use crate::task::caller;
+
+/// A socket for datagrams. The counterpart of [`std::net::UdpSocket`]; asyncio: `create_datagram_endpoint`.
+///
+/// Datagrams keep their boundaries, and an empty one is a datagram too. A send waits only while the kernel's buffer is
+/// full. That a peer's machine has refused a datagram is an error of a later call on the same connected socket, which goes
+/// on to work.
+///
+/// ```
+/// use corio::{net::UdpSocket, run};
+///
+/// run(|| {
+///     let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+///     one.send_to(b"ping", other.local_addr()?)?;
+///     let mut buffer = [0; 16];
+///     let (n, from) = other.recv_from(&mut buffer)?;
+///     assert_eq!((&buffer[..n], from), (&b"ping"[..], one.local_addr()?));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct UdpSocket {
+    datagrams: Datagrams,
+}
+
+datagram_socket!(UdpSocket);
+
+/// A datagram that was received; from [`UdpSocket::recv_msg`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// How many bytes are in the buffer.
+    pub len: usize,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// It was longer than the buffer, and the rest is lost.
+    pub truncated: bool,
+}
+
+impl UdpSocket {
+    /// A socket with the first address that can be bound. Port 0 asks for a free one; see
+    /// [`local_addr`](Self::local_addr).
+    ///
+    /// # Errors
+    ///
+    /// If none can be had, one of the last one's kind that tells of all.
+    #[track_caller]
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        each(address, caller(), |address| UdpSocket::from_std(std::net::UdpSocket::bind(address)?))
+    }
+
+    /// Takes a socket of std's over; it is put into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+        Ok(UdpSocket { datagrams: Datagrams::adopt(socket.into())? })
+    }
+
+    /// Turns it into a socket of std's, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
+        Ok(self.datagrams.into_blocking()?.into())
+    }
+
+    /// Connects it to the first address that the system takes: from then on it sends there and hears from there only.
+    /// Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// If none can be had, one of the last one's kind that tells of all.
+    #[track_caller]
+    pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
+        each(address, caller(), |address| self.datagrams.socket.connect(&address.into()))
+    }
+
+    /// Sends a datagram to the first of the addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no address. What the system says; a cancellation.
+    #[track_caller]
+    pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+        let at = caller();
+        match address.resolve(at)?.first() {
+            Some(address) => self.datagrams.send_to(datagram, &(*address).into(), at),
+            None => Err(crate::error::misuse("no address to send the datagram to")),
+        }
+    }
+
+    /// Waits for a datagram, and says how long it is and who sent it. One that is longer than the buffer is cut, and the
+    /// rest is lost: [`recv_msg`](Self::recv_msg) tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[track_caller]
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.datagrams.recv_from(buffer, 0, caller())?;
+        Ok((n, inet(&from)?))
+    }
+
+    /// Waits for a datagram, and says also whether it was longer than the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// use corio::{net::UdpSocket, run};
+    ///
+    /// run(|| {
+    ///     let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    ///     one.send_to(b"too long", other.local_addr()?)?;
+    ///     let received = other.recv_msg(&mut [0; 3])?;
+    ///     assert!(received.len == 3 && received.truncated);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn recv_msg(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let (len, from, truncated) = self.datagrams.recv_whole(buffer, caller())?;
+        Ok(Received { len, from: inet(&from)?, truncated })
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[track_caller]
+    pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.datagrams.recv_from(buffer, libc::MSG_PEEK, caller())?;
+        Ok((n, inet(&from)?))
+    }
+
+    /// The address of this socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.datagrams.socket.local_addr()?)
+    }
+
+    /// The address that it is connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if it is not.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        inet(&self.datagrams.socket.peer_addr()?)
+    }
+}
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $set:ident $get:ident: $type:ty => $of_set:ident $of_get:ident;)*) => {
+        impl UdpSocket {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn $set(&self, value: $type) -> io::Result<()> {
+                self.datagrams.socket.$of_set(value)
+            }
+
+            #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") sets.")]
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn $get(&self) -> io::Result<$type> {
+                self.datagrams.socket.$of_get()
+            }
+        )*}
+    };
+}
+
+options! {
+    /// Whether it may send to broadcast addresses.
+    set_broadcast broadcast: bool => set_broadcast broadcast;
+    /// The time to live of its datagrams.
+    set_ttl ttl: u32 => set_ttl_v4 ttl_v4;
+    /// Whether what it sends to a group of IPv4 comes back to this machine.
+    set_multicast_loop_v4 multicast_loop_v4: bool => set_multicast_loop_v4 multicast_loop_v4;
+    /// How many routers what it sends to a group of IPv4 may pass.
+    set_multicast_ttl_v4 multicast_ttl_v4: u32 => set_multicast_ttl_v4 multicast_ttl_v4;
+    /// Whether what it sends to a group of IPv6 comes back to this machine.
+    set_multicast_loop_v6 multicast_loop_v6: bool => set_multicast_loop_v6 multicast_loop_v6;
+}
+
+impl UdpSocket {
+    /// Joins a group of IPv4 on the interface with that address; `0.0.0.0` leaves the choice to the system.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.datagrams.socket.join_multicast_v4(group, interface)
+    }
+
+    /// Leaves it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.datagrams.socket.leave_multicast_v4(group, interface)
+    }
+
+    /// Joins a group of IPv6 on the interface with that number; 0 leaves the choice to the system.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.datagrams.socket.join_multicast_v6(group, interface)
+    }
+
+    /// Leaves it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.datagrams.socket.leave_multicast_v6(group, interface)
+    }
+}

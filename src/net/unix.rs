@@ -1,0 +1,372 @@
+//! Stream sockets of the machine itself, which go by paths.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use super::address::not_cancelled;
+use super::connection::{Connection, stream};
+use super::gate::{BACKLOG, Gate};
+use crate::millis;
+use crate::observe::event::{Direction, Place};
+use crate::reactor::source::set_nonblocking;
+use crate::task::caller;
+
+/// How long a client waits, at first and at most, before it tries a listener again whose queue is full.
+const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
+
+/// A connection between two processes of this machine. The counterpart of [`std::os::unix::net::UnixStream`]; for waiting,
+/// sharing and time limits as [`TcpStream`](super::TcpStream).
+///
+/// ```
+/// use corio::{net::UnixStream, run};
+/// use std::io::{Read, Write};
+///
+/// run(|| {
+///     let (mut near, mut far) = UnixStream::pair()?;
+///     near.write_all(b"hello")?;
+///     drop(near);
+///     let mut text = String::new();
+///     far.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct UnixStream {
+    connection: Connection,
+}
+
+stream!(UnixStream);
+
+impl UnixStream {
+    /// Connects to the socket at a path. While its listener's queue is full, it waits and tries again.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens; a cancellation.
+    #[track_caller]
+    pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        UnixStream::connect_to(&SockAddr::unix(path)?, caller())
+    }
+
+    /// Connects to an address, which may be an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    #[track_caller]
+    pub fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
+        UnixStream::connect_to(&sock_addr(address)?, caller())
+    }
+
+    fn connect_to(address: &SockAddr, at: Place) -> io::Result<UnixStream> {
+        let (mut pause, longest) = FULL_QUEUE;
+        loop {
+            not_cancelled(at)?;
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            match Connection::connect(socket, address, None, at) {
+                Ok(connection) => return Ok(UnixStream { connection }),
+                // The kernel tells nobody when the queue is no longer full.
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => crate::sleep(pause)?,
+                Err(error) => return Err(error),
+            }
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Two streams that are connected with each other.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = std::os::unix::net::UnixStream::pair()?;
+        Ok((UnixStream::from_std(one)?, UnixStream::from_std(other)?))
+    }
+
+    /// Takes a stream of std's over; it is put into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn from_std(socket: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
+        Ok(UnixStream { connection: Connection::adopt(socket.into())? })
+    }
+
+    /// Turns it into a stream of std's, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
+        Ok(self.connection.into_blocking()?.into())
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        unix_addr(&self.connection.socket()?.peer_addr()?)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix_addr(&self.connection.socket()?.local_addr()?)
+    }
+}
+
+impl std::fmt::Debug for UnixStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("UnixStream");
+        if let Ok(address) = self.local_addr() {
+            text.field("local", &address);
+        }
+        if let Ok(address) = self.peer_addr() {
+            text.field("peer", &address);
+        }
+        text.field("fd", &self.as_raw_fd()).finish()
+    }
+}
+
+/// A socket that accepts connections of this machine. The counterpart of [`std::os::unix::net::UnixListener`].
+///
+/// The file that [`bind`](Self::bind) makes is removed when the listener is dropped, if it is still the one that it made.
+/// asyncio: `start_unix_server`.
+pub struct UnixListener {
+    // Before the socket, so that it is deregistered before it is closed.
+    gate: Gate,
+    socket: mio::net::UnixListener,
+    file: Option<SocketFile>,
+}
+
+/// The file of a listener's socket.
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: what has the path later may be another.
+    identity: (u64, u64),
+    keep: AtomicBool,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<SocketFile> {
+        // Absolute: the process may change its directory.
+        let path = std::path::absolute(path)?;
+        let metadata = std::fs::symlink_metadata(&path)?;
+        Ok(SocketFile { path, identity: (metadata.dev(), metadata.ino()), keep: AtomicBool::new(false) })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        if is_ours && !self.keep.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl UnixListener {
+    /// Listens at a path, where it makes a socket file.
+    ///
+    /// A socket file that is there already and that nobody listens at, because a server died, is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse), with the path, if somebody listens there, or if what is there is no socket.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        let path = path.as_ref();
+        let address = SockAddr::unix(path)?;
+        let socket = match listening_socket(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if !is_abandoned(path, &address)? {
+                    let text = format!("{} is in use: {error}", path.display());
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+                }
+                std::fs::remove_file(path)?;
+                listening_socket(&address)?
+            }
+            result => result?,
+        };
+        let mut listener = UnixListener::from_std(socket.into())?;
+        listener.file = Some(SocketFile::new(path)?);
+        Ok(listener)
+    }
+
+    /// Listens at an address, which may be an abstract one. No file is replaced or removed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
+        UnixListener::from_std(listening_socket(&sock_addr(address)?)?.into())
+    }
+
+    /// Takes a listener of std's over; it is put into non-blocking mode. Its file is not removed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn from_std(socket: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        set_nonblocking(socket.as_fd())?;
+        let socket = mio::net::UnixListener::from_std(socket);
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
+        let gate = unsafe { Gate::new(socket.as_raw_fd()) };
+        Ok(UnixListener { gate, socket, file: None })
+    }
+
+    /// Whether the file stays when the listener is dropped.
+    pub fn keep_file(&self, keep: bool) {
+        if let Some(file) = &self.file {
+            file.keep.store(keep, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for the next connection; for what it does about faults see [`TcpListener`](super::TcpListener::accept).
+    ///
+    /// # Errors
+    ///
+    /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
+    #[track_caller]
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (connection, address) = self.gate.accept(caller(), || {
+            let (socket, address) = self.socket.accept()?;
+            Ok((Connection::new(std::os::unix::net::UnixStream::from(socket).into()), address))
+        })?;
+        Ok((UnixStream { connection }, address))
+    }
+
+    /// Connections as they come: an endless iterator, which ends after the error of a cancellation, or of
+    /// [`close`](Self::close).
+    pub fn incoming(&self) -> UnixIncoming<'_> {
+        UnixIncoming { listener: self, ended: false }
+    }
+
+    /// Ends it for good; see [`TcpListener::close`](super::TcpListener::close).
+    pub fn close(&self) {
+        self.gate.close();
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) where it would wait.
+    ///
+    /// # Errors
+    ///
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.gate.source.set_impatient(nonblocking);
+        Ok(())
+    }
+
+    /// The error that is pending on the socket, which is cleared.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.take_error()
+    }
+}
+
+fn listening_socket(address: &SockAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG as i32)?;
+    Ok(socket)
+}
+
+/// Whether a path is that of a socket at which nobody listens any more.
+fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    Ok(probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+}
+
+impl AsFd for UnixListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for UnixListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl std::fmt::Debug for UnixListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+/// Connections as they come; from [`UnixListener::incoming`].
+#[derive(Debug)]
+pub struct UnixIncoming<'a> {
+    listener: &'a UnixListener,
+    ended: bool,
+}
+
+impl Iterator for UnixIncoming<'_> {
+    type Item = io::Result<UnixStream>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<UnixStream>> {
+        if self.ended {
+            return None;
+        }
+        let result = self.listener.accept().map(|(stream, _)| stream);
+        self.ended = self.listener.gate.is_last(&result);
+        Some(result)
+    }
+}
+
+/// An address for the kernel, from one of std's.
+pub(super) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    use std::os::linux::net::SocketAddrExt;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_name() {
+        use std::os::unix::ffi::OsStrExt;
+        return SockAddr::unix(std::ffi::OsStr::from_bytes(&[b"\0", name].concat()));
+    }
+    match address.as_pathname() {
+        Some(path) => SockAddr::unix(path),
+        None => Err(crate::error::misuse("an address without a name: nobody can be reached there")),
+    }
+}
+
+/// The address of a socket of this family.
+pub(super) fn unix_addr(address: &SockAddr) -> io::Result<SocketAddr> {
+    match address.as_unix() {
+        Some(address) => Ok(address),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family")),
+    }
+}

@@ -1,0 +1,172 @@
+//! Datagrams of the machine itself, which go by paths.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::SockAddr;
+
+use super::datagram::{Datagrams, datagram_socket};
+use super::unix::{sock_addr, unix_addr};
+use crate::observe::event::Direction;
+use crate::task::caller;
+
+/// A socket for datagrams between processes of this machine. The counterpart of [`std::os::unix::net::UnixDatagram`].
+///
+/// Nothing is lost and the order is kept: a send waits while the receiver's queue is full. The file that
+/// [`bind`](Self::bind) makes stays, as in std.
+///
+/// ```
+/// use corio::{net::UnixDatagram, run};
+///
+/// run(|| {
+///     let (one, other) = UnixDatagram::pair()?;
+///     one.send(b"ping")?;
+///     let mut buffer = [0; 16];
+///     assert_eq!(other.recv(&mut buffer)?, 4);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct UnixDatagram {
+    datagrams: Datagrams,
+}
+
+datagram_socket!(UnixDatagram);
+
+impl UnixDatagram {
+    /// A socket at a path, where it makes a file.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if anything is there.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
+        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind(path)?)
+    }
+
+    /// A socket at an address, which may be an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
+        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind_addr(address)?)
+    }
+
+    /// A socket without an address, which can send and not be answered.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn unbound() -> io::Result<UnixDatagram> {
+        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::unbound()?)
+    }
+
+    /// Two sockets that are connected with each other.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+        let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
+        Ok((UnixDatagram::from_std(one)?, UnixDatagram::from_std(other)?))
+    }
+
+    /// Takes a socket of std's over; it is put into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
+        Ok(UnixDatagram { datagrams: Datagrams::adopt(socket.into())? })
+    }
+
+    /// Turns it into a socket of std's, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
+        Ok(self.datagrams.into_blocking()?.into())
+    }
+
+    /// Connects it to the socket at a path: from then on [`send`](Self::send) sends there.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody has it.
+    pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.datagrams.socket.connect(&SockAddr::unix(path)?)
+    }
+
+    /// The same with an address, which may be an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
+        self.datagrams.socket.connect(&sock_addr(address)?)
+    }
+
+    /// Sends a datagram to the socket at a path.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); a cancellation.
+    #[track_caller]
+    pub fn send_to(&self, datagram: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
+        self.datagrams.send_to(datagram, &SockAddr::unix(path)?, caller())
+    }
+
+    /// The same with an address, which may be an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    #[track_caller]
+    pub fn send_to_addr(&self, datagram: &[u8], address: &SocketAddr) -> io::Result<usize> {
+        self.datagrams.send_to(datagram, &sock_addr(address)?, caller())
+    }
+
+    /// Waits for a datagram, and says how long it is and who sent it.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[track_caller]
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (n, from) = self.datagrams.recv_from(buffer, 0, caller())?;
+        Ok((n, unix_addr(&from)?))
+    }
+
+    /// Ends one direction, or both. Tasks that wait for it are woken.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.datagrams.socket.shutdown(how)
+    }
+
+    /// The address of this socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix_addr(&self.datagrams.socket.local_addr()?)
+    }
+
+    /// The address that it is connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if it is not.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        unix_addr(&self.datagrams.socket.peer_addr()?)
+    }
+}

@@ -1,0 +1,208 @@
+//! Datagrams, of UDP and of Unix sockets.
+//!
+//! Ids (DGRAM-01, F8 and so on) are lines of asyncio's behaviours and rows of the table of faults.
+
+use std::io::{self, ErrorKind};
+use std::net::Ipv4Addr;
+
+use corio::net::{UdpSocket, UnixDatagram};
+use corio::{is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout, yield_now};
+
+fn socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind("127.0.0.1:0")
+}
+
+/// DGRAM-01 and DGRAM-02: datagrams come with their senders; a connected socket hears its peer only; an empty one is one.
+#[test]
+fn f3_dgram_01_02_datagrams_come_whole_with_their_senders_and_may_be_empty() {
+    run(|| {
+        let (one, other, stranger) = (socket()?, socket()?, socket()?);
+        one.send_to(b"first", other.local_addr()?)?;
+        one.send_to(b"", other.local_addr()?)?;
+        one.send_to(b"third", other.local_addr()?)?;
+        let mut buffer = [0; 64];
+        for expected in [&b"first"[..], b"", b"third"] {
+            assert_eq!(other.peek_from(&mut buffer)?, (expected.len(), one.local_addr()?));
+            let (n, from) = other.recv_from(&mut buffer)?;
+            assert_eq!((&buffer[..n], from), (expected, one.local_addr()?));
+        }
+        other.connect(one.local_addr()?)?;
+        assert_eq!(other.peer_addr()?, one.local_addr()?);
+        stranger.send_to(b"unheard", other.local_addr()?)?;
+        one.connect(other.local_addr()?)?;
+        one.send(b"heard")?;
+        assert_eq!((other.peek(&mut buffer)?, other.recv(&mut buffer)?), (5, 5));
+        assert_eq!(&buffer[..5], b"heard");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// DGRAM-03: that the peer's machine refuses is an error of this socket, which goes on to work.
+#[test]
+fn f8_dgram_03_a_refusal_is_an_error_and_the_socket_goes_on() {
+    run(|| {
+        let (one, other) = (socket()?, socket()?);
+        let address = other.local_addr()?;
+        drop(other);
+        one.connect(address)?;
+        one.send(b"anybody?")?;
+        assert_eq!(timeout(secs(20), || one.recv(&mut [0; 8])).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let other = UdpSocket::bind(address)?;
+        one.send(b"you?")?;
+        let mut buffer = [0; 8];
+        let (n, from) = other.recv_from(&mut buffer)?;
+        other.send_to(b"me", from)?;
+        assert_eq!((n, one.recv(&mut buffer)?), (4, 2));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// DGRAM-04: a socket may be connected and still send elsewhere: that is the kernel's rule, and asyncio forbids it.
+#[test]
+fn dgram_04_a_connected_socket_may_send_elsewhere() {
+    run(|| {
+        let (one, other, third) = (socket()?, socket()?, socket()?);
+        one.connect(other.local_addr()?)?;
+        one.send_to(b"aside", third.local_addr()?)?;
+        let mut buffer = [0; 8];
+        assert_eq!(third.recv_from(&mut buffer)?, (5, one.local_addr()?));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// DGRAM-05 and DGRAM-06: while the receiver's queue is full a send waits; nothing is lost, nothing out of order; closing drops nothing
+/// that was sent.
+#[test]
+fn dgram_05_06_a_send_waits_while_there_is_no_room() {
+    run(|| {
+        let (one, other) = UnixDatagram::pair()?;
+        scope(|s| {
+            let one = &one;
+            let sender = s.spawn(move || {
+                for n in 0..2_000_u32 {
+                    one.send(&n.to_ne_bytes())?;
+                }
+                Ok(())
+            });
+            yield_now()?;
+            sleep(millis(5))?;
+            assert!(!sender.is_done(), "two thousand datagrams do not fit");
+            let mut buffer = [0; 4];
+            for n in 0..2_000 {
+                assert_eq!(other.recv(&mut buffer)?, 4);
+                assert_eq!(u32::from_ne_bytes(buffer), n);
+            }
+            sender.join()
+        })?;
+        one.send(b"last")?;
+        drop(one);
+        assert_eq!(other.recv(&mut [0; 8])?, 4);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// DGRAM-07: options are applied, and what the system refuses is an error.
+#[test]
+fn dgram_07_options_are_applied() {
+    run(|| {
+        let socket = socket()?;
+        assert!(!socket.broadcast()?);
+        let everybody = (Ipv4Addr::BROADCAST, 9);
+        assert_eq!(socket.send_to(b"!", everybody).unwrap_err().kind(), ErrorKind::PermissionDenied);
+        socket.set_broadcast(true)?;
+        assert!(socket.broadcast()?);
+        socket.set_ttl(7)?;
+        socket.set_multicast_ttl_v4(3)?;
+        socket.set_multicast_loop_v4(false)?;
+        assert_eq!((socket.ttl()?, socket.multicast_ttl_v4()?, socket.multicast_loop_v4()?), (7, 3, false));
+        let no_group = Ipv4Addr::new(10, 0, 0, 1);
+        assert!(socket.join_multicast_v4(&no_group, &Ipv4Addr::LOCALHOST).is_err());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_group_hears_what_is_sent_to_it() {
+    run(|| {
+        let group = Ipv4Addr::new(239, 255, 7, 7);
+        let (member, sender) = (UdpSocket::bind("0.0.0.0:0")?, socket()?);
+        if let Err(error) = member.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST) {
+            println!("no multicast here: {error}");
+            return Ok(());
+        }
+        socket2::SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST)?;
+        sender.send_to(b"to all", (group, member.local_addr()?.port()))?;
+        let mut buffer = [0; 8];
+        assert_eq!(timeout(secs(20), || member.recv_from(&mut buffer))?.0, 6);
+        member.leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)
+    })
+    .unwrap();
+}
+
+/// DGRAM-08: one that is longer than the buffer is cut, says so, and is not joined with the next.
+#[test]
+fn f8_dgram_08_a_long_datagram_is_cut_and_says_so() {
+    run(|| {
+        let (one, other) = (socket()?, socket()?);
+        for text in [&b"much too long"[..], b"next", b"third"] {
+            one.send_to(text, other.local_addr()?)?;
+        }
+        let mut buffer = [0; 4];
+        let received = other.recv_msg(&mut buffer)?;
+        assert_eq!((received.len, received.truncated, received.from), (4, true, one.local_addr()?));
+        let received = other.recv_msg(&mut buffer)?;
+        assert_eq!((received.len, received.truncated, &buffer), (4, false, b"next"));
+        assert_eq!((other.recv(&mut buffer)?, &buffer), (4, b"thir"));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_receive_can_be_given_up_and_takes_nothing() {
+    run(|| {
+        let (one, other) = (socket()?, socket()?);
+        assert!(timeout(millis(5), || other.recv(&mut [0; 8])).is_err_and(|e| is_timed_out(&e)));
+        other.set_read_timeout(Some(millis(5)))?;
+        assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::TimedOut);
+        other.set_read_timeout(None)?;
+        other.set_nonblocking(true)?;
+        assert_eq!(other.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        other.set_nonblocking(false)?;
+        let address = other.local_addr()?;
+        let task = spawn(move || {
+            assert!(other.recv(&mut [0; 8]).is_err_and(|e| is_cancelled(&e)));
+            Ok(other)
+        });
+        yield_now()?;
+        task.cancel();
+        let other = task.join()?;
+        one.send_to(b"still here", address)?;
+        assert_eq!(other.recv(&mut [0; 16])?, 10);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_same_socket_works_on_a_thread_without_a_loop_and_becomes_stds() {
+    let (one, other) = (socket().unwrap(), socket().unwrap());
+    let address = other.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut buffer = [0; 8];
+        let n = other.recv(&mut buffer)?;
+        Ok::<_, io::Error>((n, other))
+    });
+    run(|| one.try_clone()?.send_to(b"hello", address)).unwrap();
+    let (n, other) = thread.join().unwrap().unwrap();
+    assert_eq!(n, 5);
+    one.send_to(b"again", address).unwrap();
+    let std = other.into_std().unwrap();
+    assert_eq!(std.recv(&mut [0; 8]).unwrap(), 5);
+    assert_eq!(UdpSocket::from_std(std).unwrap().local_addr().unwrap(), address);
+}

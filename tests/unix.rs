@@ -1,0 +1,224 @@
+//! Unix stream sockets.
+//!
+//! Ids (UNIX-01, F9 and so on) are lines of asyncio's behaviours and rows of the table of faults.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use corio::net::{UnixDatagram, UnixListener, UnixStream};
+use corio::{is_cancelled, is_timed_out, millis, run, scope, sleep, spawn, timeout, yield_now};
+
+/// A directory of its own, which goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Directory {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("corio-unix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// UNIX-01: a server and its clients, over a path and over an abstract name.
+#[test]
+fn unix_01_a_server_and_a_client_exchange_data() {
+    let directory = Directory::new();
+    run(|| {
+        let path = directory.path("socket");
+        let listener = UnixListener::bind(&path)?;
+        assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+        scope(|s| {
+            let server = s.spawn(|| {
+                let mut text = String::new();
+                let (mut stream, _) = listener.accept()?;
+                stream.read_to_string(&mut text)?;
+                stream.write_all(text.to_uppercase().as_bytes())
+            });
+            let mut stream = UnixStream::connect(&path)?;
+            assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
+            stream.write_all(b"hello")?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            assert_eq!(answer, "HELLO");
+            server.join()
+        })
+    })
+    .unwrap();
+    assert_eq!(UnixStream::connect("").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(UnixListener::bind("x".repeat(200)).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_needs_no_file() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("corio-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    run(|| {
+        let listener = UnixListener::bind_addr(&address)?;
+        let client = UnixStream::connect_addr(&address)?;
+        let (mut server, _) = listener.accept()?;
+        (&client).write_all(b"!")?;
+        server.read_exact(&mut [0])?;
+        assert_eq!(UnixListener::bind_addr(&address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// UNIX-02: the file of a server that died is replaced; that of one that lives, and what is no socket, are not.
+#[test]
+fn f9_unix_02_only_an_abandoned_socket_is_replaced() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // std leaves the file
+    let listener = UnixListener::bind(&path).unwrap();
+    let error = UnixListener::bind(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    let file = directory.path("file");
+    fs::write(&file, "precious").unwrap();
+    assert_eq!(UnixListener::bind(&file).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    drop(listener);
+    assert!(!path.exists());
+}
+
+/// UNIX-03: the file goes with its listener, if it is still the one that it made, and unless it is to be kept.
+#[test]
+fn f9_unix_03_only_the_file_that_the_listener_made_is_removed() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    drop(listener); // gone already: nobody complains
+
+    let listener = UnixListener::bind(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    drop(listener);
+    assert!(path.exists(), "that is another one's");
+    other.keep_file(true);
+    drop(other);
+    assert!(path.exists());
+    // What was taken over from std stays as std leaves it.
+    fs::remove_file(&path).unwrap();
+    let std = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    drop(UnixListener::from_std(std).unwrap());
+    assert!(path.exists());
+}
+
+/// UNIX-04: nothing there, or nobody who listens.
+#[test]
+fn unix_04_connecting_to_nothing_says_what_is_missing() {
+    let directory = Directory::new();
+    run(|| {
+        let path = directory.path("socket");
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        drop(std::os::unix::net::UnixListener::bind(&path)?);
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(UnixDatagram::unbound()?.connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_client_waits_while_the_queue_of_the_listener_is_full() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    run(|| {
+        let listener = UnixListener::from_std(socket.into())?;
+        scope(|s| {
+            let clients: Vec<_> = (0..5).map(|_| s.spawn(|| UnixStream::connect(&path))).collect();
+            sleep(millis(5))?;
+            assert!(clients.iter().any(|client| !client.is_done()), "one of five does not fit into a queue of none");
+            let mut accepted = Vec::new();
+            for _ in 0..5 {
+                accepted.push(listener.accept()?);
+            }
+            for client in clients {
+                client.join()?;
+            }
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn b9_closing_a_listener_wakes_whoever_waits_on_any_thread() {
+    let directory = Directory::new();
+    let listener = Arc::new(UnixListener::bind(directory.path("socket")).unwrap());
+    let thread = std::thread::spawn({
+        let listener = listener.clone();
+        move || listener.accept().unwrap_err().kind()
+    });
+    run(|| {
+        let waiting = spawn({
+            let listener = listener.clone();
+            move || Ok(listener.incoming().map(|stream| stream.unwrap_err().kind()).collect::<Vec<_>>())
+        });
+        yield_now()?;
+        sleep(millis(5))?;
+        listener.close();
+        assert_eq!(waiting.join()?, [ErrorKind::BrokenPipe]);
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(thread.join().unwrap(), ErrorKind::BrokenPipe);
+    assert_eq!(UnixStream::connect(directory.path("socket")).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn streams_of_this_machine_do_what_all_streams_do() {
+    run(|| {
+        let (a, b) = UnixStream::pair()?;
+        assert!(timeout(millis(5), || (&a).read(&mut [0])).is_err_and(|e| is_timed_out(&e)));
+        (&b).write_all(b"xy")?;
+        let mut byte = [0];
+        assert_eq!((a.peek(&mut byte)?, byte), (1, *b"x"));
+        a.set_read_timeout(Some(millis(5)))?;
+        (&a).read_exact(&mut [0; 2])?;
+        assert_eq!((&a).read(&mut byte).unwrap_err().kind(), ErrorKind::TimedOut);
+        let second = a.try_clone()?;
+        drop(a);
+        (&second).write_all(b"from the clone")?;
+        drop(second);
+        let mut text = String::new();
+        (&b).read_to_string(&mut text)?;
+        assert_eq!(text, "from the clone");
+        assert_eq!((&b).write(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let std = UnixStream::from_std(b.into_std()?)?;
+        let task = spawn(move || std.into_std().map(drop));
+        task.join()?;
+        let (a, _b) = UnixStream::pair()?;
+        let reader = spawn(move || (&a).read(&mut [0]).map(drop));
+        yield_now()?;
+        reader.cancel();
+        assert!(reader.join().is_err_and(|e: io::Error| is_cancelled(&e)));
+        Ok(())
+    })
+    .unwrap();
+}
