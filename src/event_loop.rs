@@ -36,6 +36,7 @@ use crate::observe::state::Timer;
 use crate::pool::Pool;
 use crate::reactor::{Backend, Reactor};
 use crate::remote::{Message, Remote};
+use crate::signal::SignalHandlers;
 use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
 use crate::task::body::{drop_quietly, panic_text};
@@ -156,6 +157,7 @@ pub(crate) struct EventLoop {
     pub(crate) no_suspend: Cell<usize>,
     /// Where it stood when the run began.
     entered_at: Cell<usize>,
+    pub(crate) signal_handlers: SignalHandlers,
     pub(crate) lab: Lab,
     pub(crate) blocks: Blocks,
 }
@@ -211,6 +213,7 @@ impl EventLoop {
             grace: Cell::new(Duration::ZERO),
             no_suspend: Cell::new(0),
             entered_at: Cell::new(0),
+            signal_handlers: SignalHandlers::default(),
             lab: Lab::default(),
             blocks: Blocks::new(),
         })

@@ -49,6 +49,9 @@
 //! | cancelling | [`Task::cancel`], [`CancelScope`], [`shield`], [`cancel_cause`], [`is_cancelled`] |
 //! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
 //! | the network | [`net`] |
+//! | streams of bytes: limits, copying, pipes, in memory | [`io`] |
+//! | files | [`fs`] |
+//! | other programs, and signals | [`process`], [`signal`] |
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks | [`call_soon`], [`call_later`] |
 //! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`], [`channel`] |
@@ -89,6 +92,7 @@ mod error;
 mod event_loop;
 mod executor;
 mod failure;
+pub mod fs;
 mod gather;
 mod handles;
 pub mod io;
@@ -96,7 +100,9 @@ mod lab;
 mod local;
 pub mod net;
 pub mod observe;
+mod pipe;
 mod pool;
+pub mod process;
 mod promise;
 pub mod queue;
 mod random;
@@ -106,7 +112,7 @@ mod remote_handle;
 mod run;
 mod scope;
 mod select;
-mod signal;
+pub mod signal;
 mod snapshot;
 mod stack;
 mod switch;

@@ -144,6 +144,14 @@ impl Waker {
         Waker::Task(lp.remote.clone(), task.core.id())
     }
 
+    /// Of the running task, or of a thread without a loop.
+    pub(crate) fn of_caller() -> Waker {
+        EventLoop::with_current(|lp| match lp.and_then(|lp| lp.current().map(|task| (lp, task))) {
+            Some((lp, task)) => Waker::of_task(lp, task),
+            None => Waker::of_this_thread(),
+        })
+    }
+
     pub(crate) fn of_this_thread() -> Waker {
         Waker::Thread(std::thread::current())
     }

@@ -626,6 +626,7 @@ fn shut_down(lp: &EventLoop, grace: Duration) {
         }
     }
     lp.reactor.unwatch_all(lp);
+    crate::signal::remove_all(lp);
     lp.drop_callbacks();
 }
 

@@ -256,3 +256,81 @@ pub(crate) fn is_regular_file(fd: i32) -> io::Result<bool> {
     };
     Ok(matches!(status.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR))
 }
+
+/// Writes, and does not raise SIGPIPE when nobody reads, whatever the program has made of that signal.
+pub(crate) fn write_without_signal(fd: i32, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads the bytes that are there.
+    let write = || match unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } {
+        written @ 0.. => Ok(written as usize),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: the structures are valid for the calls; all zeros is a valid value of each.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, ptr::null(), &mut action);
+        if action.sa_sigaction == libc::SIG_IGN {
+            return write();
+        }
+        // The signal goes to the thread that writes. Kept back, it is pending, and can be taken away.
+        let (mut pipe, mut before, mut pending): (libc::sigset_t, libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigemptyset(&mut pipe);
+        libc::sigaddset(&mut pipe, libc::SIGPIPE);
+        libc::sigpending(&mut pending);
+        let was_pending = libc::sigismember(&pending, libc::SIGPIPE) == 1;
+        libc::pthread_sigmask(libc::SIG_BLOCK, &pipe, &mut before);
+        let result = write();
+        if !was_pending && result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPIPE)) {
+            let mut signal = 0;
+            libc::sigpending(&mut pending);
+            if libc::sigismember(&pending, libc::SIGPIPE) == 1 {
+                libc::sigwait(&pipe, &mut signal);
+            }
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+        result
+    }
+}
+
+/// A descriptor that can be read when the process has ended; Linux only, elsewhere `Unsupported`. The process is a child that
+/// has not been waited for, so the number is its own.
+pub(crate) fn open_pidfd(pid: u32) -> io::Result<std::os::fd::OwnedFd> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use std::os::fd::FromRawFd;
+        // SAFETY: the call takes two numbers; what it returns is a new descriptor, which nobody else has.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(std::os::fd::OwnedFd::from_raw_fd(fd as i32)) }
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = pid;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Blocks the thread until a child has ended, and leaves it to be waited for.
+pub(crate) fn wait_without_reaping(pid: u32) -> io::Result<()> {
+    loop {
+        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: room for one structure.
+        let result =
+            unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) };
+        match result {
+            0 => return Ok(()),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Sends a signal to a process that is certain to be meant.
+pub(crate) fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: two numbers.
+    if unsafe { libc::kill(pid as libc::pid_t, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

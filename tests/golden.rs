@@ -97,6 +97,8 @@ mod e34_generator_stream;
 mod e35_scope;
 #[path = "../examples/e35b_task_locals.rs"]
 mod e35b_task_locals;
+#[path = "../examples/e36_file_lines.rs"]
+mod e36_file_lines;
 #[path = "../examples/e37_block_the_loop.rs"]
 mod e37_block_the_loop;
 #[path = "../examples/e38b_loop_handle.rs"]
@@ -156,7 +158,7 @@ golden! {
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
     e42_framing e43_backpressure e49_debug_mode
     e51_where_is_everyone e57_supervisor e58_graceful_shutdown e59_seeds;
-    printed: e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e56_swap_the_engine
+    printed: e36_file_lines e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e56_swap_the_engine
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.

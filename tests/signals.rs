@@ -3,11 +3,15 @@
 
 mod support;
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use corio::signal::{self, Signal, Signals, add_signal_handler, remove_signal_handler};
 use corio::{Cause, Runner, cancel_cause, is_cancelled, millis, now, run, scope, secs, shield, sleep, spawn, timeout};
 use support::{assert_success, child, in_child, is_child, watchdog};
 
@@ -360,6 +364,216 @@ fn a_handler_that_is_late_on_another_thread_writes_into_nothing_of_ours() {
             end.set_nonblocking(true).unwrap();
             assert_eq!(end.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+    });
+    assert_success(&output);
+}
+
+// ---- listeners -----------------------------------------------------------------------------------------------------------
+
+/// SIG-01 and SIG-04: a callback on the loop's thread, outside any task; the old one, then the new one, which has what it captures.
+#[test]
+fn sig_01_04_a_handler_is_a_callback_and_can_be_replaced_and_removed() {
+    const NAME: &str = "sig_01_04_a_handler_is_a_callback_and_can_be_replaced_and_removed";
+    let output = in_child(NAME, || {
+        let calls = Rc::new(RefCell::new(Vec::new()));
+        let before = handler_of(libc::SIGUSR1);
+        run(|| {
+            let here = std::thread::current().id();
+            let handler = |name: &'static str| {
+                let calls = calls.clone();
+                move || {
+                    assert_eq!(std::thread::current().id(), here);
+                    assert!(corio::try_current().is_none());
+                    calls.borrow_mut().push(name);
+                }
+            };
+            let until = |n: usize| {
+                while calls.borrow().len() < n {
+                    sleep(millis(1))?;
+                }
+                Ok::<(), io::Error>(())
+            };
+            add_signal_handler(Signal::User1, handler("old"))?;
+            raise(libc::SIGUSR1);
+            until(1)?;
+            add_signal_handler(Signal::User1, handler("new"))?;
+            raise(libc::SIGUSR1);
+            until(2)?;
+            assert!(remove_signal_handler(Signal::User1));
+            assert!(!remove_signal_handler(Signal::User1));
+            assert_eq!(handler_of(libc::SIGUSR1), before);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(*calls.borrow(), ["old", "new"]);
+    });
+    assert_success(&output);
+}
+
+/// SIG-02: it ends a poll that would have lasted.
+#[test]
+fn sig_02_a_signal_wakes_a_loop_that_sleeps() {
+    const NAME: &str = "sig_02_a_signal_wakes_a_loop_that_sleeps";
+    let (status, text) = signalled(NAME, &[libc::SIGHUP], || {
+        run(|| {
+            let signals = Signals::new([Signal::Hangup])?;
+            println!("ready");
+            println!("{:?}", signals.recv()?); // no timer, and no other task
+            Ok(())
+        })
+        .unwrap();
+    });
+    assert!(status.success() && text.contains("Hangup"), "{text}");
+}
+
+/// SIG-03: what cannot be caught, what is none, and what is the program's own fault.
+#[test]
+fn sig_03_what_cannot_be_listened_for_is_refused() {
+    for number in [0, -1, 65, 10_000, libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV] {
+        let error = Signals::new([Signal::Other(number)]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{number}");
+    }
+    assert!(Signals::new([]).is_err());
+    run(|| {
+        assert!(add_signal_handler(Signal::Other(libc::SIGKILL), || ()).is_err());
+        assert!(!remove_signal_handler(Signal::Other(libc::SIGKILL)));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(Signal::of_number(libc::SIGTERM), Signal::Terminate);
+    assert_eq!(Signal::of_number(Signal::Other(40).number()), Signal::Other(40));
+    assert!(Signal::Hangup.to_string().contains("Hangup"));
+}
+
+/// SIG-05: on any thread that has a loop, each its own.
+#[test]
+fn sig_05_loops_on_several_threads_hear_the_same_signal() {
+    const NAME: &str = "sig_05_loops_on_several_threads_hear_the_same_signal";
+    let output = in_child(NAME, || {
+        let ready = Arc::new(std::sync::Barrier::new(4));
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let ready = ready.clone();
+                std::thread::spawn(move || {
+                    let signals = Signals::new([Signal::User2]).unwrap();
+                    ready.wait();
+                    // The last one is a thread without a loop.
+                    if n < 2 { run(|| signals.recv()) } else { signals.recv() }
+                })
+            })
+            .collect();
+        ready.wait();
+        raise(libc::SIGUSR2);
+        for thread in threads {
+            assert_eq!(thread.join().unwrap().unwrap(), Signal::User2);
+        }
+    });
+    assert_success(&output);
+}
+
+/// SIG-06: the end of a run removes its handlers and puts back what was there.
+#[test]
+fn sig_06_the_end_of_a_run_puts_back_what_was_there() {
+    const NAME: &str = "sig_06_the_end_of_a_run_puts_back_what_was_there";
+    let output = in_child(NAME, || {
+        let before = handler_of(libc::SIGUSR1);
+        let dropped = Rc::new(Cell::new(false));
+        let flag = dropped.clone();
+        let tell = support::Finally(move || flag.set(true));
+        run(|| {
+            add_signal_handler(Signal::User1, move || _ = &tell)?;
+            assert_ne!(handler_of(libc::SIGUSR1), before);
+            Ok(())
+        })
+        .unwrap();
+        assert!(dropped.get());
+        assert_eq!(handler_of(libc::SIGUSR1), before);
+        let (one, other) = (Signals::new([Signal::User1]).unwrap(), Signals::new([Signal::User1]).unwrap());
+        drop(one);
+        assert_ne!(handler_of(libc::SIGUSR1), before);
+        drop(other);
+        assert_eq!(handler_of(libc::SIGUSR1), before);
+    });
+    assert_success(&output);
+}
+
+/// SIG-07: a burst of one kind is heard, and no kind is lost.
+#[test]
+fn h4_sig_07_a_storm_loses_no_kind() {
+    const NAME: &str = "h4_sig_07_a_storm_loses_no_kind";
+    let output = in_child(NAME, || {
+        run(|| {
+            let kinds = [Signal::User1, Signal::User2, Signal::WindowChange];
+            let (first, second) = (Signals::new(kinds)?, Signals::new(kinds)?);
+            // SAFETY: the error number of this thread, which a handler must leave as it was.
+            unsafe { *libc::__errno_location() = 77 };
+            for _ in 0..1_000 {
+                kinds.iter().for_each(|kind| raise(kind.number()));
+            }
+            assert_eq!(io::Error::last_os_error().raw_os_error(), Some(77));
+            for signals in [&first, &second] {
+                let mut heard = std::collections::BTreeSet::new();
+                while heard.len() < 3 {
+                    heard.insert(signals.recv()?);
+                }
+            }
+            // Nothing is counted: what is left is one of each at most.
+            sleep(millis(20))?;
+            assert!(std::iter::from_fn(|| first.try_recv()).count() <= 3);
+            Ok(())
+        })
+        .unwrap();
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn h6_a_program_that_listens_to_ctrl_c_takes_it_over_for_as_long() {
+    const NAME: &str = "h6_a_program_that_listens_to_ctrl_c_takes_it_over_for_as_long";
+    let (status, text) = signalled(NAME, &[libc::SIGINT, libc::SIGINT], || {
+        let end = run(|| {
+            println!("ready");
+            signal::ctrl_c()?;
+            println!("heard it");
+            println!("again");
+            sleep(secs(60)) // nobody listens: the run's own watch is in force
+        });
+        check(&end, "SIGINT");
+        println!("and was ended by the second");
+    });
+    assert!(status.success() && text.contains("heard it") && text.contains("ended by the second"), "{text}");
+}
+
+#[test]
+fn a_listener_that_is_cancelled_takes_nothing() {
+    const NAME: &str = "a_listener_that_is_cancelled_takes_nothing";
+    let output = in_child(NAME, || {
+        run(|| {
+            let signals = Rc::new(Signals::new([Signal::User1])?);
+            let two: Vec<_> = (0..2)
+                .map(|_| {
+                    let signals = signals.clone();
+                    spawn(move || signals.recv())
+                })
+                .collect();
+            corio::yield_now()?;
+            raise(libc::SIGUSR1);
+            let mut tasks = two.into_iter();
+            let (first, second) = (tasks.next().unwrap(), tasks.next().unwrap());
+            first.cancel();
+            match first.join() {
+                // It had it already; the next signal is for the other one.
+                Ok(signal) => {
+                    assert_eq!(signal, Signal::User1);
+                    raise(libc::SIGUSR1);
+                }
+                Err(error) => assert!(is_cancelled(&error)),
+            }
+            assert_eq!(second.join()?, Signal::User1);
+            assert_eq!((&*signals).into_iter().size_hint().1, None);
+            Ok(())
+        })
+        .unwrap();
     });
     assert_success(&output);
 }

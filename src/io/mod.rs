@@ -18,6 +18,7 @@ pub use self::duplex::{Duplex, duplex};
 pub use self::reader::{IncompleteRead, LimitOverrun, Lines, Separators, StreamReader};
 pub use self::split::{ReadHalf, WriteHalf, split};
 pub use self::writer::StreamWriter;
+pub use crate::pipe::{PipeReader, PipeWriter, pipe};
 
 /// A stream whose writing half can be ended while the other goes on: the peer reads the end, and may still answer.
 pub trait HalfClose {

@@ -1,0 +1,178 @@
+//! Pipes: the streams between processes.
+//!
+//! A pipe goes one way. Public as [`io::pipe`](crate::io::pipe).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use crate::observe::event::{Direction, Place};
+use crate::reactor::source::{Source, set_nonblocking};
+use crate::task::caller;
+
+/// Makes a pipe. std: [`std::io::pipe`]; asyncio: `connect_read_pipe`, `connect_write_pipe`.
+///
+/// # Errors
+///
+/// What the system says.
+///
+/// ```
+/// use corio::{io::pipe, run, spawn};
+/// use std::io::{Read, Write};
+///
+/// run(|| {
+///     let (mut reader, mut writer) = pipe()?;
+///     spawn(move || writer.write_all(b"hello"));
+///     let mut text = String::new();
+///     reader.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = std::io::pipe()?;
+    Ok((PipeReader::from_fd(reader.into())?, PipeWriter::from_fd(writer.into())?))
+}
+
+macro_rules! pipe_end {
+    ($end:ident, $std:ty) => {
+        impl $end {
+            /// Takes over a descriptor of a pipe, a socket or a terminal. It is put into non-blocking mode, and with it everything
+            /// that shares its description, such as a copy that another process has.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a regular file or a directory, for which nobody can wait: that is
+            /// what [`fs::File`](crate::fs::File) is for. What the system says.
+            pub fn from_fd(fd: OwnedFd) -> io::Result<$end> {
+                if crate::sys::is_regular_file(fd.as_raw_fd())? {
+                    return Err(crate::error::misuse("a file is no pipe: use `corio::fs::File`"));
+                }
+                set_nonblocking(fd.as_fd())?;
+                // SAFETY: the file stands behind the source in this struct, and is in non-blocking mode.
+                Ok($end { source: unsafe { Source::new(fd.as_raw_fd()) }, file: File::from(fd) })
+            }
+
+            /// Takes over an end of a pipe of std's.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn from_std(end: $std) -> io::Result<$end> {
+                $end::from_fd(end.into())
+            }
+
+            /// Turns it into a descriptor in blocking mode, for another process or for std.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn into_fd(self) -> io::Result<OwnedFd> {
+                let $end { source, file } = self;
+                drop(source);
+                socket2::SockRef::from(&file).set_nonblocking(false)?;
+                Ok(file.into())
+            }
+
+            /// A second handle of the same end.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn try_clone(&self) -> io::Result<$end> {
+                $end::from_fd(self.file.try_clone()?.into())
+            }
+        }
+
+        impl AsFd for $end {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.file.as_fd()
+            }
+        }
+
+        impl AsRawFd for $end {
+            fn as_raw_fd(&self) -> RawFd {
+                self.file.as_raw_fd()
+            }
+        }
+
+        impl std::fmt::Debug for $end {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($end)).field("fd", &self.as_raw_fd()).finish()
+            }
+        }
+    };
+}
+
+/// The end of a pipe that is read. The counterpart of [`std::io::PipeReader`].
+pub struct PipeReader {
+    // Before the file, so that it is deregistered before it is closed.
+    source: Source,
+    file: File,
+}
+
+pipe_end!(PipeReader, std::io::PipeReader);
+
+/// The end of a pipe that is written. The counterpart of [`std::io::PipeWriter`].
+///
+/// When nobody reads, a write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe), and never raises SIGPIPE.
+pub struct PipeWriter {
+    // Before the file, so that it is deregistered before it is closed.
+    source: Source,
+    file: File,
+}
+
+pipe_end!(PipeWriter, std::io::PipeWriter);
+
+impl PipeReader {
+    fn read_at(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+        let room = buffer.len();
+        let attempt = || match (&self.file).read(buffer) {
+            // A terminal whose other side is gone.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
+            result => result,
+        };
+        self.source.retry(Direction::Read, at, attempt, |n| 0 < *n && *n < room)
+    }
+}
+
+impl Read for &PipeReader {
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_at(buffer, caller())
+    }
+}
+
+impl Read for PipeReader {
+    #[track_caller]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+}
+
+impl Write for &PipeWriter {
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let attempt = || crate::sys::write_without_signal(self.file.as_raw_fd(), bytes);
+        // A write that is smaller than a page is all or nothing: "took less" means little.
+        self.source.retry(Direction::Write, caller(), attempt, |_| false)
+    }
+
+    /// Nothing: the kernel has what was written.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for PipeWriter {
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    /// Nothing: the kernel has what was written.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

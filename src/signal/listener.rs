@@ -1,0 +1,296 @@
+//! Listeners, and the thread that tells them.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use super::Signal;
+use super::table::{self, COUNT, FOR_LISTENERS, Handler};
+use crate::channel::line::Line;
+use crate::channel::wait::{Attempt, wait};
+use crate::error::misuse;
+use crate::observe::event::Want;
+use crate::remote::Waker;
+use crate::task::caller;
+
+/// A listener for signals. The signals are its own until it is dropped; see the [module](self).
+///
+/// It may be shared: each signal that it hears goes to one of those who wait.
+///
+/// ```
+/// use corio::signal::{Signal, Signals};
+///
+/// corio::run(|| {
+///     let signals = Signals::new([Signal::User1, Signal::Hangup])?;
+///     # unsafe extern "C" { fn raise(signal: i32) -> i32; }
+///     # unsafe { raise(Signal::User1.number()) };
+///     assert_eq!(signals.recv()?, Signal::User1); // kill -USR1 ...
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub struct Signals {
+    ear: Arc<Ear>,
+}
+
+/// What the thread knows of a listener.
+pub(super) struct Ear {
+    numbers: Vec<i32>,
+    /// One bit for each number.
+    heard: AtomicU64,
+    line: Mutex<Line<()>>,
+    /// Called instead of being waited for.
+    callback: Option<Box<dyn Fn() + Send + Sync>>,
+    gone: AtomicBool,
+    handlers: Mutex<Vec<Handler>>,
+}
+
+static EARS: Mutex<Vec<Arc<Ear>>> = Mutex::new(Vec::new());
+
+/// Begins to listen.
+pub(super) fn listen(
+    signals: impl IntoIterator<Item = Signal>,
+    callback: Option<Box<dyn Fn() + Send + Sync>>,
+) -> io::Result<Arc<Ear>> {
+    start_the_thread()?;
+    let (mut numbers, mut handlers) = (Vec::new(), Vec::new());
+    for signal in signals {
+        let number = signal.number();
+        if number <= 0 || number as usize >= COUNT {
+            return Err(misuse(format!("{number} is the number of no signal")));
+        }
+        if [libc::SIGKILL, libc::SIGSTOP].contains(&number) {
+            return Err(misuse(format!("{signal} cannot be caught: the system does not tell the process of it")));
+        }
+        if [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL].contains(&number) {
+            return Err(misuse(format!("{signal} is a fault of the program: it would go on with the fault for ever")));
+        }
+        handlers.extend(Handler::install(number, false)?);
+        numbers.push(number);
+    }
+    if numbers.is_empty() {
+        return Err(misuse("a listener for no signal would wait for ever"));
+    }
+    let ear = Arc::new(Ear {
+        numbers,
+        heard: AtomicU64::new(0),
+        line: Mutex::new(Line::new()),
+        callback,
+        gone: AtomicBool::new(false),
+        handlers: Mutex::new(handlers),
+    });
+    ears().push(ear.clone());
+    ear.numbers.iter().for_each(|number| table::listens(*number, true));
+    Ok(ear)
+}
+
+/// Listens no more. What was heard and not taken is lost.
+pub(super) fn forget(ear: &Arc<Ear>) {
+    if !ear.gone.swap(true, Ordering::SeqCst) {
+        ear.numbers.iter().for_each(|number| table::listens(*number, false));
+        ears().retain(|other| !Arc::ptr_eq(other, ear));
+        // Now, and not when the thread has let its copy go.
+        ear.handlers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn ears() -> std::sync::MutexGuard<'static, Vec<Arc<Ear>>> {
+    EARS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread that hears the handler's bell.
+fn start_the_thread() -> io::Result<()> {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if STARTED.get().is_some() {
+        return Ok(());
+    }
+    let listen = FOR_LISTENERS.listen()?;
+    let hear = move || {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        loop {
+            let _ = crate::sys::wait_ready(listen.as_raw_fd(), false, None);
+            // The byte is only a reason to look.
+            while { listen }.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
+            let came: Vec<usize> = (1..COUNT).filter(|signal| table::take_pending(*signal)).collect();
+            let ears: Vec<Arc<Ear>> = ears().clone();
+            for ear in ears {
+                came.iter().for_each(|signal| ear.hear(*signal as i32));
+            }
+        }
+    };
+    thread::Builder::new().name("corio-signals".to_owned()).stack_size(128 * 1024).spawn(hear)?;
+    let _ = STARTED.set(());
+    Ok(())
+}
+
+impl Ear {
+    fn line(&self) -> std::sync::MutexGuard<'_, Line<()>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, number: i32) {
+        if !self.numbers.contains(&number) || self.gone.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Some(callback) = &self.callback {
+            return callback();
+        }
+        self.heard.fetch_or(1 << (number - 1), Ordering::SeqCst);
+        self.call_next();
+    }
+
+    /// Takes the lowest that was heard.
+    fn take(&self) -> Option<Signal> {
+        let mut heard = self.heard.load(Ordering::SeqCst);
+        while heard != 0 {
+            let bit = heard & heard.wrapping_neg();
+            match self.heard.compare_exchange(heard, heard & !bit, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return Some(Signal::of_number(bit.trailing_zeros() as i32 + 1)),
+                Err(now) => heard = now,
+            }
+        }
+        None
+    }
+
+    fn call_next(&self) {
+        let waker = self.line().serve().map(|(_, waker)| waker);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// An attempt to hear something.
+struct Hearing<'a>(&'a Ear, Option<usize>);
+
+impl Attempt for Hearing<'_> {
+    type Output = Signal;
+
+    fn now(&mut self) -> Option<Signal> {
+        self.0.take()
+    }
+
+    fn enlist(&mut self, waker: Waker) -> Option<Signal> {
+        self.1 = Some(self.0.line().join(waker, ()));
+        // What came in between has called nobody.
+        self.look()
+    }
+
+    fn look(&mut self) -> Option<Signal> {
+        let signal = self.0.take();
+        if signal.is_none()
+            && let Some(place) = self.1
+            && !self.0.line().is_in_line(place)
+        {
+            // Called, and somebody was quicker: it is called again with the next.
+            let waker = Waker::of_caller();
+            let mut line = self.0.line();
+            line.leave(place);
+            self.1 = Some(line.join(waker, ()));
+            drop(line);
+            // What came in between has called nobody.
+            return self.0.take();
+        }
+        signal
+    }
+
+    fn leave(&mut self) -> Option<Signal> {
+        None
+    }
+}
+
+impl Drop for Hearing<'_> {
+    /// Whoever was called and leaves something lets the next one look.
+    fn drop(&mut self) {
+        if let Some(place) = self.1.take() {
+            self.0.line().leave(place);
+        }
+        if self.0.heard.load(Ordering::SeqCst) != 0 {
+            self.0.call_next();
+        }
+    }
+}
+
+impl Signals {
+    /// Listens for these signals, from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for none, for a number that is no signal's, for SIGKILL and SIGSTOP, of
+    /// which no process is told, and for the faults of the program itself (SIGSEGV and the like). What the system says.
+    pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
+        Ok(Signals { ear: listen(signals, None)? })
+    }
+
+    /// Waits for the next signal. What has come since the last call is there at once, each kind once.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation, which takes nothing; in a callback, if nothing has come.
+    ///
+    /// # Suspends
+    ///
+    /// Until one comes. While it waits, the loop may hope: it reports no deadlock.
+    #[track_caller]
+    pub fn recv(&self) -> io::Result<Signal> {
+        wait(&mut Hearing(&self.ear, None), Want::Signal, None, caller())
+    }
+
+    /// What has come, if anything has.
+    pub fn try_recv(&self) -> Option<Signal> {
+        self.ear.take()
+    }
+
+    /// The signals as they come: an endless iterator, which ends after the error of a cancellation.
+    pub fn iter(&self) -> IncomingSignals<'_> {
+        IncomingSignals { signals: self, ended: false }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        forget(&self.ear);
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signals: Vec<Signal> = self.ear.numbers.iter().map(|number| Signal::of_number(*number)).collect();
+        f.debug_tuple("Signals").field(&signals).finish()
+    }
+}
+
+/// Signals as they come; from [`Signals::iter`].
+#[derive(Debug)]
+pub struct IncomingSignals<'a> {
+    signals: &'a Signals,
+    ended: bool,
+}
+
+impl Iterator for IncomingSignals<'_> {
+    type Item = io::Result<Signal>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<Signal>> {
+        if self.ended {
+            return None;
+        }
+        let result = self.signals.recv();
+        self.ended = result.is_err();
+        Some(result)
+    }
+}
+
+impl<'a> IntoIterator for &'a Signals {
+    type Item = io::Result<Signal>;
+    type IntoIter = IncomingSignals<'a>;
+
+    fn into_iter(self) -> IncomingSignals<'a> {
+        self.iter()
+    }
+}

@@ -1,0 +1,91 @@
+//! The watch of a run for Ctrl-C and SIGTERM.
+//!
+//! While a run watches, the first of either cancels its main task, and the program ends in an orderly way; the second ends
+//! the process at once, as if nobody watched. One run of a process watches: the first that asks.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+
+use mio::unix::pipe;
+
+use super::table::{self, FOR_THE_WATCH, Handler};
+use crate::cancel::{self, Cause};
+use crate::error;
+use crate::event_loop::EventLoop;
+use crate::reactor::Token;
+use crate::task::TaskRef;
+
+/// A watch for the time of one run.
+pub(crate) struct Watch<'a> {
+    lp: &'a EventLoop,
+    token: Token,
+    listen: &'static pipe::Receiver,
+    _handlers: [Option<Handler>; 2],
+    /// The main task was cancelled. Once is enough: it may decide to go on.
+    told: Cell<bool>,
+}
+
+/// Begins to watch, unless another run of this process does, or it cannot be done.
+pub(crate) fn watch(lp: &EventLoop) -> Option<Watch<'_>> {
+    if !table::begin_watch() {
+        return None;
+    }
+    match try_watch(lp) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            table::end_watch();
+            log::warn!(target: "corio::signal", "cannot watch for Ctrl-C: {error}");
+            None
+        }
+    }
+}
+
+fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
+    let listen = FOR_THE_WATCH.listen()?;
+    empty(listen); // an earlier run may have been rung for, once
+    let token = lp.reactor.register_own(listen.as_raw_fd())?;
+    // A signal that the program ignores stays ignored.
+    let handlers = [Handler::install(libc::SIGINT, true)?, Handler::install(libc::SIGTERM, true)?];
+    Ok(Watch { lp, token, listen, _handlers: handlers, told: Cell::new(false) })
+}
+
+fn empty(mut pipe: &pipe::Receiver) {
+    while pipe.read(&mut [0; 8]).is_ok_and(|n| n > 0) {}
+}
+
+impl Watch<'_> {
+    /// Looks whether a signal came; the first one cancels the main task.
+    pub(crate) fn look(&self, main: &TaskRef) {
+        if table::caught() != 0 && !self.told.replace(true) {
+            empty(self.listen);
+            log::info!(target: "corio::signal", "{}: ending the run", name(table::caught()));
+            cancel::cancel_task(main, Cause::Interrupt);
+        }
+    }
+
+    /// The error of a run whose main task was ended by a signal.
+    pub(crate) fn interrupted(&self, main: &TaskRef) -> Option<io::Error> {
+        match table::caught() {
+            0 => None,
+            // Somebody else asked as well: then it is an ordinary cancellation.
+            _ if main.core.requests() > 1 => None,
+            signal => main.core.ended_cancelled().then(|| error::cancelled_because(name(signal))),
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let _ = self.lp.remote.registrar.deregister(self.listen.as_raw_fd());
+        self.lp.reactor.free(self.lp, self.token);
+        table::end_watch();
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGINT => "Ctrl-C (SIGINT)",
+        _ => "SIGTERM",
+    }
+}

@@ -1,0 +1,167 @@
+//! Files.
+
+use std::fs as std_fs;
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use corio::fs::{self, File, OpenOptions};
+use corio::{is_cancelled, run, spawn, testing, yield_now};
+
+/// A directory of its own, which goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Directory {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("corio-fs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std_fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std_fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_file_is_written_read_and_searched() {
+    let directory = Directory::new();
+    let check = || {
+        let path = directory.path("text");
+        let mut file = File::create(&path)?;
+        file.write_all(b"hello, world")?;
+        file.sync_all()?;
+        assert_eq!(file.metadata()?.len(), 12);
+        assert_eq!(File::create_new(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+        file.seek(SeekFrom::Start(7))?;
+        let mut text = String::new();
+        (&file).read_to_string(&mut text)?;
+        assert_eq!(text, "world");
+        file.set_len(5)?;
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.try_clone()?.read_to_end(&mut bytes)?;
+        assert_eq!(bytes, b"hello");
+        let mut file = OpenOptions::new().append(true).open(&path)?;
+        write!(file, "!")?;
+        assert_eq!(fs::read_to_string(&path)?, "hello!");
+        fs::remove_file(&path)
+    };
+    run(check).unwrap();
+    check().unwrap(); // and on a thread without a loop
+}
+
+#[test]
+fn lines_one_by_one_while_others_run() {
+    let directory = Directory::new();
+    let path = directory.path("lines");
+    std_fs::write(&path, (0..1_000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+    run(|| {
+        let other = spawn(|| {
+            for _ in 0..10 {
+                yield_now()?;
+            }
+            Ok(())
+        });
+        let (mut count, mut seen) = (0, false);
+        for line in BufReader::with_capacity(64, File::open(&path)?).lines() {
+            assert_eq!(line?, count.to_string());
+            count += 1;
+            seen |= other.is_done();
+        }
+        assert!(count == 1_000 && seen);
+        let copy = directory.path("copy");
+        let mut writer = BufWriter::new(File::create(&copy)?);
+        corio::io::copy(&mut File::open(&path)?, &mut writer)?;
+        drop(writer);
+        assert_eq!(fs::read(&copy)?, fs::read(&path)?);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_the_functions_do_is_what_std_does() {
+    let directory = Directory::new();
+    run(|| {
+        let path = |name| directory.path(name);
+        fs::create_dir(path("a"))?;
+        fs::create_dir_all(path("b/c/d"))?;
+        fs::write(path("a/x"), "x")?;
+        assert_eq!(fs::copy(path("a/x"), path("a/y"))?, 1);
+        fs::hard_link(path("a/x"), path("a/z"))?;
+        fs::symlink(path("a/x"), path("link"))?;
+        assert_eq!(fs::read_link(path("link"))?, path("a/x"));
+        assert_eq!(fs::canonicalize(path("link"))?, std_fs::canonicalize(path("a/x"))?);
+        assert!(fs::metadata(path("link"))?.is_file() && fs::symlink_metadata(path("link"))?.is_symlink());
+        fs::rename(path("a/y"), path("a/w"))?;
+        assert!(!fs::exists(path("a/y"))? && fs::exists(path("a/w"))?);
+        let mut permissions = fs::metadata(path("a/w"))?.permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(path("a/w"), permissions)?;
+        assert!(fs::metadata(path("a/w"))?.permissions().readonly());
+        let mut names: Vec<_> =
+            fs::read_dir(path("a"))?.map(|entry| Ok(entry?.file_name())).collect::<Result<_, std::io::Error>>()?;
+        names.sort();
+        assert_eq!(names, ["w", "x", "z"]);
+        assert_eq!(fs::remove_dir(path("b")).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+        fs::remove_dir(path("b/c/d"))?;
+        fs::remove_dir_all(path("b"))?;
+        assert_eq!(fs::read(path("nowhere")).unwrap_err().kind(), ErrorKind::NotFound);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_directory_of_hundreds_comes_in_batches_and_complete() {
+    let directory = Directory::new();
+    for n in 0..300 {
+        std_fs::write(directory.path(&n.to_string()), "").unwrap();
+    }
+    run(|| {
+        let mut names: Vec<u32> = Vec::new();
+        for entry in fs::read_dir(&directory.0)? {
+            names.push(entry?.file_name().to_str().unwrap().parse().unwrap());
+        }
+        names.sort_unstable();
+        assert!(names.into_iter().eq(0..300));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cancelled_task_reads_nothing_and_loses_nothing() {
+    let directory = Directory::new();
+    let path = directory.path("text");
+    std_fs::write(&path, "text").unwrap();
+    testing::cancel_everywhere(|injector| {
+        let file = File::from_std(std_fs::File::open(&path)?);
+        let mut first = Vec::new();
+        let end = injector.run(|| {
+            let mut byte = [0];
+            while (&file).read(&mut byte)? > 0 {
+                first.push(byte[0]);
+            }
+            Ok(())
+        });
+        if let Err(error) = end {
+            assert!(is_cancelled(&error), "{error}");
+        }
+        let mut rest = Vec::new();
+        (&file).read_to_end(&mut rest)?;
+        first.extend(rest);
+        assert_eq!(first, b"text");
+        Ok(())
+    });
+}
