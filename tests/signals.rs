@@ -532,8 +532,10 @@ fn h6_a_program_that_listens_to_ctrl_c_takes_it_over_for_as_long() {
     const NAME: &str = "h6_a_program_that_listens_to_ctrl_c_takes_it_over_for_as_long";
     let (status, text) = signalled(NAME, &[libc::SIGINT, libc::SIGINT], || {
         let end = run(|| {
+            let listening = spawn(signal::ctrl_c);
+            corio::yield_now()?; // from now on it is the task's
             println!("ready");
-            signal::ctrl_c()?;
+            listening.join()?;
             println!("heard it");
             println!("again");
             sleep(secs(60)) // nobody listens: the run's own watch is in force

@@ -15,7 +15,7 @@ use crate::observe::event::Want;
 use crate::remote::Waker;
 use crate::task::caller;
 
-/// A listener for signals. The signals are its own until it is dropped; see the [module](self).
+/// A listener for signals. The signals are its own until it is dropped; see the [module](crate::signal).
 ///
 /// It may be shared: each signal that it hears goes to one of those who wait.
 ///
