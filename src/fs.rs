@@ -1,7 +1,7 @@
 //! Files.
 //!
 //! The kernel calls a file always ready, and then blocks the thread that reads it. So everything here is done on a thread of
-//! the loop's executor while the task waits ([`to_thread`](crate::to_thread)); on a thread without a loop it is done right
+//! the loop's executor while the task waits ([`to_thread`]); on a thread without a loop it is done right
 //! there. A hop costs some microseconds: read and write in large pieces, or through std's `BufReader` and `BufWriter`.
 //!
 //! A cancelled call that has not begun never begins; one that has begun is waited for, and its result counts (R13). The
