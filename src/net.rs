@@ -14,12 +14,16 @@ mod connection;
 mod datagram;
 mod endpoint;
 mod gate;
+mod options;
+mod server;
 mod tcp;
 mod udp;
 mod unix;
 mod unix_datagram;
 
 pub use self::address::ToSocketAddrs;
+pub use self::options::{ConnectOptions, ListenOptions};
+pub use self::server::{Listener, Server, ServerHandle};
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
 pub use self::udp::{Received, UdpSocket};
 pub use self::unix::{UnixIncoming, UnixListener, UnixStream};

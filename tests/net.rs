@@ -216,7 +216,7 @@ fn f01_no_write_to_a_dead_peer_raises_sigpipe() {
 
 // ---- accepting ------------------------------------------------------------------------------------------------------
 
-/// B1: no descriptors. The queued client is accepted as soon as there is one; meanwhile nothing spins, and the log has
+/// B1 and SERVER-11: no descriptors. The queued client is accepted as soon as there is one; meanwhile nothing spins, and the log has
 /// one line.
 #[test]
 fn b01_a_queued_client_is_accepted_once_descriptors_are_free() {

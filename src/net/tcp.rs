@@ -10,10 +10,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::address::{ToSocketAddrs, each, not_cancelled};
 use super::connection::{Connection, stream};
 use super::endpoint::{Endpoint, network_here};
-use super::gate::{BACKLOG, Gate};
+use super::gate::Gate;
+use super::options::ListenOptions;
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
-use crate::reactor::source::set_nonblocking;
+use crate::reactor::source::{Source, set_nonblocking};
 use crate::task::caller;
 
 /// A TCP connection. The counterpart of [`std::net::TcpStream`].
@@ -77,14 +78,33 @@ impl TcpStream {
             return Err(misuse("a time limit of zero"));
         }
         not_cancelled(at)?;
+        TcpStream::connect_by(None, address, limit, at)
+    }
+
+    /// Connects a socket that is bound already, if one was made.
+    pub(super) fn connect_by(
+        socket: Option<Socket>,
+        address: SocketAddr,
+        limit: Option<Duration>,
+        at: Place,
+    ) -> io::Result<TcpStream> {
         let connection = match network_here() {
             Some(network) => Connection::connect_simulated(network, address, limit, at)?,
             None => {
-                let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+                let new = || Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+                let socket = socket.map_or_else(new, Ok)?;
                 Connection::connect(socket, &address.into(), limit, at)?
             }
         };
         Ok(TcpStream { connection })
+    }
+
+    pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+        self.connection.option(simulated, f)
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.connection.source
     }
 
     /// Takes a stream of std's over; it is put into non-blocking mode.
@@ -197,7 +217,7 @@ impl TcpListener {
     /// If none can be had, one of the last one's kind that tells of all.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        TcpListener::bind_with_backlog(address, BACKLOG)
+        ListenOptions::new().bind(address)
     }
 
     /// Listens with room for `backlog` connections that wait to be accepted. The kernel may allow fewer
@@ -208,18 +228,11 @@ impl TcpListener {
     /// If none can be had, one of the last one's kind that tells of all.
     #[track_caller]
     pub fn bind_with_backlog(address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
-        each(address, caller(), |address| {
-            if let Some(network) = network_here() {
-                let endpoint = Endpoint::bind(network, address, backlog as usize)?;
-                return Ok(TcpListener::over(endpoint.id, Simulated(endpoint)));
-            }
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-            // As std does: a server that restarts need not wait for its old connections to be forgotten.
-            socket.set_reuse_address(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-            TcpListener::from_std(socket.into())
-        })
+        ListenOptions::new().backlog(backlog).bind(address)
+    }
+
+    pub(super) fn simulated(endpoint: Endpoint) -> TcpListener {
+        TcpListener::over(endpoint.id, Simulated(endpoint))
     }
 
     /// Takes a listener of std's over; it is put into non-blocking mode.

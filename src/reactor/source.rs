@@ -169,6 +169,21 @@ impl Source {
         if (owner >> 32) as u32 == lp.remote.id { lp.reactor.with_slot(owner as u32, f) } else { None }
     }
 
+    /// Gives the registration up, whichever loop it is with.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        let mut registration = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = self.owner.swap(0, Ordering::SeqCst);
+        // In one order with those who are about to wait, see above.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.owner.store(word, Ordering::SeqCst);
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a task waits for this descriptor"));
+        }
+        if let Some(old) = registration.take() {
+            old.give_up(self.fd);
+        }
+        Ok(())
+    }
+
     /// Lets all who wait on this loop try again. Those on another one hear of it by the kernel, if at all.
     pub(crate) fn wake_all(&self, direction: Direction) {
         EventLoop::with_current(|lp| {

@@ -30,6 +30,7 @@ const AREAS: &[(&str, u32, &str)] = &[
     ("GEN", 9, "Generators"),
     ("EAGER", 8, "Eager tasks"),
     ("STREAM", 27, "Streams"),
+    ("SERVER", 12, "Servers"),
     ("TRANS", 17, "What lies below streams"),
     ("DGRAM", 8, "Datagrams"),
     ("UNIX", 7, "Unix sockets and pipes"),

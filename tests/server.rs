@@ -1,0 +1,546 @@
+//! Servers, and how to listen and to connect when the defaults do not do.
+//!
+//! Ids (SERVER-01, B9 and so on) are lines of asyncio's behaviours and rows of the table of faults.
+
+mod common;
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+
+use corio::net::{ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UnixListener, UnixStream};
+use corio::testing::{Network, Script};
+use corio::{
+    Backend, Runner, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout, to_thread,
+    yield_now,
+};
+
+use common::only;
+
+fn shout(mut stream: TcpStream) -> io::Result<()> {
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    stream.write_all(text.to_uppercase().as_bytes())
+}
+
+fn ask(address: SocketAddr, text: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn server() -> io::Result<(Server, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    Ok((Server::new([listener]), address))
+}
+
+/// On a network in memory, with a virtual clock.
+fn simulated<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    Runner::new().virtual_clock().backend(Backend::Simulated(Network::new())).run(body)
+}
+
+/// SERVER-01, SERVER-02 and SERVER-03: it serves when it is told to, on real ports, each connection in a task of its own.
+#[test]
+fn server_01_02_03_it_serves_when_told_to_each_in_its_own_task() {
+    run(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        assert_ne!(handle.listeners()[0].local_addr()?.port(), 0);
+        // A client may come before it serves, and waits.
+        let early = spawn(move || ask(address, "early"));
+        sleep(millis(5))?;
+        assert!(!handle.is_serving() && !early.is_done());
+        let tasks = Rc::new(Cell::new(0));
+        let seen = tasks.clone();
+        let serving = spawn(move || {
+            server.serve(|stream| {
+                seen.set(seen.get() | 1 << corio::current().id());
+                shout(stream)
+            })
+        });
+        assert_eq!(early.join()?, "EARLY");
+        assert!(handle.is_serving());
+        assert_eq!(ask(address, "late")?, "LATE");
+        assert_eq!(u64::count_ones(tasks.get()), 2);
+        handle.stop();
+        serving.join()?;
+        assert!(!handle.is_serving());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// SERVER-04: stopping leaves the connections alone, and serving ends with the last of them.
+#[test]
+fn server_04_stopping_leaves_connections_alone() {
+    simulated(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let serving = spawn(move || server.grace(secs(60)).serve(shout));
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"to the end")?;
+        while handle.connections() == 0 {
+            yield_now()?;
+        }
+        handle.stop();
+        handle.stop();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        sleep(secs(10))?;
+        assert!(!serving.is_done() && handle.connections() == 1);
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert_eq!(answer, "TO THE END");
+        serving.join()?;
+        assert_eq!(handle.connections(), 0);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn connections_that_outlast_the_grace_are_cancelled() {
+    simulated(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let serving = spawn(move || server.grace(secs(3)).serve(shout));
+        let mut stream = TcpStream::connect(address)?;
+        sleep(secs(1))?;
+        let start = now();
+        handle.stop();
+        serving.join()?;
+        assert_eq!(now() - start, secs(3));
+        assert_eq!(stream.read(&mut [0])?, 0);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// SERVER-05: all connections can be cut off at once, also those whose peers do not read.
+#[test]
+fn server_05_connections_can_be_cut_off_at_once() {
+    let network = Network::new().capacity(100);
+    let at: SocketAddr = "10.0.0.1:80".parse().unwrap();
+    let peers: Vec<_> = (0..3).map(|_| network.client(at, Script::new().stop_reading())).collect();
+    Runner::new()
+        .virtual_clock()
+        .backend(Backend::Simulated(network))
+        .run(|| {
+            let server = Rc::new(Server::new([TcpListener::bind(at)?]));
+            let handle = server.handle();
+            let serving = spawn({
+                let server = server.clone();
+                move || server.serve(|mut stream: TcpStream| stream.write_all(&[7; 10_000]))
+            });
+            while handle.connections() < 3 {
+                yield_now()?;
+            }
+            server.abort();
+            while handle.connections() > 0 {
+                yield_now()?;
+            }
+            assert!(handle.is_serving());
+            handle.stop();
+            serving.join()
+        })
+        .unwrap();
+    assert!(peers.iter().all(|peer| peer.received().is_empty()));
+}
+
+/// SERVER-06: serving twice is a mistake; a cancellation closes the server and is passed on.
+#[test]
+fn server_06_serving_twice_is_refused_and_a_cancellation_closes() {
+    run(|| {
+        let (server, address) = server()?;
+        let server = Rc::new(server);
+        let serving = spawn({
+            let server = server.clone();
+            move || server.serve(shout)
+        });
+        yield_now()?;
+        assert_eq!(server.serve(shout).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(server.handle().is_serving(), "the refusal has closed nothing");
+        let stream = TcpStream::connect(address)?;
+        while server.handle().connections() == 0 {
+            yield_now()?;
+        }
+        serving.cancel();
+        assert!(serving.join().is_err_and(|error| is_cancelled(&error)));
+        assert!(!server.handle().is_serving());
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!((&stream).read(&mut [0])?, 0);
+        assert_eq!(server.serve(shout).unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// SERVER-07: a handler that fails, panics or is cancelled ends its own connection only.
+#[test]
+fn server_07_a_handler_that_fails_is_reported_and_the_server_goes_on() {
+    let (end, log) = common::logged(|| {
+        run(|| {
+            let (server, address) = server()?;
+            let handle = server.handle();
+            let serving = spawn(move || {
+                server.serve(|mut stream: TcpStream| {
+                    let mut kind = [0];
+                    stream.read_exact(&mut kind)?;
+                    match kind[0] {
+                        b'e' => Err(io::Error::other("no such page")),
+                        b'p' => panic!("a bug"),
+                        b'c' => {
+                            corio::current().cancel();
+                            yield_now()
+                        }
+                        _ => stream.write_all(b"fine"),
+                    }
+                })
+            });
+            for bad in ["e", "p", "c"] {
+                assert_eq!(ask(address, bad)?, "");
+            }
+            assert_eq!(ask(address, "x")?, "fine");
+            handle.stop();
+            serving.join()
+        })
+    });
+    end.unwrap();
+    let errors: Vec<_> = log.into_iter().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    only(&errors[..1], "ERROR", &["the connection from 127.0.0.1:", "no such page"]);
+    only(&errors[1..], "ERROR", &["the connection from 127.0.0.1:", "panicked: a bug"]);
+}
+
+/// SERVER-08 and SERVER-10: all addresses of a name, or none; IPv4 and IPv6 side by side on one port.
+#[test]
+fn server_08_10_several_addresses_are_served_or_none() {
+    let ip = |text: &str| text.parse::<SocketAddr>().unwrap().ip();
+    let network = Network::new().host("both.example", [ip("10.0.0.1:0"), ip("10.0.0.2:0")]);
+    Runner::new()
+        .virtual_clock()
+        .backend(Backend::Simulated(network))
+        .run(|| {
+            let server = Server::new(ListenOptions::new().bind_all("both.example:80")?);
+            let handle = server.handle();
+            let serving = spawn(move || server.serve(shout));
+            for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+                assert_eq!(ask(address.parse().unwrap(), address)?, address);
+            }
+            handle.stop();
+            serving.join()?;
+            let taken = TcpListener::bind("10.0.0.2:81")?;
+            let error = ListenOptions::new().bind_all("both.example:81").unwrap_err();
+            assert!(error.kind() == ErrorKind::AddrInUse && error.to_string().contains("10.0.0.2:81"), "{error}");
+            drop(taken);
+            TcpListener::bind("10.0.0.1:81").map(drop) // it was closed again
+        })
+        .unwrap();
+    run(|| {
+        let v4 = TcpListener::bind("0.0.0.0:0")?;
+        let port = v4.local_addr()?.port();
+        let v6 = match ListenOptions::new().only_v6(true).bind(SocketAddr::new(ip("[::]:0"), port)) {
+            Ok(listener) => listener,
+            Err(error) => {
+                println!("no IPv6 here: {error}");
+                return Ok(());
+            }
+        };
+        let server = Server::new([v4, v6]);
+        let handle = server.handle();
+        let serving = spawn(move || server.serve(shout));
+        assert_eq!(ask(SocketAddr::new(ip("127.0.0.1:0"), port), "four")?, "FOUR");
+        assert_eq!(ask(SocketAddr::new(ip("[::1]:0"), port), "six")?, "SIX");
+        handle.stop();
+        serving.join()
+    })
+    .unwrap();
+}
+
+/// SERVER-09: an address in use is named; with the option two may have it.
+#[test]
+fn server_09_an_address_in_use_is_named_and_may_be_shared() {
+    let first = ListenOptions::new().reuse_port(true).bind("127.0.0.1:0").unwrap();
+    let address = first.local_addr().unwrap();
+    let error = TcpListener::bind(address).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    let _second = ListenOptions::new().reuse_port(true).bind(address).unwrap();
+}
+
+/// SERVER-12: a queue full of clients does not keep others from their turns.
+#[test]
+fn d4_server_12_a_full_queue_is_accepted_without_starving_others() {
+    run(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let clients = (0..500).map(|_| std::net::TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
+        let turns = Rc::new(Cell::new(0));
+        let other = spawn({
+            let (turns, handle) = (turns.clone(), handle.clone());
+            move || {
+                while handle.connections() < 500 {
+                    turns.set(turns.get() + 1);
+                    yield_now()?;
+                }
+                Ok(())
+            }
+        });
+        let serving = spawn(move || server.grace(millis(1)).serve(shout));
+        other.join()?;
+        assert!((4..500).contains(&turns.get()), "{} turns for 500 connections", turns.get());
+        drop(clients);
+        handle.stop();
+        serving.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn no_more_connections_than_the_limit_are_there_at_once() {
+    simulated(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.limit(2).serve(|mut stream: TcpStream| {
+                stream.read_exact(&mut [0])?;
+                sleep(secs(1))?;
+                stream.write_all(b"done")
+            })
+        });
+        let most = Rc::new(Cell::new(0));
+        let watch = spawn({
+            let (most, handle) = (most.clone(), handle.clone());
+            move || -> io::Result<()> {
+                loop {
+                    most.set(most.get().max(handle.connections()));
+                    sleep(millis(100))?;
+                }
+            }
+        });
+        let start = now();
+        corio::gather(0..6, |_| ask(address, "?").map(|answer| assert_eq!(answer, "done")))?;
+        assert_eq!((most.get(), now() - start), (2, secs(3)));
+        watch.cancel();
+        assert!(watch.join().is_err_and(|error| is_cancelled(&error)));
+        handle.stop();
+        serving.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_server_may_be_stopped_from_a_thread_and_may_listen_at_a_path() {
+    let path = std::env::temp_dir().join(format!("corio-server-{}", std::process::id()));
+    run(|| {
+        let server = Server::new([UnixListener::bind(&path)?]);
+        let handle = server.handle();
+        let serving = spawn(move || {
+            server.serve(|mut stream: UnixStream| {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                stream.write_all(&byte)
+            })
+        });
+        let mut stream = UnixStream::connect(&path)?;
+        stream.write_all(b"!")?;
+        stream.read_exact(&mut [0])?;
+        to_thread(move || handle.stop())?;
+        serving.join()
+    })
+    .unwrap();
+    assert!(!path.exists());
+}
+
+// ---- connecting --------------------------------------------------------------------------------------------------------
+
+fn two_homes() -> (Network, SocketAddr, SocketAddr) {
+    let (one, other): (SocketAddr, SocketAddr) = ("10.0.0.1:80".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
+    // What is sent takes 200 ms: an address that nobody has says so after 400.
+    let network = Network::new().latency(millis(200)..=millis(200));
+    (network.host("two.example", [other.ip(), one.ip()]), one, other)
+}
+
+#[test]
+fn happy_eyeballs_tries_the_next_address_beside_one_that_is_slow() {
+    let (network, one, _) = two_homes();
+    Runner::new()
+        .virtual_clock()
+        .backend(Backend::Simulated(network.clone()))
+        .run(|| {
+            let _listener = TcpListener::bind(one)?;
+            let start = now();
+            let stream = ConnectOptions::new().happy_eyeballs(true).connect("two.example:80")?;
+            assert_eq!(stream.peer_addr()?, one);
+            assert_eq!(now() - start, millis(650), "a head start of 250 ms, and there and back");
+            // One after the other it takes longer.
+            let start = now();
+            ConnectOptions::new().connect("two.example:80")?;
+            assert_eq!(now() - start, millis(800));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(network.open(), 0);
+}
+
+#[test]
+fn stream_17_when_no_address_answers_the_error_tells_of_all() {
+    let (network, one, other) = two_homes();
+    Runner::new()
+        .virtual_clock()
+        .backend(Backend::Simulated(network.clone()))
+        .run(|| {
+            let error = ConnectOptions::new().happy_eyeballs(true).connect("two.example:80").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            let text = error.to_string();
+            assert!(text.contains(&one.to_string()) && text.contains(&other.to_string()), "{text}");
+            let late = ConnectOptions::new().limit(millis(300)).connect("two.example:80");
+            assert!(late.is_err_and(|error| is_timed_out(&error)));
+            let each = ConnectOptions::new().limit_of_each(millis(100)).connect("two.example:80").unwrap_err();
+            assert_eq!(each.kind(), ErrorKind::TimedOut);
+            let given_up = spawn(|| ConnectOptions::new().happy_eyeballs(true).connect("two.example:80"));
+            sleep(millis(300))?;
+            given_up.cancel();
+            assert!(given_up.join().is_err_and(|error| is_cancelled(&error)));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(network.open(), 0);
+}
+
+#[test]
+fn options_of_a_connection_are_applied() {
+    run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let stream = ConnectOptions::new().local(local).limit(secs(20)).connect(listener.local_addr()?)?;
+        let (far, _) = listener.accept()?;
+        assert_eq!(stream.linger()?, None);
+        stream.set_linger(Some(secs(0)))?;
+        assert_eq!(stream.linger()?, Some(secs(0)));
+        stream.set_keepalive(Some(secs(60)))?;
+        assert!(socket2::SockRef::from(&stream).keepalive()?);
+        stream.set_keepalive(None)?;
+        assert!(!socket2::SockRef::from(&stream).keepalive()?);
+        drop(stream); // with the linger of zero: a reset
+        assert_eq!((&far).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_stream_that_somebody_waits_for_is_not_released() {
+    run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        let (far, _) = listener.accept()?;
+        scope(|s| {
+            let reader = s.spawn(|| (&stream).read(&mut [0]));
+            yield_now()?;
+            assert_eq!(stream.release().unwrap_err().kind(), ErrorKind::ResourceBusy);
+            (&far).write_all(b"!")?;
+            assert_eq!(reader.join()?, 1);
+            stream.release()?;
+            stream.release()?;
+            // It registers again where it is used.
+            let reader = s.spawn(|| (&stream).read(&mut [0]));
+            yield_now()?;
+            (&far).write_all(b"!")?;
+            assert_eq!(reader.join()?, 1);
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+// ---- real peers --------------------------------------------------------------------------------------------------------
+
+/// Whether a program is there; if not, says that a test skips.
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("-h").stdin(Stdio::null()).output().is_ok();
+    if !there {
+        println!("SKIPPED: {program}: not installed");
+    }
+    there
+}
+
+/// Runs a program of the system beside the loop, and returns what it printed.
+fn peer(program: &str, args: &[&str], input: &str) -> io::Result<String> {
+    let mut command = corio::process::Command::new(program);
+    let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let output = timeout(secs(60), || child.communicate(input.as_bytes()))?;
+    assert!(output.status.success(), "{program} {args:?}: {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn nc_socat_and_asyncio_are_served() {
+    run(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let serving = spawn(move || server.serve(shout));
+        let port = address.port().to_string();
+        if has("nc") {
+            assert_eq!(peer("nc", &["-N", "127.0.0.1", &port], "by nc")?, "BY NC");
+        }
+        if has("socat") {
+            assert_eq!(peer("socat", &["-", &format!("TCP:127.0.0.1:{port}")], "by socat")?, "BY SOCAT");
+        }
+        if has("python3") {
+            let script = "
+import asyncio, sys
+async def main():
+    async def ask(n):
+        reader, writer = await asyncio.open_connection('127.0.0.1', int(sys.argv[1]))
+        writer.write(b'client %d' % n)
+        writer.write_eof()
+        return await reader.read()
+    answers = await asyncio.gather(*[ask(n) for n in range(50)])
+    assert answers == [b'CLIENT %d' % n for n in range(50)], answers
+    print('fine')
+asyncio.run(main())";
+            assert_eq!(peer("python3", &["-c", script, &port], "")?, "fine\n");
+        }
+        handle.stop();
+        serving.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_asyncio_server_serves_our_clients() {
+    if !has("python3") {
+        return;
+    }
+    let script = "
+import asyncio
+async def main():
+    async def shout(reader, writer):
+        writer.write((await reader.read()).upper())
+        await writer.drain()
+        writer.close()
+    server = await asyncio.start_server(shout, '127.0.0.1', 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, input)
+asyncio.run(main())";
+    run(|| {
+        let mut command = corio::process::Command::new("python3");
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let mut lines = corio::io::StreamReader::new(child.stdout.take().unwrap());
+        let port: u16 = String::from_utf8_lossy(&lines.read_line()?).trim().parse().map_err(io::Error::other)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let answers = corio::gather(0..50, |n| ask(address, &format!("client {n}")))?;
+        assert!(answers.iter().enumerate().all(|(n, answer)| *answer == format!("CLIENT {n}")));
+        child.kill()?;
+        child.wait().map(drop)
+    })
+    .unwrap();
+}
