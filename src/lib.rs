@@ -115,6 +115,7 @@ mod select;
 pub mod signal;
 mod snapshot;
 mod stack;
+mod stdio;
 mod switch;
 pub mod sync;
 mod sys;

@@ -334,3 +334,12 @@ pub(crate) fn kill(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: two numbers.
     if unsafe { libc::kill(pid as libc::pid_t, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Reads, in whatever mode the descriptor is.
+pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: room for so many bytes.
+    match unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) } {
+        read @ 0.. => Ok(read as usize),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

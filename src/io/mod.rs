@@ -19,6 +19,7 @@ pub use self::reader::{IncompleteRead, LimitOverrun, Lines, Separators, StreamRe
 pub use self::split::{ReadHalf, WriteHalf, split};
 pub use self::writer::StreamWriter;
 pub use crate::pipe::{PipeReader, PipeWriter, pipe};
+pub use crate::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 
 /// A stream whose writing half can be ended while the other goes on: the peer reads the end, and may still answer.
 pub trait HalfClose {
