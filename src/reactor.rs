@@ -156,6 +156,8 @@ pub(crate) struct Reactor {
     watchers: Watchers,
     /// The network in memory, if the sockets are there.
     network: Option<Network>,
+    /// How many forks there had been.
+    born: u32,
 }
 
 /// One registered source.
@@ -285,7 +287,9 @@ impl Reactor {
     }
 
     pub(crate) fn with(selector: Box<dyn Selector>, registrar: Arc<dyn Registrar>) -> Reactor {
+        crate::sys::count_forks();
         Reactor {
+            born: crate::sys::forks(),
             network: selector.network().cloned(),
             selector: RefCell::new(selector),
             registrar,
@@ -322,6 +326,9 @@ impl Reactor {
         let entry = slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("fewer than 2^32 sources");
         let token = Token { slot, generation };
+        if self.is_the_parents() {
+            return Err(crate::error::misuse("a fork cannot wait on the event loop of its parent"));
+        }
         self.registrar.register(fd, token)?;
         entry.insert(Rc::new(Slot {
             token,
@@ -375,6 +382,12 @@ impl Reactor {
         self.waiters() > 0 && self.network.is_none()
     }
 
+    /// Whether this process is a fork of the one whose reactor it is: the kernel's half is the parent's too, and what is asked
+    /// of it here would change it there.
+    pub(crate) fn is_the_parents(&self) -> bool {
+        self.born != crate::sys::forks()
+    }
+
     /// The network in memory, if the sockets are there.
     pub(crate) fn network(&self) -> Option<&Network> {
         self.network.as_ref()
@@ -408,6 +421,12 @@ impl Reactor {
 
     /// Waits for news and makes ready whom it concerns. Runs no user code. Returns how many pieces there were.
     pub(crate) fn poll(&self, timeout: Option<Duration>, lp: &EventLoop) -> u32 {
+        if self.is_the_parents() {
+            crate::fatal(format_args!(
+                "this process was forked out of a running event loop, which belongs to its parent: after `fork` call `exec`, \
+                 or `_exit`, or fork before `corio::run`"
+            ));
+        }
         let mut count = 0;
         let mut selector = self.selector.borrow_mut();
         let wanted = |token| self.slot(token).map_or(Wanted { readable: false, writable: false }, |slot| slot.wanted());

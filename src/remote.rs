@@ -35,6 +35,8 @@ pub(crate) struct Remote {
     sleeping: AtomicBool,
     /// Handles that live: while there are any, another thread may still send.
     handles: AtomicUsize,
+    /// How many forks there had been.
+    born: u32,
 }
 
 struct Inbox {
@@ -54,11 +56,17 @@ impl Remote {
             news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
+            born: crate::sys::forks(),
         }
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process is a fork of the one whose loop it is.
+    pub(crate) fn is_the_parents(&self) -> bool {
+        self.born != crate::sys::forks()
     }
 
     /// Puts a letter into the box, or gives it back if the loop is gone.
@@ -82,6 +90,9 @@ impl Remote {
     }
 
     fn ring(&self) {
+        if self.is_the_parents() {
+            return;
+        }
         if let Err(error) = self.registrar.wake() {
             log::error!(target: "corio::loop", "cannot wake a loop from another thread: {error}");
         }

@@ -336,6 +336,11 @@ impl Runner {
         let Stage::Made(lp) = &self.stage else {
             return Err(error::misuse("`run` of a runner that was closed"));
         };
+        if lp.reactor.is_the_parents() {
+            return Err(error::misuse(
+                "this runner's loop belongs to the process that this one was forked from: make a new one",
+            ));
+        }
         for observer in self.observers.drain(..) {
             lp.hub.attach(observer);
         }

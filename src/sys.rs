@@ -6,6 +6,8 @@
 use std::ffi::c_int;
 use std::io;
 use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The size of a page of memory.
@@ -342,4 +344,24 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> io::Result<usize> {
         read @ 0.. => Ok(read as usize),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// How many forks lie between this process and the one in which [`count_forks`] was called first.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// The number of forks so far, as [`count_forks`] counts them.
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Lets forks be counted from now on.
+pub(crate) fn count_forks() {
+    extern "C" fn in_the_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        // SAFETY: the function does nothing but count, which may be done right after a fork.
+        unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };
+    });
 }

@@ -415,6 +415,75 @@ fn the_same_with_a_thread_that_notices_the_end() {
     }
 }
 
+// ---- forks ----------------------------------------------------------------------------------------------------------------
+
+/// Runs a function in a fork of this process, and returns how that ended.
+fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the test is alone in its process, so there is no other thread whose locks the fork could inherit.
+    unsafe {
+        match libc::fork() {
+            0 => libc::_exit(f()),
+            pid => {
+                let mut status = 0;
+                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                status
+            }
+        }
+    }
+}
+
+/// H1: the kernel's half of a loop is shared by both, so the fork must not touch it.
+#[test]
+fn h1_a_fork_leaves_the_loop_of_its_parent_alone() {
+    const NAME: &str = "h1_a_fork_leaves_the_loop_of_its_parent_alone";
+    let output = in_child(NAME, || {
+        let mut runner = corio::Runner::new();
+        runner
+            .run(|| {
+                let (near, far) = corio::net::UnixStream::pair()?;
+                assert!(timeout(millis(1), || (&near).read(&mut [0])).is_err(), "it is registered now");
+                let mut near = Some(near);
+                let status = in_a_fork(|| {
+                    drop(near.take()); // here it must not be taken out of the poll
+                    let (other, _other) = corio::net::UnixStream::pair().unwrap();
+                    let refused = (&other).read(&mut [0]).unwrap_err();
+                    i32::from(refused.kind() != ErrorKind::InvalidInput)
+                });
+                assert_eq!(libc::WEXITSTATUS(status), 0);
+                (&far).write_all(b"!")?;
+                let mut near = near.as_ref().unwrap();
+                timeout(secs(30), || near.read_exact(&mut [0]))
+            })
+            .unwrap();
+        let status = in_a_fork(|| {
+            let refused = runner.run(|| Ok(())).unwrap_err();
+            let own = run(|| sleep(millis(1)));
+            i32::from(refused.kind() != ErrorKind::InvalidInput || own.is_err())
+        });
+        assert_eq!(libc::WEXITSTATUS(status), 0);
+        runner.run(|| sleep(millis(1))).unwrap();
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn h1_a_fork_that_waits_in_the_loop_of_its_parent_is_ended_and_told_why() {
+    const NAME: &str = "h1_a_fork_that_waits_in_the_loop_of_its_parent_is_ended_and_told_why";
+    let output = in_child(NAME, || {
+        run(|| {
+            let status = in_a_fork(|| {
+                let _ = sleep(millis(1));
+                0
+            });
+            assert_eq!(libc::WTERMSIG(status), libc::SIGABRT);
+            sleep(millis(1))
+        })
+        .unwrap();
+    });
+    assert_success(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("forked out of a running event loop"));
+}
+
 // ---- pipes ---------------------------------------------------------------------------------------------------------------
 
 /// UNIX-05: data, then the end; a terminal whose other side is gone has ended.

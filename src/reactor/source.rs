@@ -269,8 +269,11 @@ impl Registration {
 
     /// Takes the descriptor, which is still open, out of the loop's sight. May be called on any thread.
     fn give_up(&self, fd: RawFd) {
-        // If it fails, the kernel has forgotten the descriptor already, which is what is wanted.
-        let _ = self.remote.registrar.deregister(fd);
+        // In a fork the registration is the parent's as well, and stays. If it fails, the kernel has forgotten the descriptor
+        // already, which is what is wanted.
+        if !self.remote.is_the_parents() {
+            let _ = self.remote.registrar.deregister(fd);
+        }
         let here = EventLoop::with_current(|lp| match lp {
             Some(lp) if lp.remote.id == self.remote.id => {
                 lp.reactor.free(lp, self.token);
