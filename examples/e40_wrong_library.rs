@@ -38,7 +38,7 @@ fn slow_peer() -> io::Result<UnixStream> {
 /// How often others had a turn while somebody asked.
 fn ticks_while(ask: impl FnOnce() -> io::Result<String>) -> io::Result<(u32, String)> {
     let ticks = Cell::new(0);
-    let answer = scope(|s| {
+    scope(|s| {
         s.spawn(|| -> io::Result<()> {
             loop {
                 sleep(millis(1))?;
@@ -48,10 +48,10 @@ fn ticks_while(ask: impl FnOnce() -> io::Result<String>) -> io::Result<(u32, Str
         sleep(millis(5))?;
         ticks.set(0);
         let answer = ask()?;
+        let ticked = ticks.get();
         s.cancel();
-        Ok(answer)
-    })?;
-    Ok((ticks.get(), answer))
+        Ok((ticked, answer))
+    })
 }
 
 pub(crate) fn program() -> io::Result<()> {
