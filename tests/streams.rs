@@ -73,6 +73,10 @@ fn stream_02_to_the_end_whatever_the_limit() {
     let mut text = String::new();
     limited(2, &["abcdef", "ghi", "j"]).read_to_string(&mut text).unwrap();
     assert_eq!(text, "abcdefghij");
+    // Also if the reads are so large that they go past the buffer.
+    let (mut reader, mut large) = (reader(&["abc"]), [0; 10_000]);
+    assert_eq!((reader.read(&mut large).unwrap(), reader.read(&mut large).unwrap()), (3, 0));
+    assert!(reader.at_eof());
 }
 
 #[test]
@@ -709,6 +713,36 @@ fn whoever_is_called_and_cancelled_lets_the_next_reader_go() {
             }
         }
         assert!(got == b"abc" || got == b"ab", "{got:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn readers_of_a_stream_in_memory_come_in_turn_and_one_that_was_called_for_nothing_waits_on() {
+    sim(|| {
+        let (near, far) = duplex(8);
+        let near = Rc::new(near);
+        let reader = |room: usize| {
+            let near = near.clone();
+            spawn(move || {
+                let mut buffer = vec![0; room];
+                let n = (&*near).read(&mut buffer)?;
+                buffer.truncate(n);
+                Ok(buffer)
+            })
+        };
+        let (first, second) = (reader(8), reader(8));
+        yield_now()?;
+        (&far).write_all(b"a")?; // calls the first ...
+        (&far).write_all(b"b")?; // ... and the second
+        let mut byte = [0];
+        let third = timeout(secs(1), || (&*near).read(&mut byte)); // comes before they have run, and does not overtake
+        assert!(third.is_err_and(|error| is_timed_out(&error)));
+        assert_eq!(first.join()?, b"ab");
+        assert!(!second.is_done());
+        (&far).write_all(b"c")?;
+        assert_eq!(second.join()?, b"c");
         Ok(())
     })
     .unwrap();

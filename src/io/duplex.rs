@@ -66,8 +66,15 @@ struct State {
     ended: bool,
     /// Nobody will read any more.
     deaf: bool,
-    readers: Line<()>,
-    writers: Line<()>,
+    readers: Queue,
+    writers: Queue,
+}
+
+/// Those who wait on one side.
+struct Queue {
+    line: Line<()>,
+    /// How many were called out of the line and have not come yet: nobody overtakes them.
+    called: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,19 +83,53 @@ enum Side {
     Writer,
 }
 
+impl Queue {
+    const fn new() -> Queue {
+        Queue { line: Line::new(), called: 0 }
+    }
+
+    /// Whether somebody came first.
+    fn is_waited_in(&self) -> bool {
+        self.called > 0 || !self.line.is_empty()
+    }
+
+    /// Calls the first.
+    fn call(&mut self) -> Option<Waker> {
+        let waker = self.line.serve().map(|(_, waker)| waker);
+        self.called += usize::from(waker.is_some());
+        waker
+    }
+
+    /// Gives up a place, and tells whether it had been called.
+    fn leave(&mut self, place: usize) -> bool {
+        let was_called = !self.line.leave(place).1;
+        self.called -= usize::from(was_called);
+        was_called
+    }
+
+    fn call_all(&mut self) -> Vec<Waker> {
+        std::iter::from_fn(|| self.call()).collect()
+    }
+}
+
 impl State {
-    fn line(&mut self, side: Side) -> &mut Line<()> {
+    fn queue(&mut self, side: Side) -> &mut Queue {
         match side {
             Side::Reader => &mut self.readers,
             Side::Writer => &mut self.writers,
         }
+    }
+
+    /// Whether one who comes now has to get in line.
+    fn is_late(&mut self, side: Side) -> bool {
+        !self.ended && !self.deaf && self.queue(side).is_waited_in()
     }
 }
 
 impl Pipe {
     fn new(capacity: usize) -> Pipe {
         let state =
-            State { bytes: VecDeque::new(), ended: false, deaf: false, readers: Line::new(), writers: Line::new() };
+            State { bytes: VecDeque::new(), ended: false, deaf: false, readers: Queue::new(), writers: Queue::new() };
         Pipe { capacity, state: Mutex::new(state) }
     }
 
@@ -100,7 +141,7 @@ impl Pipe {
     fn close(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
-        let wakers = [state.readers.dismiss(), state.writers.dismiss()];
+        let wakers = [state.readers.call_all(), state.writers.call_all()];
         drop(state);
         wakers.into_iter().flatten().for_each(|waker| waker.wake());
     }
@@ -120,33 +161,36 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
     fn attempt(&mut self, state: &mut MutexGuard<'_, State>) -> Option<(io::Result<usize>, Vec<Waker>)> {
         let result = (self.step)(state, self.pipe.capacity)?;
         if let Some(place) = self.place.take() {
-            state.line(self.side).leave(place);
+            state.queue(self.side).leave(place);
         }
         let wakers = [Side::Reader, Side::Writer].map(|side| {
             let useful = match side {
                 Side::Reader => !state.bytes.is_empty() || state.ended,
                 Side::Writer => state.bytes.len() < self.pipe.capacity || state.deaf,
             };
-            if useful { state.line(side).serve().map(|(_, waker)| waker) } else { None }
+            if useful { state.queue(side).call() } else { None }
         });
         Some((result, wakers.into_iter().flatten().collect()))
     }
 
-    fn try_now(&mut self, get_in_line: Option<Waker>) -> Option<io::Result<usize>> {
+    /// Tries, or gets in line, behind those who are there.
+    fn try_now(&mut self, in_line: impl FnOnce() -> Option<Waker>) -> Option<io::Result<usize>> {
         let mut state = self.pipe.state();
-        match self.attempt(&mut state) {
-            Some((result, wakers)) => {
+        if self.place.is_some() || !state.is_late(self.side) {
+            if let Some((result, wakers)) = self.attempt(&mut state) {
                 drop(state);
                 wakers.into_iter().for_each(|waker| waker.wake());
-                Some(result)
-            }
-            None => {
-                if let Some(waker) = get_in_line {
-                    self.place = Some(state.line(self.side).join(waker, ()));
-                }
-                None
+                return Some(result);
             }
         }
+        if let Some(waker) = in_line() {
+            // Whoever was called for nothing goes to the end.
+            if let Some(place) = self.place.take() {
+                state.queue(self.side).leave(place);
+            }
+            self.place = Some(state.queue(self.side).line.join(waker, ()));
+        }
+        None
     }
 }
 
@@ -154,33 +198,19 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Attempt for Move<
     type Output = io::Result<usize>;
 
     fn now(&mut self) -> Option<io::Result<usize>> {
-        // Those in line came first.
-        let mut state = self.pipe.state();
-        if !state.line(self.side).is_empty() && !state.ended && !state.deaf {
-            return None;
-        }
-        drop(state);
-        self.try_now(None)
+        self.try_now(|| None)
     }
 
     fn enlist(&mut self, waker: Waker) -> Option<io::Result<usize>> {
-        let mut state = self.pipe.state();
-        if !state.line(self.side).is_empty() && !state.ended && !state.deaf {
-            self.place = Some(state.line(self.side).join(waker, ()));
-            return None;
-        }
-        drop(state);
-        self.try_now(Some(waker))
+        self.try_now(|| Some(waker))
     }
 
     fn look(&mut self) -> Option<io::Result<usize>> {
         let place = self.place?;
-        let mut state = self.pipe.state();
-        if state.line(self.side).is_in_line(place) {
+        if self.pipe.state().queue(self.side).line.is_in_line(place) {
             return None;
         }
-        drop(state);
-        self.try_now(None)
+        self.try_now(|| Some(Waker::of_caller()))
     }
 
     /// Dropping it does that.
@@ -194,8 +224,8 @@ impl<F> Drop for Move<'_, F> {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
         let mut state = self.pipe.state();
-        let was_called = !state.line(self.side).leave(place).1;
-        let next = if was_called { state.line(self.side).serve().map(|(_, waker)| waker) } else { None };
+        let queue = state.queue(self.side);
+        let next = if queue.leave(place) { queue.call() } else { None };
         drop(state);
         if let Some(waker) = next {
             waker.wake();

@@ -366,7 +366,9 @@ impl<R: Read> Read for StreamReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.start == self.end && buffer.len() >= CHUNK && !self.ended {
             // Nothing is gained by way of the buffer.
-            return self.inner.read(buffer);
+            let n = self.inner.read(buffer)?;
+            self.ended = n == 0;
+            return Ok(n);
         }
         if self.start == self.end {
             self.fill(1)?;

@@ -155,8 +155,8 @@ impl<L: Listener> Server<L> {
 
     /// Cancels all connections at once, without grace. It goes on accepting, unless it was stopped. asyncio: `abort_clients`.
     pub fn abort(&self) {
-        let tasks: Vec<Task> = self.tasks.borrow().values().cloned().collect();
-        for task in tasks {
+        let tasks = self.tasks.take();
+        for task in tasks.values() {
             task.cancel();
         }
     }
