@@ -104,12 +104,13 @@ fn server_04_stopping_leaves_connections_alone() {
     .unwrap();
 }
 
+/// Also when the server is full, and waits for a place.
 #[test]
 fn connections_that_outlast_the_grace_are_cancelled() {
     simulated(|| {
         let (server, address) = server()?;
         let handle = server.handle();
-        let serving = spawn(move || server.grace(secs(3)).serve(shout));
+        let serving = spawn(move || server.limit(1).grace(secs(3)).serve(shout));
         let mut stream = TcpStream::connect(address)?;
         sleep(secs(1))?;
         let start = now();

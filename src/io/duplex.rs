@@ -176,12 +176,12 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
     /// Tries, or gets in line, behind those who are there.
     fn try_now(&mut self, in_line: impl FnOnce() -> Option<Waker>) -> Option<io::Result<usize>> {
         let mut state = self.pipe.state();
-        if self.place.is_some() || !state.is_late(self.side) {
-            if let Some((result, wakers)) = self.attempt(&mut state) {
-                drop(state);
-                wakers.into_iter().for_each(|waker| waker.wake());
-                return Some(result);
-            }
+        if (self.place.is_some() || !state.is_late(self.side))
+            && let Some((result, wakers)) = self.attempt(&mut state)
+        {
+            drop(state);
+            wakers.into_iter().for_each(|waker| waker.wake());
+            return Some(result);
         }
         if let Some(waker) = in_line() {
             // Whoever was called for nothing goes to the end.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::channel::watch;
 use crate::task::IntoResult;
 use crate::{Builder, Scope, Semaphore, Shutdown, Task, current, error, is_timed_out, scope, secs, timeout};
 
@@ -104,7 +105,7 @@ pub struct Server<L: Listener = TcpListener> {
 struct Shared<L> {
     listeners: Vec<L>,
     serving: AtomicBool,
-    stopped: AtomicBool,
+    stopped: watch::Sender<bool>,
     connections: AtomicUsize,
 }
 
@@ -119,7 +120,7 @@ impl<L: Listener> Server<L> {
         let shared = Shared {
             listeners: listeners.into_iter().collect(),
             serving: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            stopped: watch::channel(false).0,
             connections: AtomicUsize::new(0),
         };
         Server { shared: Arc::new(shared), limit: usize::MAX >> 4, grace: secs(10), tasks: RefCell::default() }
@@ -176,7 +177,7 @@ impl<L: Listener> Server<L> {
     where
         R: IntoResult<Value = ()>,
     {
-        if self.shared.stopped.load(Ordering::SeqCst) {
+        if self.shared.is_stopped() {
             return Err(error::misuse("the server was stopped: make a new one"));
         }
         if self.shared.serving.swap(true, Ordering::SeqCst) {
@@ -191,8 +192,13 @@ impl<L: Listener> Server<L> {
                 .iter()
                 .map(|listener| s.spawn(move || self.accept_from(listener, s, places, handler)))
                 .collect();
-            for task in accepting {
-                task.join()?;
+            let mut stopped = self.shared.stopped.subscribe();
+            if !self.shared.is_stopped() {
+                stopped.recv()?;
+            }
+            // Also those that wait for a place.
+            for task in &accepting {
+                task.cancel();
             }
             match timeout(self.grace, || s.wait()) {
                 Err(late) if is_timed_out(&late) => {
@@ -218,10 +224,10 @@ impl<L: Listener> Server<L> {
         R: IntoResult<Value = ()>,
     {
         loop {
-            let place = places.acquire()?;
-            let (stream, from) = match listener.next() {
+            let accepted = places.acquire().and_then(|place| Ok((place, listener.next()?)));
+            let (place, (stream, from)) = match accepted {
                 Ok(accepted) => accepted,
-                Err(_) if self.shared.stopped.load(Ordering::SeqCst) => return Ok(()),
+                Err(_) if self.shared.is_stopped() => return Ok(()),
                 Err(error) => return Err(error),
             };
             let serve = move || {
@@ -281,8 +287,12 @@ impl<L: Listener> Drop for Closed<'_, L> {
 }
 
 impl<L: Listener> Shared<L> {
+    fn is_stopped(&self) -> bool {
+        *self.stopped.get()
+    }
+
     fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+        self.stopped.replace(true);
         self.listeners.iter().for_each(Listener::stop);
     }
 }
@@ -296,7 +306,7 @@ impl<L: Listener> ServerHandle<L> {
 
     /// Whether it accepts connections. asyncio: `is_serving`.
     pub fn is_serving(&self) -> bool {
-        self.shared.serving.load(Ordering::SeqCst) && !self.shared.stopped.load(Ordering::SeqCst)
+        self.shared.serving.load(Ordering::SeqCst) && !self.shared.is_stopped()
     }
 
     /// How many connections there are.
