@@ -571,7 +571,7 @@ fn halves_can_be_owned_by_two_tasks_and_put_together_again() {
 }
 
 #[test]
-fn f4_lingering_waits_for_the_peer_within_its_limits() {
+fn f4_f6_lingering_waits_for_the_peer_within_its_limits() {
     let talk = |script: Script, most: usize| {
         let network = Network::new();
         let at = "10.0.0.1:80".parse().unwrap();

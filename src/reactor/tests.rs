@@ -79,6 +79,8 @@ struct Calls {
     calls: Mutex<Vec<Call>>,
     /// Whether the kernel takes no registration any more.
     full: AtomicBool,
+    /// Whether it cannot be woken any more.
+    mute: AtomicBool,
 }
 
 impl Calls {
@@ -107,6 +109,9 @@ impl Registrar for Calls {
 
     fn wake(&self) -> io::Result<()> {
         self.calls.lock().unwrap().push(Call::Wake);
+        if self.mute.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
         Ok(())
     }
 }
@@ -375,6 +380,35 @@ fn a_registration_that_the_kernel_refuses_is_the_error_of_the_call_and_leaves_no
             Ok(())
         })
     });
+}
+
+/// H5: a loop that cannot be rung for says so for each ring, takes the letters in when it wakes for something else, and does
+/// not spin.
+#[test]
+fn h5_a_bell_that_is_broken_loses_no_letter() {
+    let heard = Arc::new(AtomicBool::new(false));
+    let remote: Rc<RefCell<Option<Arc<Remote>>>> = Rc::default();
+    let (flag, sender) = (heard.clone(), remote.clone());
+    let polls = Rc::new(Cell::new(0));
+    let count = polls.clone();
+    let asleep: Step = Box::new(move |timeout, _| {
+        let flag = flag.clone();
+        let call = Message::Call(Box::new(move || flag.store(true, Ordering::Relaxed)), caller());
+        assert!(sender.borrow().as_ref().unwrap().send(call).is_ok());
+        count.set(count.get() + 1);
+        std::thread::sleep(timeout.expect("there is a timer"));
+        Ok(())
+    });
+    let calls = under(vec![asleep], |calls, its| {
+        *remote.borrow_mut() = Some(its.clone());
+        calls.mute.store(true, Ordering::Relaxed);
+        spawn(|| {
+            sleep(millis(5))?;
+            yield_now()
+        })
+    });
+    assert!(heard.load(Ordering::Relaxed));
+    assert_eq!((calls.count(Call::Wake), polls.get()), (1, 1));
 }
 
 #[test]

@@ -45,8 +45,8 @@ const LATER: &str = "INTRO-03 to -06";
 /// The faults of real systems that have tests named after them.
 const FAULTS: &[&str] = &[
     "d1", "d7", "d8", "e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "e9", "e10", "b1", "b2", "b3", "b4", "b5", "b6",
-    "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "f1", "f2", "f3", "f4", "f5", "f7", "f8", "f9", "f10", "h1",
-    "h2", "h3", "h4", "h6", "h7", "h8",
+    "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10",
+    "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8",
 ];
 
 const CHAPTER: &str = "docs/book/from-python.md";
