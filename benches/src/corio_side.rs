@@ -45,6 +45,35 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
+/// A task per connection, answering whatever has arrived with one write.
+pub fn http(port: u16) -> io::Result<()> {
+    figures::end_with_figures("http");
+    corio::run(|| {
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
+        println!("listening={}", listener.local_addr()?.port());
+        for stream in listener.incoming() {
+            let stream = stream?;
+            drop(corio::spawn(move || serve_pages(stream)));
+        }
+        Ok(())
+    })
+}
+
+fn serve_pages(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut buffer, mut arrived, mut answers) = ([0; 4096], Vec::new(), Vec::new());
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        arrived.extend_from_slice(&buffer[..n]);
+        crate::http::answer(&mut arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
+        stream.write_all(&answers)?;
+        answers.clear();
+    }
+}
+
 /// Tasks that do nothing but let each other run, each pausing at the given call depth.
 pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
     corio::run(|| {

@@ -169,6 +169,16 @@ pub fn wake(operations: u64) -> io::Result<()> {
 /// A hand-written state machine that echoes.
 pub fn echo(port: u16) -> io::Result<()> {
     figures::end_with_figures("floor-echo");
+    serve(port, false)
+}
+
+/// The same machine, answering HTTP.
+pub fn http(port: u16) -> io::Result<()> {
+    figures::end_with_figures("floor-http");
+    serve(port, true)
+}
+
+fn serve(port: u16, speaks_http: bool) -> io::Result<()> {
     let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
     let listening = Token(usize::MAX);
     let mut poll = Poll::new()?;
@@ -177,7 +187,7 @@ pub fn echo(port: u16) -> io::Result<()> {
 
     let mut events = Events::with_capacity(1024);
     let mut connections: Slab<Connection> = Slab::new();
-    let mut buffer = [0; 1024]; // one for all: nothing stays in it between two events
+    let mut buffer = [0; 4096]; // one for all: nothing stays in it between two events
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -188,7 +198,7 @@ pub fn echo(port: u16) -> io::Result<()> {
                 let connection = &mut connections[event.token().0];
                 connection.readable |= event.is_readable();
                 connection.hung_up |= event.is_read_closed() || event.is_error();
-                if !connection.advance(&mut buffer).unwrap_or(false) {
+                if !connection.advance(&mut buffer, speaks_http).unwrap_or(false) {
                     connections.remove(event.token().0);
                 }
                 continue;
@@ -200,7 +210,9 @@ pub fn echo(port: u16) -> io::Result<()> {
                         let entry = connections.vacant_entry();
                         let both = Interest::READABLE | Interest::WRITABLE;
                         poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                        entry.insert(Connection { stream, readable: false, hung_up: false, unsent: Vec::new() });
+                        let arrived = Vec::new();
+                        let new = Connection { stream, readable: false, hung_up: false, unsent: Vec::new(), arrived };
+                        entry.insert(new);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
@@ -219,11 +231,13 @@ struct Connection {
     hung_up: bool,
     /// Taken from the buffer because the socket would take no more.
     unsent: Vec<u8>,
+    /// A request that is not yet complete.
+    arrived: Vec<u8>,
 }
 
 impl Connection {
-    /// Echoes all there is; false at the end.
-    fn advance(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+    /// Echoes or answers all there is; false at the end.
+    fn advance(&mut self, buffer: &mut [u8], speaks_http: bool) -> io::Result<bool> {
         if !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
             self.send(&unsent)?;
@@ -234,7 +248,14 @@ impl Connection {
                 Ok(n) => {
                     self.readable = n == buffer.len();
                     REQUESTS.fetch_add(1, Ordering::Relaxed);
-                    self.send(&buffer[..n])?;
+                    if speaks_http {
+                        self.arrived.extend_from_slice(&buffer[..n]);
+                        let mut answers = Vec::with_capacity(256);
+                        crate::http::answer(&mut self.arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
+                        self.send(&answers)?;
+                    } else {
+                        self.send(&buffer[..n])?;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;

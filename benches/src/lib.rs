@@ -16,11 +16,13 @@ use std::thread::{self, JoinHandle};
 pub mod corio_side;
 pub mod figures;
 pub mod floor;
+pub mod http;
 pub mod load;
 
 const USAGE: &str = "\
 contender WORKLOAD ARG...
   echo PORT [STACK_BYTES]          floor-echo PORT
+  http PORT                        floor-http PORT
   yield N [DEPTH [TASKS]]          floor-switch N [DEPTH [TASKS]]
   spawn N BATCH                    floor-spawn N
   gather N BATCH
@@ -33,13 +35,15 @@ contender WORKLOAD ARG...
   timers N
   sleepers N
   load PORT CONNECTIONS REQUESTS [SERVER_PID]
-An echo server prints `listening=PORT` (it chooses one if PORT is 0) and serves until its input ends or SIGTERM.";
+  load-http PORT CONNECTIONS REQUESTS [SERVER_PID]
+A server prints `listening=PORT` (it chooses one if PORT is 0) and serves until its input ends or SIGTERM.";
 
 /// Runs one workload, named and sized by `args` as on the command line.
 pub fn contender(args: &[String]) -> io::Result<()> {
     let args = Args { words: args.to_vec(), usage: USAGE };
     match args.word() {
         "echo" => corio_side::echo(args.number(1, None)?, args.number(2, Some(0))?),
+        "http" => corio_side::http(args.number(1, None)?),
         "yield" => corio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "spawn" => corio_side::spawn(args.number(1, None)?, args.number(2, None)?),
         "gather" => corio_side::gather(args.number(1, None)?, args.number(2, None)?),
@@ -52,14 +56,17 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "sleepers" => corio_side::sleepers(args.number(1, None)?),
         "wake" => corio_side::wake(args.number(1, None)?),
         "floor-echo" => floor::echo(args.number(1, None)?),
+        "floor-http" => floor::http(args.number(1, None)?),
         "floor-switch" => floor::switch(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "floor-queue" => floor::queue(args.number(1, None)?, args.number(2, None)?),
         "floor-handover" => floor::handover(args.number(1, None)?),
         "floor-spawn" => floor::spawn(args.number(1, None)?),
         "floor-timercancel" => floor::timer_cancel(args.number(1, None)?),
         "floor-wake" => floor::wake(args.number(1, None)?),
-        "load" => {
-            load::run(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?, args.number(4, Some(0))?)
+        word @ ("load" | "load-http") => {
+            let talk = if word == "load" { load::ECHO } else { load::HTTP };
+            let (port, connections) = (args.number(1, None)?, args.number(2, None)?);
+            load::run(talk, port, connections, args.number(3, None)?, args.number(4, Some(0))?)
         }
         _ => Err(args.usage()),
     }

@@ -1,4 +1,4 @@
-//! The client of the echo servers: a closed loop of 64-byte messages over many connections.
+//! The client of the servers: a closed loop of questions and answers over many connections.
 //!
 //! Edge-triggered readiness and two system calls per request, so that it is never the slower side on its own core.
 //! It reads the server's CPU clock itself, around exactly the requests that count: connecting, warming up and
@@ -13,13 +13,22 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::figures::{self, Stopwatch};
 
-/// The size of one message.
-pub const MESSAGE: usize = 64;
+/// What the client says, and what it is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Talk {
+    question: &'static [u8],
+    answer: usize,
+}
+
+/// 64 bytes, and the same again.
+pub const ECHO: Talk = Talk { question: &[b'x'; 64], answer: 64 };
+/// A page.
+pub const HTTP: Talk = Talk { question: crate::http::REQUEST, answer: crate::http::RESPONSE.len() };
 
 /// Sends `requests` messages over `connections` connections, each its next as soon as the answer is complete.
 ///
 /// Given the server's process id (0 for none), `cpu_ns_op` is the server's CPU time; its own is `load_cpu_ns_op`.
-pub fn run(port: u16, connections: usize, requests: u64, server: i32) -> io::Result<()> {
+pub fn run(talk: Talk, port: u16, connections: usize, requests: u64, server: i32) -> io::Result<()> {
     let server = if server == 0 { None } else { Some(figures::cpu_clock_of(server)?) };
     let server_ns = || server.map_or(0, figures::cpu_ns);
     let mut poll = Poll::new()?;
@@ -29,12 +38,12 @@ pub fn run(port: u16, connections: usize, requests: u64, server: i32) -> io::Res
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         // One after the other, so that accepting them costs the same system calls each time.
-        stream.write_all(&[b'x'; MESSAGE])?;
-        stream.read_exact(&mut [0; MESSAGE])?;
+        stream.write_all(talk.question)?;
+        stream.read_exact(&mut vec![0; talk.answer])?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        clients.push(Client { stream, missing: 0 });
+        clients.push(Client { stream, talk, missing: 0 });
     }
     for client in &mut clients {
         client.send()?;
@@ -81,6 +90,7 @@ pub fn run(port: u16, connections: usize, requests: u64, server: i32) -> io::Res
 
 struct Client {
     stream: TcpStream,
+    talk: Talk,
     /// Bytes of the answer that have not arrived.
     missing: usize,
 }
@@ -88,13 +98,13 @@ struct Client {
 impl Client {
     /// Sends a message. It fits: the answer to the one before has come back.
     fn send(&mut self) -> io::Result<()> {
-        self.missing = MESSAGE;
-        self.stream.write_all(&[b'x'; MESSAGE])
+        self.missing = self.talk.answer;
+        self.stream.write_all(self.talk.question)
     }
 
     /// Takes what has arrived; true if that completes the answer.
     fn answered(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; 2 * MESSAGE]; // larger than an answer: a short read tells that nothing is left
+        let mut buffer = [0; 1024]; // larger than an answer: a short read tells that nothing is left
         match self.stream.read(&mut buffer) {
             Ok(n) if n > 0 && n <= self.missing => {
                 self.missing -= n;

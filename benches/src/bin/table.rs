@@ -3,7 +3,7 @@
 //! `cargo run --release -p corio-benches -- [quick] [peers] [ROW...] [--rounds N] [--out FILE] [--check]`
 //!
 //! ROW is the first word of our command (`yield`, `spawn`, `gather`, `queue`, `handover`, `mutex`, `wakeall`,
-//! `timercancel`, `wake`, `echo`, `timers`, `sleepers`); without one, all rows. `quick` does a tenth of the work in three
+//! `timercancel`, `wake`, `echo`, `http`, `timers`, `sleepers`); without one, all rows. `quick` does a tenth of the work in three
 //! rounds instead of nine. `--out` writes every run and every row as a line of JSON. `--check` ends with status 1 if a
 //! target is missed by more than the run's own noise.
 //!
@@ -158,6 +158,10 @@ fn benches(quick: bool) -> Vec<Bench> {
         let bench = bench.row(&name, "cpu_ns_op", &[Times(1.03)]);
         all.push(bench.row(format!("{name}: system calls"), "syscalls_op", &[Above(0.02)]));
     }
+    let load = Some(Load { connections: 64, requests: n(300_000) });
+    let bench = Bench { load, ..Bench::new("http", "floor-http", "0") };
+    let bench = bench.row("HTTP keep-alive, connections: 64", "cpu_ns_op", &[Times(1.03)]);
+    all.push(bench.row("HTTP keep-alive, connections: 64: system calls", "syscalls_op", &[Above(0.02)]));
     let bench = Bench { most_rounds: 3, ..Bench::new("timers", "", &n(1_000_000).to_string()) };
     all.push(bench.row("spawn, sleep within 1 s, join", "cpu_ns_op", &[]));
     let bench = Bench { most_rounds: 1, ..Bench::new("sleepers", "", &n(1_000_000).to_string()) };
@@ -393,12 +397,14 @@ impl Runs<'_> {
     ///
     /// The two share a core if there is only one connection. The CPU time is the server's, unless it is not `timed`.
     fn echo(&self, server: Command, load: Load, timed: bool) -> io::Result<(Figures, String)> {
+        let speaks_http = server.get_args().any(|word| word == "http" || word == "floor-http");
+        let client = if speaks_http { "load-http" } else { "load" };
         figures::pin(0)?;
         let server = Server::start(server)?;
         figures::pin(if load.connections == 1 { 0 } else { 1 % self.cores })?;
         let pid = if timed { server.child.id() } else { 0 };
         let Load { connections, requests } = load;
-        let figures = figures_of(&mut contender(&format!("load {} {connections} {requests} {pid}", server.port))?)?;
+        let figures = figures_of(&mut contender(&format!("{client} {} {connections} {requests} {pid}", server.port))?)?;
         Ok((figures, server.end()?))
     }
 

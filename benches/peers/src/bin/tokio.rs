@@ -20,6 +20,7 @@ use tokio::time::sleep;
 const USAGE: &str = "\
 contender-tokio WORKLOAD ARG...
   echo PORT
+  http PORT
   yield N [DEPTH [TASKS]]          DEPTH is 0 or 4
   spawn N BATCH
   gather N BATCH
@@ -35,6 +36,7 @@ contender-tokio WORKLOAD ARG...
 fn main() {
     Args::of_program(USAGE).run(|args| match args.word() {
         "echo" => echo(args.number(1, None)?),
+        "http" => http(args.number(1, None)?),
         "yield" => yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "spawn" => spawn(args.number(1, None)?, args.number(2, None)?),
         "gather" => gather(args.number(1, None)?, args.number(2, None)?),
@@ -76,6 +78,33 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
         }
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         stream.write_all(&buffer[..n]).await?;
+    }
+}
+
+fn http(port: u16) -> io::Result<()> {
+    figures::end_with_figures("http");
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        println!("listening={}", listener.local_addr()?.port());
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(serve_pages(stream));
+        }
+    })
+}
+
+async fn serve_pages(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut buffer, mut arrived, mut answers) = ([0; 4096], Vec::new(), Vec::new());
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        arrived.extend_from_slice(&buffer[..n]);
+        corio_benches::http::answer(&mut arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
+        stream.write_all(&answers).await?;
+        answers.clear();
     }
 }
 
