@@ -223,7 +223,11 @@ impl Test {
     fn shows(&self, id: &Id) -> String {
         let own = self.doc.find(&format!("{}-{:02}", id.0, id.1)).unwrap_or(0);
         match self.doc[own..].split_once(": ").filter(|_| ids(&self.doc).contains(id)) {
-            Some((_, said)) => said.replace('|', "\\|"),
+            Some((_, said)) => {
+                // Up to where the text turns to the next line.
+                let own: Vec<&str> = said.split_whitespace().take_while(|word| ids(word).is_empty()).collect();
+                own.join(" ").replace('|', "\\|")
+            }
             None => {
                 let words: Vec<&str> = self.name.split('_').collect();
                 let digits = |word: &str| word.trim_start_matches(|c: char| c.is_ascii_lowercase()).to_owned();
