@@ -252,7 +252,7 @@ fn without_lines_of_std(told: &str) -> String {
             without = without
                 .replace(&format!("{file}{line} "), &format!("{file}{:width$} ", "_"))
                 .replace(&format!("{file}{line},"), &format!("{file}_,"))
-                .replace(&format!("after line {line}\n"), "after line _\n");
+                .replace(&format!("line {line}\n"), "line _\n");
         }
     }
     without
