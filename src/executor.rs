@@ -3,26 +3,24 @@
 //! [`to_thread`] takes a function to a helper thread and waits for it. The function may borrow, because the caller does
 //! not go on before the function has ended, whatever happens to the caller (R10): cancelled before the job has begun, it
 //! takes the job back, and afterwards it waits. Thrown through by a shutdown, it has nothing left but to block its thread,
-//! because the frame that the job looks into is about to go; [`Lent`] does that.
+//! because the frame that the job looks into is about to go; `src/loan.rs` does all that.
 //!
 //! Jobs that borrow nothing may be left behind: [`Executor::spawn`]. Chapter: `docs/book/blocking-work.md`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use std::{fmt, io, mem, thread};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+use std::{fmt, io, thread};
 
 use crate::error::{self, cancelled};
 use crate::event_loop::EventLoop;
+use crate::loan::{Loan, Seat, Taker, lend};
 use crate::observe::event::{Place, Want};
 use crate::pool::{Pool, Refused, Weight};
 use crate::remote::{Expecting, Waker};
 use crate::remote_handle::RemoteHandle;
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
-use crate::task::{TaskRef, caller, not_in_a_callback};
-
-/// How many times the grace of the run a borrowed job may outlast its unwinding caller.
-const PATIENCE: u32 = 30;
+use crate::task::{caller, not_in_a_callback};
 
 /// Runs `f` on a helper thread while the task waits, and returns what it returned: for calls that block, and for long
 /// computations. Other tasks of the loop run meanwhile.
@@ -62,7 +60,7 @@ pub fn to_thread<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
     in_context(|context| match context {
         Context::Task(lp, task) => {
             checkpoint(lp, task, at)?;
-            lend(&default_pool(lp), Seat::Task(lp, task), at, f)
+            lend_to(&default_pool(lp), Seat::Task(lp, task), at, f)
         }
         Context::Unwinding(..) => Err(refuse_while_unwinding()),
         Context::Callback => Err(not_in_a_callback()),
@@ -154,12 +152,12 @@ impl Executor {
         in_context(|context| match context {
             Context::Task(lp, task) => {
                 checkpoint(lp, task, at)?;
-                lend(&self.pool, Seat::Task(lp, task), at, f)
+                lend_to(&self.pool, Seat::Task(lp, task), at, f)
             }
             Context::Unwinding(..) => Err(refuse_while_unwinding()),
             Context::Callback => Err(not_in_a_callback()),
             Context::Outside if self.pool.is_here() => Ok(f()),
-            Context::Outside => lend(&self.pool, Seat::Thread, at, f),
+            Context::Outside => lend_to(&self.pool, Seat::Thread, at, f),
         })
     }
 
@@ -292,166 +290,34 @@ fn spawn_on<T: Send + 'static>(
     handle
 }
 
-/// Who lends to a job, and waits for it.
-#[derive(Clone, Copy)]
-enum Seat<'a> {
-    Task(&'a EventLoop, &'a TaskRef),
-    Thread,
-}
-
-impl Seat<'_> {
-    fn waker(self) -> Waker {
-        match self {
-            Seat::Task(lp, task) => Waker::of_task(lp, task),
-            Seat::Thread => Waker::of_this_thread(),
-        }
-    }
-}
-
 /// Runs a function that may borrow on a thread of the pool, and waits for its end.
-fn lend<T: Send>(pool: &Arc<Pool>, seat: Seat<'_>, at: Place, f: impl FnOnce() -> T + Send) -> io::Result<T> {
-    let mut result: Option<thread::Result<T>> = None;
-    let place = &mut result;
-    let borrowing: Box<dyn FnOnce() + Send + '_> = Box::new(move || *place = Some(catch_unwind(AssertUnwindSafe(f))));
-    // SAFETY: this forgets what the function borrows: `result`, and what `f` does. Both outlive this call, and
-    // the call does not end, by return or unwinding, before the function has been called to its end, or has been dropped
-    // uncalled: a refused or withdrawn job is dropped here, and `Lent` waits for one that was taken (R2, R10).
-    let borrowing = unsafe { mem::transmute::<Box<dyn FnOnce() + Send + '_>, Box<dyn FnOnce() + Send>>(borrowing) };
-    let job = Arc::new(Status::new(seat.waker()));
-    let signal = AtTheEnd(job.clone());
-    let run = move || {
-        // Dropped when nothing of the borrowing function is left: the frame that it looked into may go.
-        let _at_the_end = signal;
-        borrowing();
-    };
-    let number = match pool.submit(Box::new(run), Weight::Full) {
-        Ok(number) => number,
-        Err(Refused { error, job }) => {
-            drop(job);
-            return Err(error);
-        }
-    };
-    let lent = Lent { pool, number, job: &job, seat, at };
-    lent.wait()?;
-    drop(lent);
-    match result.expect("a job that has ended has left its result") {
-        Ok(value) => Ok(value),
-        Err(payload) => resume_unwind(payload),
-    }
+fn lend_to<T: Send>(pool: &Arc<Pool>, seat: Seat<'_>, at: Place, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let queue = Queue { pool, number: Cell::new(None) };
+    lend(&queue, seat, at, f).map(|value| value.expect("a pool calls what it has taken"))
 }
 
-/// Whether a borrowed job has ended. It outlives the frame of the caller, because the thread still touches it when the caller is
-/// free to go.
-struct Status(Mutex<(bool, Waker)>);
-
-impl Status {
-    fn new(waker: Waker) -> Status {
-        Status(Mutex::new((false, waker)))
-    }
-
-    fn has_ended(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Whom to wake from now on.
-    fn set_waker(&self, waker: Waker) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = waker;
-    }
-}
-
-/// Says that nothing of a job is left, when it is dropped.
-struct AtTheEnd(Arc<Status>);
-
-impl Drop for AtTheEnd {
-    fn drop(&mut self) {
-        let waker = {
-            let mut status = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-            status.0 = true;
-            status.1.clone()
-        };
-        waker.wake();
-    }
-}
-
-/// A job that borrows from the frame below: while this is there, the job may run.
-struct Lent<'a> {
+/// A pool, and the number that a borrowed job has in its queue.
+struct Queue<'a> {
     pool: &'a Pool,
-    number: u64,
-    job: &'a Status,
-    seat: Seat<'a>,
-    at: Place,
+    number: Cell<Option<u64>>,
 }
 
-impl Lent<'_> {
-    /// Waits for its end. An error says that it never began.
-    fn wait(&self) -> io::Result<()> {
-        match self.seat {
-            Seat::Thread => {
-                while !self.job.has_ended() {
-                    thread::park();
-                }
-                Ok(())
-            }
-            Seat::Task(lp, task) => {
-                let _expecting = Expecting::work(lp, task);
-                loop {
-                    park(lp, task, Want::Worker, self.at);
-                    if self.job.has_ended() {
-                        return Ok(());
-                    }
-                    if task.core.is_cancelled() && self.take_back() {
-                        return Err(cancelled());
-                    }
-                }
-            }
-        }
-    }
+impl Taker for Queue<'_> {
+    const WANT: Want = Want::Worker;
 
-    /// Drops the job, if it has not begun.
-    fn take_back(&self) -> bool {
-        match self.pool.withdraw(self.number) {
-            Some(job) => {
+    fn take(&self, loan: Loan) -> io::Result<()> {
+        match self.pool.submit(Box::new(move || loan.call()), Weight::Full) {
+            Ok(number) => self.number.set(Some(number)),
+            Err(Refused { error, job }) => {
                 drop(job);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The frame is being unwound and the job runs: nothing can be switched to (R5), and the frame must not go. So the
-    /// thread waits; not for ever (R3).
-    #[cold]
-    fn block(&self) {
-        let who = match self.seat {
-            Seat::Task(_, task) => task.to_string(),
-            Seat::Thread => "a thread".to_owned(),
-        };
-        let limit = match self.seat {
-            Seat::Task(lp, _) => lp.grace.get().saturating_mul(PATIENCE).max(Duration::from_secs(1)),
-            Seat::Thread => Duration::MAX,
-        };
-        log::warn!(target: "corio::executor",
-            "{who} is unwound, and the job that it has given to a thread at {} still runs and may use what the task owns: \
-             the loop's thread waits for it, {limit:?} at most", self.at);
-        self.job.set_waker(Waker::of_this_thread());
-        let since = Instant::now();
-        while !self.job.has_ended() {
-            match limit.checked_sub(since.elapsed()) {
-                Some(left) => thread::park_timeout(left),
-                None => crate::fatal(format_args!(
-                    "the job that {who} has given to a thread at {} did not end in {limit:?}, and it may use what the \
-                     task owns",
-                    self.at
-                )),
+                return Err(error);
             }
         }
+        Ok(())
     }
-}
 
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if !self.job.has_ended() && !self.take_back() {
-            self.block();
-        }
+    fn recall(&self) -> bool {
+        let job = self.number.get().and_then(|number| self.pool.withdraw(number));
+        job.map(drop).is_some()
     }
 }

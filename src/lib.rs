@@ -97,6 +97,7 @@ mod gather;
 mod handles;
 pub mod io;
 mod lab;
+mod loan;
 mod local;
 pub mod net;
 pub mod observe;

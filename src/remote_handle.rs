@@ -394,12 +394,32 @@ impl LoopHandle {
         R: IntoResult + 'static,
         R::Value: Send + 'static,
     {
-        let at = caller();
+        let sent = self.send_task(Builder::new(), f, caller());
+        sent.unwrap_or_else(|told| told)
+    }
+
+    /// The same, for a task with settings of its own. If the loop is gone, the handle comes back as an error; it says so too.
+    pub(crate) fn send_task<F, R>(
+        &self,
+        builder: Builder,
+        f: F,
+        at: Place,
+    ) -> Result<RemoteHandle<R::Value>, RemoteHandle<R::Value>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: IntoResult + 'static,
+        R::Value: Send + 'static,
+    {
         let (completion, handle) = RemoteHandle::new(at, Worker::Task(self.clone()), loop_has_ended);
-        // If the loop is gone, the letter comes back and is dropped, and the completion in it tells the handle.
         let work = Work { f, completion };
-        drop(self.remote.send(Message::Call(Box::new(move || begin(work, at)), at)));
-        handle
+        match self.remote.send(Message::Call(Box::new(move || begin(work, builder, at)), at)) {
+            Ok(()) => Ok(handle),
+            Err(letter) => {
+                // With it goes the completion, which tells the handle.
+                drop(letter);
+                Err(handle)
+            }
+        }
     }
 }
 
@@ -423,7 +443,7 @@ where
 }
 
 /// On the loop: makes a task of what another thread sent.
-fn begin<F, R>(mut work: Work<F, R::Value>, at: Place)
+fn begin<F, R>(mut work: Work<F, R::Value>, builder: Builder, at: Place)
 where
     F: FnOnce() -> R + Send + 'static,
     R: IntoResult + 'static,
@@ -435,7 +455,7 @@ where
         return;
     }
     let body = move || work.run_as_task();
-    match Builder::new().spawn_with_sink(body, ToHandle(shared.clone()), at) {
+    match builder.spawn_with_sink(body, ToHandle(shared.clone()), at) {
         Ok(task) => {
             let id = task.id();
             let mut inner = shared.lock();
