@@ -55,6 +55,7 @@
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
 //! | callbacks | [`call_soon`], [`call_later`] |
 //! | work that blocks, and other threads | [`to_thread`], [`Executor`], [`LoopHandle`], [`RemoteHandle`], [`channel`] |
+//! | more cores: one loop on each | [`Workers`], [`workers`] |
 //! | who is slow, and what was forgotten | [`Runner::debug`] |
 //! | seeing what happens | [`observe`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
@@ -125,6 +126,7 @@ pub mod testing;
 mod time;
 mod timer;
 pub mod typed;
+pub mod workers;
 
 pub use crate::cancel::{CancelScope, Cause, cancel_cause, shield, timeout, timeout_at};
 pub use crate::coroutine::{Coroutine, Generator, State, Yielder};
@@ -158,6 +160,8 @@ pub use crate::task::{
 pub use crate::time::{
     Interval, MissedTicks, TimerHandle, call_at, call_later, call_soon, interval, millis, now, secs, sleep, sleep_until,
 };
+#[doc(inline)]
+pub use crate::workers::Workers;
 
 /// The end, where going on would be undefined behaviour: says why, and aborts the process.
 #[cold]

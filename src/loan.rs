@@ -1,10 +1,11 @@
 //! Lending: a function that borrows from a suspended frame runs on another thread, and the frame waits for its end.
 //!
-//! Whoever takes the function is a [`Taker`]: a pool of threads, or the loop of another thread. What makes lending sound is
-//! the same for both (R2, R10). The function travels as a [`Loan`], which says that it is gone when it is dropped, called or
-//! uncalled, and says so last: what it borrowed is not used any more then. The lender's frame does not end before that, by
-//! return or unwinding. Cancelled, it asks for the loan back and waits on; thrown through by a shutdown, it has nothing left
-//! but to block its thread, because the frame that is looked into is about to go: [`Lent`] does that.
+//! Whoever takes the function is a [`Taker`]: a pool of threads, or the loop of another thread. What makes lending
+//! sound is the same for both (R2, R10). The function travels as a [`Loan`], which says that it is gone when it is
+//! dropped, called or uncalled, and says so last: what it borrowed is not used any more then. The lender's frame does
+//! not end before that, by return or unwinding. Cancelled, it asks for the loan back and waits on; thrown through by a
+//! shutdown, it has nothing left but to block its thread, because the frame that is looked into is about to go:
+//! [`Lent`] does that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,8 +48,8 @@ pub(crate) trait Taker {
     /// Takes the loan, to call it or to drop it. With an error it was dropped.
     fn take(&self, loan: Loan) -> io::Result<()>;
 
-    /// The lender has been cancelled, or is being unwound, perhaps not for the first time. `true`: the loan was not begun,
-    /// and has been dropped. Otherwise its end is waited for.
+    /// The lender has been cancelled, or is being unwound, perhaps not for the first time. `true`: the loan was not
+    /// begun, and has been dropped. Otherwise its end is waited for.
     fn recall(&self) -> bool;
 }
 
@@ -68,7 +69,8 @@ impl Seat<'_> {
     }
 }
 
-/// Has a function that may borrow called elsewhere, and waits for its end. `None`: whoever took it has dropped it uncalled.
+/// Has a function that may borrow called elsewhere, and waits for its end. `None`: whoever took it has dropped it
+/// uncalled.
 pub(crate) fn lend<T: Send>(
     taker: &impl Taker,
     seat: Seat<'_>,
@@ -78,9 +80,10 @@ pub(crate) fn lend<T: Send>(
     let mut result: Option<thread::Result<T>> = None;
     let place = &mut result;
     let function: Box<dyn FnOnce() + Send + '_> = Box::new(move || *place = Some(catch_unwind(AssertUnwindSafe(f))));
-    // SAFETY: this forgets what the function borrows: `result`, and what `f` does. Both outlive this call, and
-    // the call does not end, by return or unwinding, before the function has been called to its end, or has been dropped
-    // uncalled: a loan that is not taken or is given back is dropped, and `Lent` waits for one that was taken (R2, R10).
+    // SAFETY: this forgets what the function borrows: `result`, and what `f` does. Both outlive this call, and the call
+    // does not end, by return or unwinding, before the function has been called to its end, or has been dropped
+    // uncalled: a loan that is not taken or is given back is dropped, and `Lent` waits for one that was taken (R2,
+    // R10).
     let function = unsafe { mem::transmute::<Box<dyn FnOnce() + Send + '_>, Box<dyn FnOnce() + Send>>(function) };
     let status = Arc::new(Status::new(seat.waker()));
     taker.take(Loan { function, gone: Gone(status.clone()) })?;
@@ -94,8 +97,8 @@ pub(crate) fn lend<T: Send>(
     }
 }
 
-/// Whether a loan is gone. It outlives the frame of the lender, because the other thread still touches it when the lender
-/// is free to go.
+/// Whether a loan is gone. It outlives the frame of the lender, because the other thread still touches it when the
+/// lender is free to go.
 struct Status(Mutex<(bool, Waker)>);
 
 impl Status {
@@ -160,8 +163,8 @@ impl<B: Taker> Lent<'_, B> {
         }
     }
 
-    /// The frame is being unwound and the loan is out: nothing can be switched to (R5), and the frame must not go. So the
-    /// thread waits; not for ever (R3).
+    /// The frame is being unwound and the loan is out: nothing can be switched to (R5), and the frame must not go. So
+    /// the thread waits; not for ever (R3).
     #[cold]
     fn block(&self) {
         let who = match self.seat {

@@ -23,6 +23,7 @@ mod unix_datagram;
 
 pub use self::address::ToSocketAddrs;
 pub use self::options::{ConnectOptions, ListenOptions};
+pub(crate) use self::server::sealed;
 pub use self::server::{Listener, Server, ServerHandle};
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
 pub use self::udp::{Received, UdpSocket};

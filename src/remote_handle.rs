@@ -4,7 +4,9 @@
 //! share one cell: a [`Completion`] goes with the work and fills it, whatever happens to the work; a [`RemoteHandle`] is
 //! the right to what is in it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
@@ -427,15 +429,22 @@ fn loop_has_ended() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the event loop has ended")
 }
 
-impl<F, R> Work<F, R::Value>
+/// The work of a task that is being made. The completion is shared with [`begin`] until it is known whether there is a task,
+/// so that it can tell why not. If this is dropped unused, then again the function first.
+struct Prepared<F, T> {
+    f: F,
+    completion: Rc<Cell<Option<Completion<T>>>>,
+}
+
+impl<F, R> Prepared<F, R::Value>
 where
     F: FnOnce() -> R,
     R: IntoResult,
 {
     /// The failure of the function goes the way of every task's failure, into the sink.
-    fn run_as_task(self) -> io::Result<()> {
-        let Work { f, completion } = self;
-        let Some(shared) = completion.begin() else { return Ok(()) };
+    fn run(self) -> io::Result<()> {
+        let Prepared { f, completion } = self;
+        let Some(shared) = completion.take().and_then(Completion::begin) else { return Ok(()) };
         let value = f().into_result()?;
         drop(shared.end(Ok(Ok(value))));
         Ok(())
@@ -454,9 +463,13 @@ where
     if shared.lock().cancelled {
         return;
     }
-    let body = move || work.run_as_task();
+    let Work { f, completion } = work;
+    let completion = Rc::new(Cell::new(Some(completion)));
+    let prepared = Prepared { f, completion: completion.clone() };
+    let body = move || prepared.run();
     match builder.spawn_with_sink(body, ToHandle(shared.clone()), at) {
         Ok(task) => {
+            drop(completion);
             let id = task.id();
             let mut inner = shared.lock();
             inner.task = Some(id);
@@ -468,6 +481,7 @@ where
         Err(error) => {
             let text = format!("cannot spawn a task for another thread, at {at}: {error}");
             log::error!(target: "corio::task", "{text}");
+            drop(completion.take().and_then(Completion::begin));
             drop(shared.end(Ok(Err(io::Error::new(error.kind(), text)))));
         }
     }

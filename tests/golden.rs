@@ -107,6 +107,8 @@ mod e38b_loop_handle;
 mod e38c_channels;
 #[path = "../examples/e39_cpu_work.rs"]
 mod e39_cpu_work;
+#[path = "../examples/e39b_more_cores.rs"]
+mod e39b_more_cores;
 #[path = "../examples/e40_wrong_library.rs"]
 mod e40_wrong_library;
 #[path = "../examples/e41_hex_server.rs"]
@@ -162,7 +164,8 @@ golden! {
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
     e42_framing e43_backpressure e47_chat e49_debug_mode
     e51_where_is_everyone e57_supervisor e58_graceful_shutdown e59_seeds;
-    printed: e36_file_lines e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e40_wrong_library e56_swap_the_engine
+    printed: e36_file_lines e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
+    e40_wrong_library e56_swap_the_engine
 }
 
 /// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.

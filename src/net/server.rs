@@ -27,7 +27,7 @@ pub trait Listener: sealed::Sealed + Send + Sync + 'static {
     fn stop(&self);
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
@@ -98,6 +98,8 @@ pub struct Server<L: Listener = TcpListener> {
     shared: Arc<Shared<L>>,
     limit: usize,
     grace: Duration,
+    /// What the task of a connection is like.
+    task: Builder,
     /// The tasks of the connections, by their ids.
     tasks: RefCell<BTreeMap<u64, Task>>,
 }
@@ -123,7 +125,13 @@ impl<L: Listener> Server<L> {
             stopped: watch::channel(false).0,
             connections: AtomicUsize::new(0),
         };
-        Server { shared: Arc::new(shared), limit: usize::MAX >> 4, grace: secs(10), tasks: RefCell::default() }
+        Server {
+            shared: Arc::new(shared),
+            limit: usize::MAX >> 4,
+            grace: secs(10),
+            task: Builder::new().name("connection"),
+            tasks: RefCell::default(),
+        }
     }
 
     /// How many connections there may be at once. While there are that many, none is accepted, and clients wait. No limit if
@@ -141,6 +149,12 @@ impl<L: Listener> Server<L> {
     /// How long connections have to end when the server is stopped. Ten seconds if not set.
     pub fn grace(mut self, grace: Duration) -> Server<L> {
         self.grace = grace;
+        self
+    }
+
+    /// What the tasks of connections are like.
+    pub(crate) fn tasks(mut self, task: Builder) -> Server<L> {
+        self.task = task.name("connection");
         self
     }
 
@@ -237,7 +251,7 @@ impl<L: Listener> Server<L> {
                 self.serve_one(stream, &from, handler);
             };
             // If there is no stack for it, the connection is dropped: the others go on.
-            match Builder::new().name("connection").spawn_scoped(s, serve) {
+            match self.task.clone().spawn_scoped(s, serve) {
                 Ok(task) => drop(self.tasks.borrow_mut().insert(task.id(), task.task())),
                 Err(error) => log::error!(target: "corio::net", "a connection is closed unserved: {error}"),
             }
