@@ -1,10 +1,11 @@
 //! The decimal-to-hexadecimal server: a line with a number comes in, the number in hexadecimal goes back.
 //!
-//! **Lesson.** One handler, written for anything that can be read and written, is run in three ways, and only
+//! **Lesson.** One handler, written for anything that can be read and written, is run in four ways, and only
 //! the caller differs: `run_blocking` serves one client at a time, `run_threads` gives each client a thread,
-//! `run_coroutines` serves all of them on one thread.
+//! `run_coroutines` serves all of them on one thread, and `run_workers` on one thread for each core.
 //!
-//! **Run.** `cargo run --example hex_server`, or add `-- --mode threads` or `-- --mode blocking`. Ctrl-C ends it.
+//! **Run.** `cargo run --example hex_server`, or add `-- --mode threads` or `-- --mode blocking`, or
+//! `-- --workers 2`. Ctrl-C ends it.
 //! `--listen 127.0.0.1:0` takes a free port and says which. `CORIO_LOG=warn` reports clients that broke off.
 //!
 //! **Try.** `nc 127.0.0.1 65432` in two terminals, and type `4312` into both: in blocking mode the second one
@@ -77,6 +78,20 @@ fn run_coroutines(listen: &str) -> io::Result<()> {
     });
     match ended {
         Err(e) if corio::is_cancelled(&e) => Ok(()), // Ctrl-C or SIGTERM
+        other => other,
+    }
+}
+
+/// All at once, on a loop for each of several cores.
+fn run_workers(listen: &str, count: usize) -> io::Result<()> {
+    let ended = corio::run(|| {
+        let workers = corio::Workers::builder().count(count).drain(Duration::ZERO).start()?;
+        let server = workers.serve(listen, |stream| report(serve(stream)))?;
+        listening(server.local_addr());
+        workers.join() // Ctrl-C or SIGTERM stops them
+    });
+    match ended {
+        Err(e) if corio::is_cancelled(&e) => Ok(()), // it came before there was anything to stop
         other => other,
     }
 }
@@ -213,21 +228,27 @@ fn report(result: io::Result<()>) {
 fn main() -> ExitCode {
     env_logger::Builder::from_env("CORIO_LOG").init();
     let (mut mode, mut listen) = ("coroutines".to_string(), "127.0.0.1:65432".to_string());
+    let mut workers = None;
     let mut args = env::args().skip(1);
     while let Some(flag) = args.next() {
         match (&*flag, args.next()) {
             ("--mode", Some(value)) => mode = value,
             ("--listen", Some(value)) => listen = value,
+            ("--workers", Some(value)) => match value.parse() {
+                Ok(count @ 1..) => workers = Some(count),
+                _ => return usage(),
+            },
             _ => return usage(),
         }
     }
-    let run: fn(&str) -> io::Result<()> = match &*mode {
-        "blocking" => run_blocking,
-        "threads" => run_threads,
-        "coroutines" => run_coroutines,
+    let ended = match (&*mode, workers) {
+        ("blocking", None) => run_blocking(&listen),
+        ("threads", None) => run_threads(&listen),
+        ("coroutines", None) => run_coroutines(&listen),
+        ("coroutines", Some(count)) => run_workers(&listen, count),
         _ => return usage(),
     };
-    match run(&listen) {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("hex_server: {listen}: {e}");
@@ -237,6 +258,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: hex_server [--mode blocking|threads|coroutines] [--listen ADDR]");
+    eprintln!("usage: hex_server [--mode blocking|threads|coroutines] [--workers N] [--listen ADDR]");
     ExitCode::from(2)
 }

@@ -262,7 +262,11 @@ impl Server {
     }
 
     fn start_by(mut command: Command, mode: &str) -> Server {
-        command.args(["--mode", mode, "--listen", "127.0.0.1:0"]);
+        match mode {
+            "workers" => command.args(["--workers", "3"]),
+            mode => command.args(["--mode", mode]),
+        };
+        command.args(["--listen", "127.0.0.1:0"]);
         let mut child = spawn(command);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         // Before anything can fail, so that no server is left behind.
@@ -606,9 +610,12 @@ fn survives_want_of_descriptors(mode: &str) {
         clients.iter_mut().for_each(|client| client.send("255\n"));
         assert_eq!(clients[0].line(), "0xff\n");
         if leave {
-            for mut client in clients.drain(1..) {
-                assert_eq!(client.line(), "0xff\n");
-            }
+            // Whoever has been answered leaves: where several listen, those who wait are not one queue.
+            thread::scope(|s| {
+                for mut client in clients.drain(1..) {
+                    s.spawn(move || assert_eq!(client.line(), "0xff\n"));
+                }
+            });
         }
         server.end_with_complaints(libc::SIGTERM, "with too many clients");
     }
@@ -670,6 +677,8 @@ in_mode!(coroutines: answers survives_clients ends_cleanly memory_is_bounded ans
     serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
 in_mode!(threads: answers survives_clients ends_cleanly memory_is_bounded answers_netcat
     serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
+in_mode!(workers: answers survives_clients ends_cleanly memory_is_bounded answers_netcat
+    serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
 
 #[test]
 fn mistakes_on_the_command_line() {
@@ -682,7 +691,9 @@ fn mistakes_on_the_command_line() {
         child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
         (status.code(), err)
     };
-    for args in [&["--mode", "magic"][..], &["--mode"], &["--listen"], &["hello"], &["--help", "me"]] {
+    let no_workers = [&["--workers", "0"][..], &["--workers", "many"], &["--workers", "2", "--mode", "threads"]];
+    let no_flags = [&["--mode", "magic"][..], &["--mode"], &["--listen"], &["hello"], &["--help", "me"]];
+    for args in no_flags.into_iter().chain(no_workers) {
         let (code, err) = run(args);
         assert_eq!(code, Some(2), "{args:?}");
         assert!(err.starts_with("usage: hex_server "), "{args:?}: {err}");
@@ -694,4 +705,7 @@ fn mistakes_on_the_command_line() {
         assert!(err.starts_with(&format!("hex_server: {}: ", server.address)), "{mode}: {err}");
         assert_eq!(run(&["--mode", mode, "--listen", "nonsense"]).0, Some(1), "{mode}");
     }
+    let (code, err) = run(&["--workers", "2", "--listen", &server.address]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.starts_with(&format!("hex_server: {}: ", server.address)), "{err}");
 }
