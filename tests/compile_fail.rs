@@ -62,6 +62,7 @@ fn check(file: &Path, library: &Path) -> Option<String> {
 }
 
 /// RUNNER-10: a body that is none. PORT-08: a cancellation that is ignored. PORT-09: a handle on another thread.
+/// STREAM-12: a second read while one waits.
 #[test]
 fn what_would_be_unsound_does_not_compile() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");

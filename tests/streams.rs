@@ -409,6 +409,102 @@ fn stream_21_23_an_abort_drops_what_is_buffered() {
     assert!(peer.received().len() <= 1_000);
 }
 
+/// STREAM-22 and STREAM-27: closing ends the writing half, also while others hold the stream; they can go on to read.
+#[test]
+fn stream_22_27_closing_ends_the_stream_for_the_peer_whoever_else_holds_it() {
+    Runner::new()
+        .virtual_clock()
+        .backend(Backend::Simulated(Network::new()))
+        .run(|| {
+            let listener = TcpListener::bind("10.0.0.1:7")?;
+            let mut stream = TcpStream::connect("10.0.0.1:7")?;
+            let (mut peer, _) = listener.accept()?;
+            let writer = StreamWriter::new(stream.try_clone()?);
+            writer.write(b"question");
+            writer.close();
+            writer.wait_closed()?;
+            let mut text = String::new();
+            timeout(secs(1), || peer.read_to_string(&mut text))?; // the end, although `stream` is open
+            peer.write_all(b", answer")?;
+            drop(peer);
+            stream.read_to_string(&mut text)?;
+            assert_eq!(text, "question, answer");
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// STREAM-23: also if it was closed in good order.
+#[test]
+fn stream_23_a_drain_after_the_close_is_an_error() {
+    sim(|| {
+        let (near, mut far) = duplex(16);
+        let (_reading, writing) = split(near);
+        let writer = StreamWriter::new(writing);
+        writer.write(b"heard");
+        writer.close();
+        writer.wait_closed()?;
+        writer.write(b"not heard");
+        assert_eq!(writer.drain().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        writer.wait_closed()?; // which is none of that
+        let mut text = String::new();
+        far.read_to_string(&mut text)?;
+        assert_eq!(text, "heard");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A stream whose writes panic, or whose flush waits.
+struct Odd {
+    panics: bool,
+}
+
+impl Write for Odd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!self.panics, "an odd stream");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        sleep(secs(1))
+    }
+}
+
+impl HalfClose for Odd {
+    fn end_writing(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_that_panics_leaves_nobody_waiting_for_its_writer() {
+    let (end, _log) = common::logged(|| {
+        sim(|| {
+            let writer = StreamWriter::new(Odd { panics: true });
+            writer.set_marks(Some(0), None)?;
+            writer.write(b"?");
+            assert_eq!(writer.drain().unwrap_err().kind(), ErrorKind::Other);
+            assert_eq!(writer.wait_closed().unwrap_err().kind(), ErrorKind::Other);
+            assert_eq!(writer.buffered(), 0);
+            Ok(())
+        })
+    });
+    end.unwrap();
+}
+
+#[test]
+fn a_close_that_comes_while_the_end_of_writing_is_flushed_is_not_forgotten() {
+    sim(|| {
+        let writer = StreamWriter::new(Odd { panics: false });
+        writer.write_eof();
+        sleep(millis(500))?; // the flush has begun
+        writer.close();
+        timeout(secs(10), || writer.wait_closed())
+    })
+    .unwrap();
+}
+
 /// STREAM-24: the peer reads the end after all data and can answer; a write afterwards is an error.
 #[test]
 fn stream_24_the_writing_half_ends_and_the_answer_comes() {
@@ -491,6 +587,18 @@ fn copy_moves_everything_and_says_how_much() {
         let mut got = Vec::new();
         assert_eq!(copy(&mut { &far }, &mut got)?, 300_000);
         assert!(got == text);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn copying_that_never_waits_lets_others_run_and_can_be_cancelled() {
+    run(|| {
+        let task = spawn(|| copy(&mut io::repeat(7), &mut io::sink()));
+        yield_now()?;
+        task.cancel();
+        assert!(task.join().is_err_and(|error| is_cancelled(&error)));
         Ok(())
     })
     .unwrap();
@@ -598,6 +706,21 @@ fn f4_f6_lingering_waits_for_the_peer_within_its_limits() {
 }
 
 #[test]
+fn f4_lingering_is_given_up_with_its_task_and_refused_without_one() {
+    sim(|| {
+        let (near, _far) = duplex(16);
+        let limit = timeout(secs(1), || linger(&near, secs(10), 1 << 20));
+        assert!(limit.is_err_and(|error| is_timed_out(&error)), "the limit of somebody else is not its own");
+        Ok(())
+    })
+    .unwrap();
+    let (near, far) = duplex(16);
+    assert_eq!(linger(&near, secs(1), 1 << 20).unwrap_err().kind(), ErrorKind::InvalidInput);
+    (&near).write_all(b"still open").unwrap();
+    (&far).read_exact(&mut [0; 10]).unwrap();
+}
+
+#[test]
 fn f5_a_peer_that_sends_its_line_byte_by_byte_meets_the_deadline_of_the_whole_line() {
     let network = Network::new();
     let at = "10.0.0.1:80".parse().unwrap();
@@ -618,6 +741,20 @@ fn f5_a_peer_that_sends_its_line_byte_by_byte_meets_the_deadline_of_the_whole_li
             Ok(())
         })
         .unwrap();
+}
+
+/// A record whose length a peer may choose: memory is spent on what has come, and not kept for the next record.
+#[test]
+fn f5_a_length_that_a_peer_only_claims_costs_no_memory() {
+    let mut reader = reader(&["all there is"]);
+    let error = reader.read_exactly(usize::MAX).unwrap_err();
+    let IncompleteRead { partial, expected, .. } = IncompleteRead::of(&error).unwrap();
+    assert_eq!((&partial[..], *expected), (&b"all there is"[..], Some(usize::MAX)));
+    // Grown step by step, nothing is lost; and what is behind a large record stays.
+    let text: Vec<u8> = (0..1_000_000).map(|n| (n % 251) as u8).collect();
+    let mut reader = StreamReader::new((&text[..]).chain(&b"behind\n"[..]));
+    assert!(reader.read_exactly(1_000_000).unwrap() == text);
+    assert_eq!(reader.read_line().unwrap(), b"behind\n");
 }
 
 #[test]
@@ -719,7 +856,7 @@ fn whoever_is_called_and_cancelled_lets_the_next_reader_go() {
 }
 
 #[test]
-fn readers_of_a_stream_in_memory_come_in_turn_and_one_that_was_called_for_nothing_waits_on() {
+fn readers_of_a_stream_in_memory_come_in_turn_and_keep_their_place_when_there_is_nothing_for_them() {
     sim(|| {
         let (near, far) = duplex(8);
         let near = Rc::new(near);
@@ -732,17 +869,20 @@ fn readers_of_a_stream_in_memory_come_in_turn_and_one_that_was_called_for_nothin
                 Ok(buffer)
             })
         };
-        let (first, second) = (reader(8), reader(8));
+        let (first, second, last) = (reader(8), reader(8), reader(1));
         yield_now()?;
         (&far).write_all(b"a")?; // calls the first ...
-        (&far).write_all(b"b")?; // ... and the second
+        (&far).write_all(b"b")?; // ... who will take this as well
         let mut byte = [0];
-        let third = timeout(secs(1), || (&*near).read(&mut byte)); // comes before they have run, and does not overtake
+        let third = timeout(secs(1), || (&*near).read(&mut byte)); // comes before he has run, and does not overtake
         assert!(third.is_err_and(|error| is_timed_out(&error)));
         assert_eq!(first.join()?, b"ab");
-        assert!(!second.is_done());
-        (&far).write_all(b"c")?;
-        assert_eq!(second.join()?, b"c");
+        sleep(secs(1))?;
+        assert!(!second.is_done() && !last.is_done());
+        (&far).write_all(b"c")?; // that there was nothing for the second has not cost him his place
+        assert_eq!(timeout(secs(1), || second.join())?, b"c");
+        (&far).write_all(b"d")?;
+        assert_eq!(timeout(secs(1), || last.join())?, b"d");
         Ok(())
     })
     .unwrap();

@@ -3,7 +3,10 @@
 use std::io::{self, Read, Write};
 
 use super::HalfClose;
+use crate::observe::event::Place;
 use crate::scope;
+use crate::task::caller;
+use crate::task::wait::{Context, checkpoint, in_context};
 
 /// Large enough that a system call is worth it, and small enough for a cache of the second level.
 const BUFFER: usize = 128 * 1024;
@@ -18,7 +21,8 @@ const BUFFER: usize = 128 * 1024;
 ///
 /// # Suspends
 ///
-/// Wherever one of them does.
+/// Wherever one of them does, and also if none does when the turn was long: memory into memory lets others run, and can be
+/// cancelled.
 ///
 /// ```
 /// let mut text = Vec::new();
@@ -29,7 +33,9 @@ const BUFFER: usize = 128 * 1024;
 pub fn copy<R: Read + ?Sized, W: Write + ?Sized>(reader: &mut R, writer: &mut W) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
     let mut total = 0;
+    let at = caller();
     loop {
+        may_go_on(at)?;
         let n = match reader.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => n,
@@ -41,6 +47,14 @@ pub fn copy<R: Read + ?Sized, W: Write + ?Sized>(reader: &mut R, writer: &mut W)
     }
     writer.flush()?;
     Ok(total)
+}
+
+/// On a task, a checkpoint. It comes while nothing is in the buffer.
+fn may_go_on(at: Place) -> io::Result<()> {
+    in_context(|context| match context {
+        Context::Task(lp, task) => checkpoint(lp, task, at),
+        _ => Ok(()),
+    })
 }
 
 /// Copies in both directions at once, until both have ended, and says how many bytes went from `a` to `b`, and from `b` to

@@ -168,7 +168,8 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
                 Side::Reader => !state.bytes.is_empty() || state.ended,
                 Side::Writer => state.bytes.len() < self.pipe.capacity || state.deaf,
             };
-            if useful { state.queue(side).call() } else { None }
+            // One at a time, who calls the next when he has come: so nobody comes for nothing and loses his place.
+            if useful && state.queue(side).called == 0 { state.queue(side).call() } else { None }
         });
         Some((result, wakers.into_iter().flatten().collect()))
     }

@@ -66,7 +66,8 @@ impl<T: HalfClose + ?Sized> HalfClose for std::sync::Arc<T> {
 ///
 /// # Errors
 ///
-/// Cancellation. That the peer is gone, or slow, is none.
+/// Cancellation. [`InvalidInput`](io::ErrorKind::InvalidInput) outside a task, where nothing is done. That the peer is gone,
+/// or slow, is none.
 ///
 /// # Suspends
 ///
@@ -98,21 +99,23 @@ pub fn linger<S: HalfClose>(stream: &S, limit: Duration, most: usize) -> io::Res
 where
     for<'a> &'a S: Read,
 {
-    let _ = stream.end_writing();
     let closed = crate::timeout(limit, || {
+        let _ = stream.end_writing();
         let mut left = most;
         let mut waste = [0; 4096];
         while left > 0 {
             let room = left.min(waste.len());
-            match { stream }.read(&mut waste[..room])? {
-                0 => return Ok(true),
-                n => left -= n,
+            match { stream }.read(&mut waste[..room]) {
+                Ok(0) => return Ok(true),
+                Ok(n) => left -= n,
+                Err(error) if crate::cancel_cause().is_some() => return Err(error),
+                Err(_) => return Ok(false),
             }
         }
         Ok(false)
     });
     match closed {
-        Err(error) if crate::cancel_cause().is_some() => Err(error),
-        result => Ok(result.unwrap_or(false)),
+        Err(error) if crate::is_timed_out(&error) && crate::cancel_cause().is_none() => Ok(false),
+        result => result,
     }
 }

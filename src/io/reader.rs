@@ -8,6 +8,8 @@ use std::io::{self, Read};
 const LIMIT: usize = 64 * 1024;
 /// How much it asks for at once.
 const CHUNK: usize = 8 * 1024;
+/// A buffer that has grown beyond this, for one large record, is given back when it is empty.
+const KEPT: usize = 2 * LIMIT;
 
 /// A buffered reader: lines, records up to a separator, exact numbers of bytes, each with a limit on what it will keep.
 ///
@@ -17,6 +19,8 @@ const CHUNK: usize = 8 * 1024;
 /// have the same names and no limit.
 ///
 /// asyncio: `StreamReader`. It reads when it is asked to, and no byte sooner, so a slow reader slows its peer by itself.
+///
+/// It waits, and meets a cancellation, where the stream below does. What is in the buffer already is given without asking that.
 ///
 /// ```
 /// use corio::io::{IncompleteRead, LimitOverrun, StreamReader};
@@ -195,13 +199,14 @@ impl<R: Read> StreamReader<R> {
         if self.ended {
             return Ok(false);
         }
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        let room = wanted.saturating_sub(self.end - self.start).max(CHUNK);
+        let held = self.end - self.start;
+        // The buffer grows with what has come: a length that a peer only claims costs no memory.
+        let room = wanted.saturating_sub(held).clamp(CHUNK, CHUNK.max(held));
         if self.buffer.len() - self.end < room {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, held);
+            }
             if self.buffer.len() < self.end + room {
                 self.buffer.resize(self.end + room, 0);
             }
@@ -218,7 +223,13 @@ impl<R: Read> StreamReader<R> {
     }
 
     fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        self.start += n;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > KEPT {
+                self.buffer = Vec::new();
+            }
+        }
     }
 
     fn take(&mut self, n: usize) -> Vec<u8> {
@@ -227,7 +238,8 @@ impl<R: Read> StreamReader<R> {
         taken
     }
 
-    /// Reads a line, with its newline. At the end of the stream what is left of the last line, and then nothing.
+    /// Reads a line, with its newline. At the end of the stream what is left of the last line, and then nothing. As text, and
+    /// without the newline: `lines().next()`.
     ///
     /// # Errors
     ///
@@ -318,7 +330,9 @@ impl<R: Read> StreamReader<R> {
         let mut seen = 0;
         loop {
             let text = self.buffer();
-            for end in seen + 1..=text.len() {
+            let mut end = seen;
+            while let Some(n) = text[end..].iter().position(|byte| separators.each().any(|s| s.last() == Some(byte))) {
+                end += n + 1;
                 let ends_here = |separator: &&[u8]| text[..end].ends_with(separator);
                 if let Some(separator) = separators.each().filter(ends_here).max_by_key(|separator| separator.len()) {
                     let before = end - separator.len();

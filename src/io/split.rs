@@ -79,6 +79,12 @@ impl<S: HalfClose> WriteHalf<S> {
     }
 }
 
+impl<S: HalfClose> HalfClose for WriteHalf<S> {
+    fn end_writing(&self) -> io::Result<()> {
+        self.stream.end_writing()
+    }
+}
+
 impl<S: HalfClose> Drop for WriteHalf<S> {
     fn drop(&mut self) {
         if self.ends {

@@ -23,8 +23,8 @@ const LAST_FLUSH: Duration = secs(5);
 /// [`buffered`](Self::buffered), or the buffer grows with what a peer does not read.
 ///
 /// It is closed by [`close`](Self::close), which sends what is left first, or broken off by [`abort`](Self::abort). One that
-/// is dropped unclosed is closed, and a warning says so. It belongs to its loop; its task ends when all is sent, or at the
-/// end of the run, which gives it five seconds for what is left. asyncio: `StreamWriter`.
+/// is dropped unclosed is closed, and a warning says so. It belongs to its loop; its task ends when it is closed and all is
+/// sent, or at the end of the run, which gives it five seconds for what is left. asyncio: `StreamWriter`.
 ///
 /// ```
 /// use corio::io::{StreamWriter, duplex};
@@ -57,7 +57,7 @@ struct Shared {
     high: Cell<usize>,
     stage: Cell<Stage>,
     /// What went wrong: the same for everybody who asks.
-    failure: RefCell<Option<(io::ErrorKind, String)>>,
+    failure: RefCell<Option<io::Error>>,
     /// There is something to do for the task.
     work: Event,
     /// Not more than the low-water mark is left, or the connection is gone.
@@ -112,7 +112,8 @@ impl StreamWriter {
 
     /// Appends bytes to what is to be sent. It never waits, and may be called anywhere on the loop's thread.
     ///
-    /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or a failure the bytes are dropped; `drain` says so.
+    /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or a failure the bytes are dropped. `drain` tells of it:
+    /// after a close, once the stream is given up.
     pub fn write(&self, bytes: &[u8]) {
         let shared = &self.shared;
         if shared.stage.get() != Stage::Open {
@@ -136,10 +137,14 @@ impl StreamWriter {
     ///
     /// # Errors
     ///
-    /// What went wrong with the connection, now and at every later call; cancellation.
+    /// What went wrong with the connection, now and at every later call; [`ConnectionReset`](io::ErrorKind::ConnectionReset)
+    /// if nothing did and it is closed; cancellation.
     #[track_caller]
     pub fn drain(&self) -> io::Result<()> {
         self.shared.failed()?;
+        if self.shared.stage.get() == Stage::Closed {
+            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the writer is closed"));
+        }
         self.shared.drained.wait()?;
         self.shared.failed()
     }
@@ -172,7 +177,8 @@ impl StreamWriter {
         self.shared.advance(Stage::Ended);
     }
 
-    /// Closes the stream when all is sent. Nothing is written any more. Closing twice does nothing.
+    /// Closes the stream when all is sent: the peer reads the end, and the writer lets go of the stream. Who holds it as well,
+    /// by a clone or the other half, can still read. Nothing is written any more. Closing twice does nothing.
     pub fn close(&self) {
         self.shared.advance(Stage::Closing);
     }
@@ -230,20 +236,18 @@ impl Shared {
 
     /// The first failure counts.
     fn fails(&self, error: &io::Error) {
-        self.failure.borrow_mut().get_or_insert_with(|| (error.kind(), error.to_string()));
+        self.failure.borrow_mut().get_or_insert_with(|| copy_of(error));
         self.drained.set();
     }
 
     fn failed(&self) -> io::Result<()> {
-        match &*self.failure.borrow() {
-            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
-            None => Ok(()),
-        }
+        self.failure.borrow().as_ref().map_or(Ok(()), |error| Err(copy_of(error)))
     }
 
     /// The task that sends: until it is closed and all is sent, or it cannot go on.
     fn send(&self, stream: impl Write + HalfClose) {
-        let mut stream = stream;
+        let _finish = Finish(self);
+        let mut stream = stream; // goes before that
         let mut sent = self.send_all(&mut stream);
         if crate::cancel_cause().is_some() && self.stage.get() < Stage::Aborted {
             // The run is ending: what is left has little time.
@@ -253,12 +257,6 @@ impl Shared {
         if let Err(error) = sent {
             self.fails(&error);
         }
-        self.buffer.borrow_mut().clear();
-        self.in_hand.set(0);
-        drop(stream);
-        self.stage.set(Stage::Closed);
-        self.drained.set();
-        self.closed.set();
     }
 
     fn send_all(&self, stream: &mut (impl Write + HalfClose)) -> io::Result<()> {
@@ -270,6 +268,7 @@ impl Shared {
             while !bytes.is_empty() {
                 let n = match stream.write(bytes.as_slices().0) {
                     Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
                     result => result,
                 };
                 let n = n.inspect_err(|_| self.put_back(&mut bytes))?;
@@ -281,17 +280,14 @@ impl Shared {
                 continue;
             }
             match self.stage.get() {
-                Stage::Open => {}
-                Stage::Ended if !ended => {
+                Stage::Ended | Stage::Closing if !ended => {
                     stream.flush()?;
                     stream.end_writing()?;
                     ended = true;
+                    continue; // flushing may have waited: look again
                 }
-                Stage::Ended => {}
-                _ => {
-                    stream.flush()?;
-                    return Ok(());
-                }
+                Stage::Open | Stage::Ended => {}
+                _ => return Ok(()),
             }
             self.work.clear();
             self.work.wait()?;
@@ -303,6 +299,31 @@ impl Shared {
         bytes.extend(later);
         *self.buffer.borrow_mut() = std::mem::take(bytes);
         self.in_hand.set(0);
+    }
+}
+
+/// However the task ends, by a panic of the stream too, whoever waits for it hears of it.
+struct Finish<'a>(&'a Shared);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let Finish(shared) = self;
+        if std::thread::panicking() {
+            shared.fails(&io::Error::other("the task of the writer was broken off"));
+        }
+        shared.buffer.borrow_mut().clear();
+        shared.in_hand.set(0);
+        shared.stage.set(Stage::Closed);
+        shared.drained.set();
+        shared.closed.set();
+    }
+}
+
+/// The same error once more: the system's number, or the kind and the text.
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
