@@ -2,77 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
-use std::io::{self, Read, Write};
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use corio::net::{TcpListener, TcpStream};
+use corio::fs::{self, File};
+use corio::net::TcpListener;
 use corio::{Builder, CancelScope, Event, LoopHandle, Mutex, Queue};
 
-use crate::figures::{self, REQUESTS, Stopwatch, measure};
-use crate::{asking_thread, at_depth, delays_ms};
+use crate::figures::{self, Stopwatch, measure};
+use crate::{asking_thread, at_depth, delays_ms, transfer};
 
 /// A stack for many tasks at once.
 const SMALL_STACK: usize = 64 << 10;
-
-/// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
-pub fn echo(port: u16, stack: usize) -> io::Result<()> {
-    figures::end_with_figures("echo");
-    corio::run(|| {
-        let listener = TcpListener::bind(("127.0.0.1", port))?;
-        println!("listening={}", listener.local_addr()?.port());
-        for stream in listener.incoming() {
-            let stream = stream?;
-            let builder = if stack == 0 { Builder::new() } else { Builder::new().stack_size(stack) };
-            drop(builder.spawn(move || answer(stream))?);
-        }
-        Ok(())
-    })
-}
-
-fn answer(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer = [0; 1024];
-    loop {
-        let n = stream.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        stream.write_all(&buffer[..n])?;
-    }
-}
-
-/// A task per connection, answering whatever has arrived with one write.
-pub fn http(port: u16) -> io::Result<()> {
-    figures::end_with_figures("http");
-    corio::run(|| {
-        let listener = TcpListener::bind(("127.0.0.1", port))?;
-        println!("listening={}", listener.local_addr()?.port());
-        for stream in listener.incoming() {
-            let stream = stream?;
-            drop(corio::spawn(move || serve_pages(stream)));
-        }
-        Ok(())
-    })
-}
-
-fn serve_pages(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut buffer, mut arrived, mut answers) = ([0; 4096], Vec::new(), Vec::new());
-    loop {
-        let n = stream.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        arrived.extend_from_slice(&buffer[..n]);
-        crate::http::answer(&mut arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
-        stream.write_all(&answers)?;
-        answers.clear();
-    }
-}
 
 /// Tasks that do nothing but let each other run, each pausing at the given call depth.
 pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
@@ -262,4 +207,15 @@ pub fn wake(operations: u64) -> io::Result<()> {
             asking.join().map_err(|_| io::Error::other("the asking thread panicked"))
         })
     })
+}
+
+/// Copies of a file, each by one call.
+pub fn copy_file(mib: u64) -> io::Result<()> {
+    corio::run(|| transfer::copies("copyfile", mib, |from, to| fs::copy(from, to)))
+}
+
+/// Copies of a file, from one open file to the other.
+pub fn copy_stream(mib: u64) -> io::Result<()> {
+    let copy = |from: &Path, to: &Path| corio::io::copy(&mut File::open(from)?, &mut File::create(to)?);
+    corio::run(|| transfer::copies("copystream", mib, copy))
 }

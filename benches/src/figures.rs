@@ -71,11 +71,16 @@ pub fn cpu_clock_of(pid: i32) -> io::Result<libc::clockid_t> {
 
 /// The resident memory of this process and its page tables, in bytes.
 pub fn memory() -> io::Result<(f64, f64)> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    memory_of(std::process::id() as i32)
+}
+
+/// The same of another process.
+pub fn memory_of(pid: i32) -> io::Result<(f64, f64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let bytes = |key| {
         let line = status.lines().find_map(|line| line.strip_prefix(key));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        kib.map(|kib| kib * 1024.0).ok_or_else(|| io::Error::other(format!("no {key} in /proc/self/status")))
+        kib.map(|kib| kib * 1024.0).ok_or_else(|| io::Error::other(format!("no {key} in /proc/{pid}/status")))
     };
     Ok((bytes("VmRSS:")?, bytes("VmPTE:")?))
 }
@@ -97,12 +102,14 @@ pub fn print_sleepers(tasks: u64, memory: [(f64, f64); 3], stopwatch: &Stopwatch
     );
 }
 
-/// Keeps this thread, and every process it starts from now on, on one core.
-pub fn pin(core: usize) -> io::Result<()> {
+/// Keeps this thread, and every process it starts from now on, on these cores.
+pub fn pin(cores: impl IntoIterator<Item = usize>) -> io::Result<()> {
     // SAFETY: an all-zero `cpu_set_t` is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: cores are far fewer than the size of the set.
-    unsafe { libc::CPU_SET(core, &mut set) };
+    for core in cores {
+        // SAFETY: cores are far fewer than the size of the set.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
     // SAFETY: `set` is initialised and of the size given.
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
         0 => Ok(()),
@@ -110,13 +117,27 @@ pub fn pin(core: usize) -> io::Result<()> {
     }
 }
 
-/// How many requests this process, an echo server, has answered.
+/// Raises the limit of open files of this process as far as it may, for many connections.
+pub fn allow_many_files() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid value.
+    match failed == 0 && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0 {
+        true => Ok(()),
+        false => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How many requests this process, a server, has answered.
 pub static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes this process an echo server that prints its figures and ends when its input ends or SIGTERM arrives.
+/// Makes this process a server that has many connections, and that prints its figures and ends when its input ends or SIGTERM arrives.
 ///
 /// To be called before any other thread exists: SIGTERM has to be blocked in all of them.
 pub fn end_with_figures(workload: &'static str) {
+    allow_many_files().expect("a limit that is lower than allowed");
     // SAFETY: an all-zero `sigset_t` is the empty set.
     let mut sigterm: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: `sigterm` is a valid set, the number a valid signal.

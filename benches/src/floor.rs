@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::io::{self, Read, Write};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,9 @@ use std::time::Instant;
 
 use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, Yielder};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
-use slab::Slab;
+use mio::{Events, Poll, Token, Waker};
 
-use crate::figures::{self, REQUESTS, measure};
+use crate::figures::measure;
 use crate::{at_depth, delays_ms};
 
 // The library's own timer structure, without the loop around it.
@@ -164,120 +162,4 @@ pub fn wake(operations: u64) -> io::Result<()> {
         }
         asking.join().map_err(|_| io::Error::other("the asking thread panicked"))
     })
-}
-
-/// A hand-written state machine that echoes.
-pub fn echo(port: u16) -> io::Result<()> {
-    figures::end_with_figures("floor-echo");
-    serve(port, false)
-}
-
-/// The same machine, answering HTTP.
-pub fn http(port: u16) -> io::Result<()> {
-    figures::end_with_figures("floor-http");
-    serve(port, true)
-}
-
-fn serve(port: u16, speaks_http: bool) -> io::Result<()> {
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
-    let listening = Token(usize::MAX);
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut listener, listening, Interest::READABLE)?;
-    println!("listening={}", listener.local_addr()?.port());
-
-    let mut events = Events::with_capacity(1024);
-    let mut connections: Slab<Connection> = Slab::new();
-    let mut buffer = [0; 4096]; // one for all: nothing stays in it between two events
-    loop {
-        match poll.poll(&mut events, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result?,
-        }
-        for event in &events {
-            if event.token() != listening {
-                let connection = &mut connections[event.token().0];
-                connection.readable |= event.is_readable();
-                connection.hung_up |= event.is_read_closed() || event.is_error();
-                if !connection.advance(&mut buffer, speaks_http).unwrap_or(false) {
-                    connections.remove(event.token().0);
-                }
-                continue;
-            }
-            loop {
-                match listener.accept() {
-                    Ok((mut stream, _)) => {
-                        stream.set_nodelay(true)?;
-                        let entry = connections.vacant_entry();
-                        let both = Interest::READABLE | Interest::WRITABLE;
-                        poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                        let arrived = Vec::new();
-                        let new = Connection { stream, readable: false, hung_up: false, unsent: Vec::new(), arrived };
-                        entry.insert(new);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-    }
-}
-
-/// One connection of the state machine, registered once, edge-triggered, for both directions.
-struct Connection {
-    stream: TcpStream,
-    /// There may be something to read. A short read ends that without asking again …
-    readable: bool,
-    /// … unless the other side has hung up: the same edge may have carried data and the end, and comes only once.
-    hung_up: bool,
-    /// Taken from the buffer because the socket would take no more.
-    unsent: Vec<u8>,
-    /// A request that is not yet complete.
-    arrived: Vec<u8>,
-}
-
-impl Connection {
-    /// Echoes or answers all there is; false at the end.
-    fn advance(&mut self, buffer: &mut [u8], speaks_http: bool) -> io::Result<bool> {
-        if !self.unsent.is_empty() {
-            let unsent = std::mem::take(&mut self.unsent);
-            self.send(&unsent)?;
-        }
-        while (self.readable || self.hung_up) && self.unsent.is_empty() {
-            match self.stream.read(buffer) {
-                Ok(0) => return Ok(false),
-                Ok(n) => {
-                    self.readable = n == buffer.len();
-                    REQUESTS.fetch_add(1, Ordering::Relaxed);
-                    if speaks_http {
-                        self.arrived.extend_from_slice(&buffer[..n]);
-                        let mut answers = Vec::with_capacity(256);
-                        crate::http::answer(&mut self.arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
-                        self.send(&answers)?;
-                    } else {
-                        self.send(&buffer[..n])?;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Ok(true);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
-    fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.stream.write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.unsent = bytes.to_vec();
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }

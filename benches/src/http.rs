@@ -1,34 +1,65 @@
-//! The one page that the HTTP servers have, and how they read requests: the same for all of them.
+//! HTTP/1.1 as far as the plaintext benchmark goes: what all servers and the client have in common.
+//!
+//! Every request is parsed, with all its headers. There are no bodies, and connections stay open until the client closes.
 
-/// What a client asks.
-pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n";
+use std::io::{self, Read, Write};
+use std::sync::atomic::Ordering;
 
-/// What it is told.
-pub const RESPONSE: &[u8] =
-    b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!";
+use crate::figures::REQUESTS;
 
-/// Takes the whole requests out of what has arrived, and appends the answers: pipelined requests are answered together.
-/// `None`: that is no HTTP.
-pub fn answer(arrived: &mut Vec<u8>, answers: &mut Vec<u8>) -> Option<()> {
-    let mut taken = 0;
-    loop {
+/// What the client asks.
+pub const REQUEST: &[u8] = b"GET /plaintext HTTP/1.1\r\n\
+    Host: localhost\r\n\
+    User-Agent: corio-benches\r\n\
+    Accept: text/plain,text/html;q=0.9,*/*;q=0.8\r\n\
+    Connection: keep-alive\r\n\r\n";
+
+/// What it hears.
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Server: corio-benches\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 13\r\n\r\n\
+    Hello, World!";
+
+const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+/// How much of the requests a server reads at once: more than the client pipelines.
+pub const BUFFER: usize = 4096;
+
+/// Answers all requests that are complete, into `output`, and says how many bytes of `input` they took.
+pub fn answer(input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+    let (mut taken, mut requests) = (0, 0);
+    while taken < input.len() {
         let mut headers = [httparse::EMPTY_HEADER; 16];
         let mut request = httparse::Request::new(&mut headers);
-        match request.parse(&arrived[taken..]).ok()? {
-            httparse::Status::Partial => break,
-            httparse::Status::Complete(length) => {
-                // It would be the page of the path, if there were others.
-                if request.path != Some("/") {
-                    return None;
-                }
-                taken += length;
-                answers.extend_from_slice(RESPONSE);
-            }
-        }
-        if taken == arrived.len() {
-            break;
-        }
+        let parsed = request.parse(&input[taken..]).map_err(io::Error::other)?;
+        let httparse::Status::Complete(length) = parsed else { break };
+        output.extend_from_slice(match (request.method, request.path) {
+            (Some("GET"), Some("/plaintext")) => ANSWER,
+            (Some("GET"), _) => NOT_FOUND,
+            _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "a request that may have a body")),
+        });
+        taken += length;
+        requests += 1;
     }
-    arrived.drain(..taken);
-    Some(())
+    REQUESTS.fetch_add(requests, Ordering::Relaxed);
+    Ok(taken)
+}
+
+/// A connection from its beginning to its end, on a stream whose calls wait: the answers to what came together go together.
+pub fn serve(mut stream: impl Read + Write) -> io::Result<()> {
+    let mut input = [0; BUFFER];
+    let (mut filled, mut output) = (0, Vec::new());
+    loop {
+        let n = stream.read(&mut input[filled..])?; // 0 also if one request fills the buffer: there is no place left
+        if n == 0 {
+            return Ok(());
+        }
+        filled += n;
+        let taken = answer(&input[..filled], &mut output)?;
+        input.copy_within(taken..filled, 0);
+        filled -= taken;
+        stream.write_all(&output)?;
+        output.clear();
+    }
 }

@@ -1,9 +1,9 @@
 //! What corio costs, next to the least the same work can cost.
 //!
 //! Three kinds of workload, one process each, each ending in one line of `key=value` figures:
-//! [`corio_side`] is the library as a user would call it, [`floor`] the same work with everything left out that
-//! can be left out, and [`load`] the client that keeps an echo server busy. `bin/table.rs` runs them in turns and
-//! compares; only the ratios it prints mean anything, because a shared machine has more than one speed.
+//! [`corio_side`] and [`corio_server`] are the library as a user would call it, [`floor`] and [`floor_server`] the same work
+//! with everything left out that can be left out, or by std [on threads](on_threads); [`load`] and [`transfer`] have
+//! the clients that keep a server busy. `bin/table` runs them in turns and compares; only the ratios it prints mean anything, because a shared machine has more than one speed.
 //!
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
@@ -13,16 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+pub mod corio_server;
 pub mod corio_side;
 pub mod figures;
 pub mod floor;
+pub mod floor_server;
+pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod on_threads;
+pub mod transfer;
+
+use load::Exchange;
 
 const USAGE: &str = "\
 contender WORKLOAD ARG...
   echo PORT [STACK_BYTES]          floor-echo PORT
-  http PORT                        floor-http PORT
+  http PORT [STACK_BYTES]          floor-http PORT
+  proxy PORT                       threads-proxy PORT
   yield N [DEPTH [TASKS]]          floor-switch N [DEPTH [TASKS]]
   spawn N BATCH                    floor-spawn N
   gather N BATCH
@@ -34,16 +42,21 @@ contender WORKLOAD ARG...
   wake N                           floor-wake N
   timers N
   sleepers N
+  copyfile MIB                     threads-copyfile MIB
+  copystream MIB                   threads-copystream MIB, threads-copyloop MIB
   load PORT CONNECTIONS REQUESTS [SERVER_PID]
-  load-http PORT CONNECTIONS REQUESTS [SERVER_PID]
+  load-http PORT CONNECTIONS REQUESTS [SERVER_PID [PIPELINED]]
+  idle PORT CONNECTIONS SERVER_PID
+  transfer PORT CONNECTIONS MIB SERVER_PID
 A server prints `listening=PORT` (it chooses one if PORT is 0) and serves until its input ends or SIGTERM.";
 
 /// Runs one workload, named and sized by `args` as on the command line.
 pub fn contender(args: &[String]) -> io::Result<()> {
     let args = Args { words: args.to_vec(), usage: USAGE };
     match args.word() {
-        "echo" => corio_side::echo(args.number(1, None)?, args.number(2, Some(0))?),
-        "http" => corio_side::http(args.number(1, None)?),
+        "echo" => corio_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
+        "http" => corio_server::http(args.number(1, None)?, args.number(2, Some(0))?),
+        "proxy" => corio_server::proxy(args.number(1, None)?),
         "yield" => corio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "spawn" => corio_side::spawn(args.number(1, None)?, args.number(2, None)?),
         "gather" => corio_side::gather(args.number(1, None)?, args.number(2, None)?),
@@ -55,21 +68,33 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "timercancel" => corio_side::timer_cancel(args.number(1, None)?),
         "sleepers" => corio_side::sleepers(args.number(1, None)?),
         "wake" => corio_side::wake(args.number(1, None)?),
-        "floor-echo" => floor::echo(args.number(1, None)?),
-        "floor-http" => floor::http(args.number(1, None)?),
+        "copyfile" => corio_side::copy_file(args.number(1, None)?),
+        "copystream" => corio_side::copy_stream(args.number(1, None)?),
+        "floor-echo" => floor_server::echo(args.number(1, None)?),
+        "floor-http" => floor_server::http(args.number(1, None)?),
         "floor-switch" => floor::switch(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "floor-queue" => floor::queue(args.number(1, None)?, args.number(2, None)?),
         "floor-handover" => floor::handover(args.number(1, None)?),
         "floor-spawn" => floor::spawn(args.number(1, None)?),
         "floor-timercancel" => floor::timer_cancel(args.number(1, None)?),
         "floor-wake" => floor::wake(args.number(1, None)?),
-        word @ ("load" | "load-http") => {
-            let talk = if word == "load" { load::ECHO } else { load::HTTP };
-            let (port, connections) = (args.number(1, None)?, args.number(2, None)?);
-            load::run(talk, port, connections, args.number(3, None)?, args.number(4, Some(0))?)
+        "threads-proxy" => on_threads::proxy(args.number(1, None)?),
+        "threads-copyfile" => on_threads::copy_file(args.number(1, None)?),
+        "threads-copystream" => on_threads::copy_stream(args.number(1, None)?),
+        "threads-copyloop" => on_threads::copy_loop(args.number(1, None)?),
+        "load" => load(&args, &Exchange::echo()),
+        "load-http" => load(&args, &Exchange::http(args.number(5, Some(1))?)),
+        "idle" => load::idle(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "transfer" => {
+            transfer::run(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?, args.number(4, None)?)
         }
         _ => Err(args.usage()),
     }
+}
+
+fn load(args: &Args, exchange: &Exchange) -> io::Result<()> {
+    let server = args.number(4, Some(0))?;
+    load::run(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?, server, exchange)
 }
 
 /// A workload's name and sizes, as on a command line.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use corio_benches::figures::{self, REQUESTS, Stopwatch, measure};
-use corio_benches::{Args, at_depth, delays_ms};
+use corio_benches::{Args, at_depth, delays_ms, http};
 use may::coroutine::{self, JoinHandle, sleep, yield_now};
 use may::net::{TcpListener, TcpStream};
 use may::sync::{Mutex, Semphore, mpsc};
@@ -15,6 +15,7 @@ use may::sync::{Mutex, Semphore, mpsc};
 const USAGE: &str = "\
 contender-may WORKLOAD ARG...
   echo PORT
+  http PORT
   yield N [DEPTH [TASKS]]
   spawn N BATCH
   gather N BATCH
@@ -28,7 +29,8 @@ contender-may WORKLOAD ARG...
 fn main() {
     may::config().set_workers(1);
     Args::of_program(USAGE).run(|args| match args.word() {
-        "echo" => echo(args.number(1, None)?),
+        "echo" => serve("echo", args.number(1, None)?, answer),
+        "http" => serve("http", args.number(1, None)?, answer_requests),
         "yield" => {
             let (operations, depth, tasks) =
                 (args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?);
@@ -84,17 +86,22 @@ fn inside(workload: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Res
     end(start(workload))?
 }
 
-fn echo(port: u16) -> io::Result<()> {
-    figures::end_with_figures("echo");
+fn serve(workload: &'static str, port: u16, connection: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
+    figures::end_with_figures(workload);
     inside(move || {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
         println!("listening={}", listener.local_addr()?.port());
         for stream in listener.incoming() {
             let stream = stream?;
-            start(move || answer(stream));
+            start(move || connection(stream));
         }
         Ok(())
     })
+}
+
+fn answer_requests(stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    http::serve(stream)
 }
 
 fn answer(mut stream: TcpStream) -> io::Result<()> {

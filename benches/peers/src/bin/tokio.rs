@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use corio_benches::figures::{self, REQUESTS, Stopwatch, measure};
-use corio_benches::{Args, delays_ms};
+use corio_benches::{Args, delays_ms, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -57,15 +57,45 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn echo(port: u16) -> io::Result<()> {
-    figures::end_with_figures("echo");
+    serve("echo", port, answer)
+}
+
+fn http(port: u16) -> io::Result<()> {
+    serve("http", port, answer_requests)
+}
+
+fn serve<F>(workload: &'static str, port: u16, connection: impl Fn(TcpStream) -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    figures::end_with_figures(workload);
     runtime()?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         println!("listening={}", listener.local_addr()?.port());
         loop {
             let (stream, _) = listener.accept().await?;
-            tokio::spawn(answer(stream));
+            tokio::spawn(connection(stream));
         }
     })
+}
+
+/// [`http::serve`], where the calls that wait have another colour.
+async fn answer_requests(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut input = [0; http::BUFFER];
+    let (mut filled, mut output) = (0, Vec::new());
+    loop {
+        let n = stream.read(&mut input[filled..]).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        filled += n;
+        let taken = http::answer(&input[..filled], &mut output)?;
+        input.copy_within(taken..filled, 0);
+        filled -= taken;
+        stream.write_all(&output).await?;
+        output.clear();
+    }
 }
 
 async fn answer(mut stream: TcpStream) -> io::Result<()> {
@@ -78,33 +108,6 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
         }
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         stream.write_all(&buffer[..n]).await?;
-    }
-}
-
-fn http(port: u16) -> io::Result<()> {
-    figures::end_with_figures("http");
-    runtime()?.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        println!("listening={}", listener.local_addr()?.port());
-        loop {
-            let (stream, _) = listener.accept().await?;
-            tokio::spawn(serve_pages(stream));
-        }
-    })
-}
-
-async fn serve_pages(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut buffer, mut arrived, mut answers) = ([0; 4096], Vec::new(), Vec::new());
-    loop {
-        let n = stream.read(&mut buffer).await?;
-        if n == 0 {
-            return Ok(());
-        }
-        arrived.extend_from_slice(&buffer[..n]);
-        corio_benches::http::answer(&mut arrived, &mut answers).ok_or(io::ErrorKind::InvalidData)?;
-        stream.write_all(&answers).await?;
-        answers.clear();
     }
 }
 

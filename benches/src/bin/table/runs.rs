@@ -1,0 +1,187 @@
+//! The runs: each a process, or a server and its client.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use corio_benches::figures::{self, Figures};
+
+use crate::compare::value;
+use crate::rows::{Bench, Client, Cores};
+
+pub(crate) struct Runs<'a> {
+    pub(crate) cores: usize,
+    pub(crate) out: &'a mut Option<File>,
+    pub(crate) ours: Vec<Figures>,
+    pub(crate) floor: Vec<Figures>,
+    /// By name. Who does not have the workload has no figures.
+    pub(crate) peers: Vec<(&'static str, Vec<Figures>)>,
+}
+
+impl Runs<'_> {
+    /// floor, ours, floor, ours, ..., floor, each of ours followed by the peers; and at last, not timed, the system calls
+    /// of an echo server.
+    pub(crate) fn take(&mut self, bench: &Bench, rounds: usize) -> io::Result<()> {
+        for turn in 0..=2 * rounds {
+            let ours = turn % 2 == 1;
+            let Some(command) = (if ours { Some(&bench.ours) } else { bench.floor.as_ref() }) else { continue };
+            let figures = self.figures(bench, contender(command)?)?;
+            self.add(ours, command, figures)?;
+            if ours {
+                self.take_peers(bench)?;
+            }
+        }
+        if !bench.rows.iter().any(|row| row.figure == "syscalls_op") {
+            return Ok(());
+        }
+        if Command::new("strace").arg("-V").output().is_err() {
+            eprintln!("strace is not installed: system calls are not counted");
+            return Ok(());
+        }
+        for (ours, command) in [(true, Some(&bench.ours)), (false, bench.floor.as_ref())] {
+            let Some(command) = command else { continue };
+            let figures = self.system_calls(bench, command)?;
+            self.add(ours, command, figures)?;
+        }
+        Ok(())
+    }
+
+    fn take_peers(&mut self, bench: &Bench) -> io::Result<()> {
+        for index in 0..self.peers.len() {
+            let peer = self.peers[index].0;
+            let mut command = process(program(peer)?, &bench.ours);
+            command.stderr(Stdio::null());
+            let Ok(figures) = self.figures(bench, command) else { continue };
+            let pairs = figures.iter().map(|(key, value)| format!("{key:?}:{value:.4}"));
+            self.log(std::iter::once(format!("\"command\":\"{peer} {}\"", bench.ours)).chain(pairs))?;
+            self.peers[index].1.push(figures);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, ours: bool, command: &str, figures: Figures) -> io::Result<()> {
+        let pairs = figures.iter().map(|(key, value)| format!("{key:?}:{value:.4}"));
+        self.log(std::iter::once(format!("\"command\":{command:?}")).chain(pairs))?;
+        if ours {
+            self.ours.push(figures)
+        } else {
+            self.floor.push(figures)
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log(&mut self, pairs: impl Iterator<Item = String>) -> io::Result<()> {
+        let Some(out) = self.out else { return Ok(()) };
+        writeln!(out, "{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    }
+
+    /// One run: of a server and its client, or of a workload that needs nobody else.
+    fn figures(&self, bench: &Bench, mut command: Command) -> io::Result<Figures> {
+        match bench.client {
+            Some(client) => self.serve(bench.cores, command, client, true).map(|(figures, _)| figures),
+            None => {
+                self.pin(bench.cores, 0)?;
+                figures_of(&mut command)
+            }
+        }
+    }
+
+    /// The figures of a server's client, and what the server wrote to stderr if that is piped.
+    ///
+    /// The CPU time is the server's, unless it is not `timed`.
+    fn serve(&self, cores: Cores, server: Command, client: Client, timed: bool) -> io::Result<(Figures, String)> {
+        self.pin(cores, 0)?;
+        let server = Server::start(server)?;
+        self.pin(cores, 1)?;
+        let pid = if timed { server.child.id() } else { 0 };
+        let figures = figures_of(&mut contender(&client.command(server.port, pid))?)?;
+        Ok((figures, server.end()?))
+    }
+
+    /// Where the next process is to run, the first or the second of a run.
+    fn pin(&self, cores: Cores, nth: usize) -> io::Result<()> {
+        match cores {
+            Cores::One => figures::pin(0..1),
+            Cores::OneEach => figures::pin([nth % self.cores]),
+            Cores::All => figures::pin(0..self.cores),
+        }
+    }
+
+    /// System calls per request: what more requests cost more, so that start, connections and end do not count.
+    fn system_calls(&self, bench: &Bench, command: &str) -> io::Result<Figures> {
+        let contender = contender(command)?;
+        let Some(Client::Requests { connections, pipelined, .. }) = bench.client else {
+            return Err(io::Error::other("no requests to count by"));
+        };
+        let count = |exchanges| {
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-c"]).arg(contender.get_program()).args(contender.get_args()).stderr(Stdio::piped());
+            let client = Client::Requests { connections, requests: exchanges * pipelined.max(1), pipelined };
+            let (figures, summary) = self.serve(bench.cores, strace, client, false)?;
+            // % time, seconds, usecs/call, calls, errors if any, "total"
+            let total = summary.lines().find(|line| line.ends_with(" total"));
+            let calls: Option<f64> = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+            calls.zip(value(&figures, "total")).ok_or_else(|| io::Error::other(format!("strace: {}", summary.trim())))
+        };
+        let few = 2_000 + 2 * connections;
+        let (few, many) = (count(few)?, count(few + 6_000 + 30 * connections.min(1_000))?);
+        Ok(vec![("syscalls_op".to_owned(), (many.0 - few.0) / (many.1 - few.1))])
+    }
+}
+
+/// This program as a contender. Its input is empty, or a server would never end.
+fn contender(command: &str) -> io::Result<Command> {
+    Ok(process(std::env::current_exe()?, &format!("contender {command}")))
+}
+
+/// The program of a peer.
+pub(crate) fn program(peer: &str) -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(format!("contender-{peer}")))
+}
+
+fn process(program: PathBuf, args: &str) -> Command {
+    let mut process = Command::new(program);
+    process.args(args.split(' ')).stdin(Stdio::null()).stderr(Stdio::inherit());
+    process
+}
+
+fn figures_of(contender: &mut Command) -> io::Result<Figures> {
+    let output = contender.output()?;
+    match output.status.success() {
+        true => Ok(figures::parse(&String::from_utf8_lossy(&output.stdout))),
+        false => Err(io::Error::other(format!("{contender:?}: {}", output.status))),
+    }
+}
+
+/// A server that is ready. It ends when its input does.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Server {
+    fn start(mut command: Command) -> io::Result<Server> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        match line.trim().strip_prefix("listening=").and_then(|port| port.parse().ok()) {
+            Some(port) => Ok(Server { child, stdout, port }),
+            None => Err(io::Error::other(format!("{command:?} said {line:?}"))),
+        }
+    }
+
+    fn end(mut self) -> io::Result<String> {
+        drop(self.child.stdin.take());
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text)?; // its figures: the load's are better
+        text.clear();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut text)?;
+        }
+        self.child.wait()?;
+        Ok(text)
+    }
+}

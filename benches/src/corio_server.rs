@@ -1,0 +1,66 @@
+//! The contender's servers: the library as a user would call it.
+
+use std::io::{self, Read, Write};
+use std::sync::atomic::Ordering;
+
+use corio::Builder;
+use corio::io::copy_bidirectional;
+use corio::net::{TcpListener, TcpStream};
+
+use crate::figures::{self, REQUESTS};
+use crate::http;
+
+/// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
+pub fn echo(port: u16, stack: usize) -> io::Result<()> {
+    serve("echo", port, stack, answer)
+}
+
+/// A task per connection, answering HTTP requests.
+pub fn http(port: u16, stack: usize) -> io::Result<()> {
+    serve("http", port, stack, |stream| {
+        stream.set_nodelay(true)?;
+        http::serve(stream)
+    })
+}
+
+/// A task per connection, passing everything on in both directions. Where to, says [`crate::transfer`].
+pub fn proxy(port: u16) -> io::Result<()> {
+    serve("proxy", port, 0, |mut near| {
+        let mut port = [0; 2];
+        near.read_exact(&mut port)?;
+        let far = TcpStream::connect(("127.0.0.1", u16::from_be_bytes(port)))?;
+        copy_bidirectional(&near, &far).map(|_| ())
+    })
+}
+
+fn serve(
+    workload: &'static str,
+    port: u16,
+    stack: usize,
+    connection: fn(TcpStream) -> io::Result<()>,
+) -> io::Result<()> {
+    figures::end_with_figures(workload);
+    corio::run(|| {
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
+        println!("listening={}", listener.local_addr()?.port());
+        for stream in listener.incoming() {
+            let stream = stream?;
+            let builder = if stack == 0 { Builder::new() } else { Builder::new().stack_size(stack) };
+            drop(builder.spawn(move || connection(stream))?);
+        }
+        Ok(())
+    })
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = [0; 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        stream.write_all(&buffer[..n])?;
+    }
+}
