@@ -117,6 +117,29 @@ pub fn pin(cores: impl IntoIterator<Item = usize>) -> io::Result<()> {
     }
 }
 
+/// The seconds of CPU time that this machine spent on others than this process and the children it waited for, so far.
+pub fn seconds_of_others() -> io::Result<f64> {
+    let unreadable = || io::Error::other("no times of all processors in /proc/stat");
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let mut ticks = stat.split_whitespace().skip(1).map(|ticks| ticks.parse::<f64>().ok());
+    let mut next = || ticks.next().flatten().ok_or_else(unreadable);
+    let (user, nice, system) = (next()?, next()?, next()?);
+    // SAFETY: no arguments but a valid name.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    let own = seconds_of(libc::RUSAGE_SELF)? + seconds_of(libc::RUSAGE_CHILDREN)?;
+    Ok((user + nice + system) / ticks_per_second - own)
+}
+
+fn seconds_of(who: libc::c_int) -> io::Result<f64> {
+    // SAFETY: an all-zero `rusage` is one of somebody who used nothing.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a valid place for the answer.
+    match unsafe { libc::getrusage(who, &mut usage) } {
+        0 => Ok([usage.ru_utime, usage.ru_stime].iter().map(|t| t.tv_sec as f64 + t.tv_usec as f64 / 1e6).sum()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Raises the limit of open files of this process as far as it may, for many connections.
 pub fn allow_many_files() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -36,7 +36,7 @@ impl Compared {
             Times(limit) | AtLeast(limit) => (&self.ratio, limit),
             Above(limit) => (&self.above, limit),
             AtMost(limit) => (&self.ours, limit),
-            NotAbove(peer) => (self.to_peer.iter().find(|(name, _)| *name == peer).map(|(_, ratio)| ratio)?, 1.0),
+            NotAbove(peer) => (&self.to_peer.iter().find(|(name, ratio)| *name == peer && !ratio.is_empty())?.1, 1.0),
         };
         let met = |share| match target {
             AtLeast(_) => quantile(sample, 1.0 - share).is_some_and(|value| value >= limit),

@@ -16,11 +16,17 @@
 //! (max - min) / median. Times are CPU times of all threads of the process. A miss is within the noise if a quarter of
 //! the rounds meet the target.
 //!
+//! Throughput and latency are by the wall clock, and mean nothing where other processes are busy: the last line tells
+//! how much of the cores they had.
+//!
 //! Each run is a process of its own: this program again, as `contender`, so that both are always of the same build.
 
 use std::fs::File;
 use std::io;
 use std::thread;
+use std::time::Instant;
+
+use corio_benches::figures;
 
 use crate::compare::Compared;
 use crate::rows::{PEERS, benches};
@@ -84,6 +90,7 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
     let columns = [&COLUMNS, peers].concat();
     let ruler = format!("|---|--:|--:|--:|--:|--:|---|{}", "--:|".repeat(peers.len()));
     println!("{}\n\n| {} |\n{ruler}", machine(cores), columns.join(" | "));
+    let (start, others) = (Instant::now(), figures::seconds_of_others());
     let mut missed = false;
     for bench in benches.iter().filter(|bench| args.is_empty() || args.iter().any(|row| bench.word == row)) {
         let peers = peers.iter().map(|peer| (*peer, Vec::new())).collect();
@@ -103,6 +110,10 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
             println!("| {} |", cells.join(" | "));
             runs.log(columns.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
         }
+    }
+    if let (Ok(before), Ok(after)) = (others, figures::seconds_of_others()) {
+        let share = (after - before).max(0.0) / (start.elapsed().as_secs_f64() * cores as f64);
+        println!("\nOther processes had {:.0} % of the cores meanwhile.", 100.0 * share);
     }
     Ok(!(check && missed))
 }
