@@ -4,11 +4,14 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, fs, process, thread};
 
 use crate::figures::{self, Stopwatch};
 
 const MIB: u64 = 1 << 20;
+/// After this the proxy is taken to have stopped.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
 
 /// Sends `mib` MiB through a proxy, half of it each way, over `connections` connections at once.
 ///
@@ -22,6 +25,10 @@ pub fn run(port: u16, connections: usize, mib: u64, server: i32) -> io::Result<(
         let mut near = TcpStream::connect(("127.0.0.1", port))?;
         near.write_all(&listener.local_addr()?.port().to_be_bytes())?;
         ends.extend([near, listener.accept()?.0]);
+    }
+    for end in &ends {
+        end.set_read_timeout(PATIENCE)?;
+        end.set_write_timeout(PATIENCE)?;
     }
     let each = mib * MIB / ends.len() as u64;
     let (stopwatch, server_ns) = (Stopwatch::start(), figures::cpu_ns(server));

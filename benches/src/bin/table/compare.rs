@@ -24,7 +24,8 @@ impl Compared {
         let floor = if floor.len() < 2 { floor } else { floor.windows(2).map(|two| (two[0] + two[1]) / 2.0).collect() };
         let paired = |f: fn((&f64, &f64)) -> f64| ours.iter().zip(&floor).map(f).collect();
         let (ratio, above) = (paired(|(ours, floor)| ours / floor), paired(|(ours, floor)| ours - floor));
-        let to_peer = |(peer, runs): &(_, Vec<_>)| (*peer, ours.iter().zip(of(runs)).map(|(a, b)| a / b).collect());
+        let to_one = |(ours, peer): (&_, &_)| Some(value(ours, figure)? / value(peer, figure)?);
+        let to_peer = |(name, peer): &(_, Vec<_>)| (*name, runs.ours.iter().zip(peer).filter_map(to_one).collect());
         let to_peer = runs.peers.iter().map(to_peer).collect();
         Compared { ours, floor, ratio, above, to_peer }
     }
@@ -55,7 +56,8 @@ impl Compared {
     pub(crate) fn peer(&self, figure: &str, runs: &[Figures]) -> String {
         let sample: Vec<_> = runs.iter().filter_map(|run| value(run, figure)).collect();
         let Some(median) = quantile(&sample, 0.5) else { return String::new() };
-        let ratio: Vec<_> = sample.iter().zip(&self.floor).map(|(peer, floor)| peer / floor).collect();
+        let to_floor = |(peer, floor)| Some(value(peer, figure)? / floor);
+        let ratio: Vec<f64> = runs.iter().zip(&self.floor).filter_map(to_floor).collect();
         let times = quantile(&ratio, 0.5).map_or(String::new(), |ratio| format!(" ({ratio:.1})"));
         in_unit(figure, median) + &times
     }

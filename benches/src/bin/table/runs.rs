@@ -15,13 +15,13 @@ pub(crate) struct Runs<'a> {
     pub(crate) out: &'a mut Option<File>,
     pub(crate) ours: Vec<Figures>,
     pub(crate) floor: Vec<Figures>,
-    /// By name. Who does not have the workload has no figures.
+    /// By name. Who does not have the workload has no figures, but as many runs.
     pub(crate) peers: Vec<(&'static str, Vec<Figures>)>,
 }
 
 impl Runs<'_> {
     /// floor, ours, floor, ours, ..., floor, each of ours followed by the peers; and at last, not timed, the system calls
-    /// of an echo server.
+    /// of a server.
     pub(crate) fn take(&mut self, bench: &Bench, rounds: usize) -> io::Result<()> {
         for turn in 0..=2 * rounds {
             let ours = turn % 2 == 1;
@@ -52,7 +52,15 @@ impl Runs<'_> {
             let peer = self.peers[index].0;
             let mut command = process(program(peer)?, &bench.ours);
             command.stderr(Stdio::null());
-            let Ok(figures) = self.figures(bench, command) else { continue };
+            let figures = match self.figures(bench, command) {
+                Ok(figures) => figures,
+                Err(error) => {
+                    if !self.peers[index].1.iter().all(Vec::is_empty) {
+                        eprintln!("{peer} {}: {error}", bench.ours); // it has the workload
+                    }
+                    Figures::new()
+                }
+            };
             let pairs = figures.iter().map(|(key, value)| format!("{key:?}:{value:.4}"));
             self.log(std::iter::once(format!("\"command\":\"{peer} {}\"", bench.ours)).chain(pairs))?;
             self.peers[index].1.push(figures);
