@@ -3,16 +3,25 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
-use corio::Builder;
 use corio::io::copy_bidirectional;
 use corio::net::{TcpListener, TcpStream};
+use corio::{Builder, Workers};
 
 use crate::figures::{self, REQUESTS};
-use crate::http;
+use crate::{compute, http};
 
 /// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
 pub fn echo(port: u16, stack: usize) -> io::Result<()> {
-    serve("echo", port, stack, answer)
+    serve("echo", port, stack, |stream| answer(stream, || ()))
+}
+
+/// An echo that is work, on so many loops.
+pub fn workers(port: u16, count: usize) -> io::Result<()> {
+    figures::end_with_figures("workers");
+    let workers = Workers::builder().count(count).start()?;
+    let server = workers.serve(("127.0.0.1", port), |stream| answer(stream, compute))?;
+    println!("listening={}", server.local_addr().port());
+    workers.join()
 }
 
 /// A task per connection, answering HTTP requests.
@@ -52,7 +61,7 @@ fn serve(
     })
 }
 
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer(mut stream: TcpStream, work: impl Fn()) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = [0; 1024];
     loop {
@@ -61,6 +70,7 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         REQUESTS.fetch_add(1, Ordering::Relaxed);
+        work();
         stream.write_all(&buffer[..n])?;
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
+use std::hint::black_box;
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ const USAGE: &str = "\
 contender WORKLOAD ARG...
   echo PORT [STACK_BYTES]          floor-echo PORT
   http PORT [STACK_BYTES]          floor-http PORT
+  workers PORT COUNT
   proxy PORT                       threads-proxy PORT
   yield N [DEPTH [TASKS]]          floor-switch N [DEPTH [TASKS]]
   spawn N BATCH                    floor-spawn N
@@ -56,6 +58,7 @@ pub fn contender(args: &[String]) -> io::Result<()> {
     match args.word() {
         "echo" => corio_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
         "http" => corio_server::http(args.number(1, None)?, args.number(2, Some(0))?),
+        "workers" => corio_server::workers(args.number(1, None)?, args.number(2, None)?),
         "proxy" => corio_server::proxy(args.number(1, None)?),
         "yield" => corio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "spawn" => corio_side::spawn(args.number(1, None)?, args.number(2, None)?),
@@ -150,6 +153,16 @@ pub fn asking_thread(rounds: u64, answered: Arc<AtomicU64>, ring: impl Fn() + Se
     })
 }
 
+/// Work that is worth another core: always as many steps, each of which needs the one before. They take more than 100 us.
+pub fn compute() {
+    let step = |mut state: u64, _| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^ state << 17
+    };
+    black_box((0..100_000).fold(black_box(1), step));
+}
+
 /// Calls `f` below `depth` frames that are really there: none is inlined, and each returns before the next call.
 ///
 /// A switch of stacks is cheapest when the coroutine suspends in its root function. From deeper down, every `ret`
@@ -159,7 +172,7 @@ pub fn at_depth<F: Fn()>(depth: u32, f: &F) {
     #[inline(never)]
     fn frame<F: Fn()>(depth: u32, f: &F) {
         at_depth(depth - 1, f);
-        std::hint::black_box(depth); // something left to do: the call above is no tail call
+        black_box(depth); // something left to do: the call above is no tail call
     }
     if depth == 0 { f() } else { frame(depth, f) }
 }

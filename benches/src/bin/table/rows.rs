@@ -187,6 +187,11 @@ fn servers(n: impl Fn(u64) -> u64) -> Vec<Bench> {
         let bench = bench.requests(&name);
         all.push(if pipelined == 1 && stack == 0 { bench.latency(&name) } else { bench });
     }
+    let client = Some(Client::Requests { connections: 64, requests: n(30_000), pipelined: 0 });
+    let bench = Bench { client, cores: Cores::All, ..Bench::new("workers", "workers", "0 1") };
+    let bench = Bench { ours: "workers 0 2".to_owned(), ..bench };
+    let bench = bench.row("requests of more than 100 us, two workers (floor: one)", "ops_s", &[AtLeast(1.8)]);
+    all.push(bench.row("requests of more than 100 us: CPU time", "cpu_ns_op", &[]));
     for stack in [0, SMALL_STACK] {
         let client = Some(Client::Idle { connections: 10_000 });
         let bench = Bench::new("echo", "floor-echo", "0");
