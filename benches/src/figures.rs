@@ -156,7 +156,8 @@ pub fn allow_many_files() -> io::Result<()> {
 /// How many requests this process, a server, has answered.
 pub static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes this process a server that has many connections, and that prints its figures and ends when its input ends or SIGTERM arrives.
+/// Makes this process a server that may have many connections, and prints its figures and ends when its input ends or
+/// SIGTERM arrives.
 ///
 /// To be called before any other thread exists: SIGTERM has to be blocked in all of them.
 pub fn end_with_figures(workload: &'static str) {

@@ -3,7 +3,8 @@
 //! Three kinds of workload, one process each, each ending in one line of `key=value` figures:
 //! [`corio_side`] and [`corio_server`] are the library as a user would call it, [`floor`] and [`floor_server`] the same work
 //! with everything left out that can be left out, or by std [on threads](on_threads); [`load`] and [`transfer`] have
-//! the clients that keep a server busy. `bin/table` runs them in turns and compares; only the ratios it prints mean anything, because a shared machine has more than one speed.
+//! the clients that keep a server busy. `bin/table` runs them in turns and compares; only the ratios it prints mean
+//! anything, because a shared machine has more than one speed.
 //!
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
