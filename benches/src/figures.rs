@@ -1,6 +1,6 @@
 //! Clocks, memory, processor cores, and the line of figures that every workload prints.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -11,7 +11,10 @@ pub type Figures = Vec<(String, f64)>;
 /// Prints a line of figures, `workload=NAME key=value ...`.
 pub fn print(workload: &str, figures: &[(&str, f64)]) {
     let figures: String = figures.iter().map(|(key, value)| format!(" {key}={value:.3}")).collect();
-    println!("workload={workload}{figures}");
+    // Without a reader there is nothing left to do, and a server would stay for ever.
+    if writeln!(io::stdout(), "workload={workload}{figures}").is_err() {
+        std::process::exit(2);
+    }
 }
 
 /// Reads the figures of such lines; words that are none are skipped.
