@@ -209,7 +209,7 @@ fn stacks(stack: u32) -> &'static str {
     if stack == 0 { "" } else { ", 64 KiB stacks" }
 }
 
-/// Threads may use all cores, so all of this may.
+/// Threads may use all cores, so files may, too.
 fn transfers(n: impl Fn(u64) -> u64) -> Vec<Bench> {
     let mut all = Vec::new();
     let mib = n(10 * 1024);
@@ -221,10 +221,16 @@ fn transfers(n: impl Fn(u64) -> u64) -> Vec<Bench> {
         let bench = Bench { word: "copy", cores: Cores::All, ..Bench::new(ours, floor, &mib.to_string()) };
         all.push(bench.transfer(name));
     }
-    for connections in [1, 16] {
+    // A loop has one core. Where it and its client have no more than that each, that is no difference.
+    for (connections, cores, place) in [
+        (1, Cores::All, ""),
+        (16, Cores::All, ""),
+        (1, Cores::OneEach, ", one core"),
+        (16, Cores::OneEach, ", one core"),
+    ] {
         let client = Some(Client::Transfer { connections, mib });
-        let bench = Bench { word: "copy", client, cores: Cores::All, ..Bench::new("proxy", "threads-proxy", "0") };
-        all.push(bench.transfer(&format!("proxy, connections: {connections} (floor: std, two threads each)")));
+        let bench = Bench { word: "copy", client, cores, ..Bench::new("proxy", "threads-proxy", "0") };
+        all.push(bench.transfer(&format!("proxy, connections: {connections}{place} (floor: std, two threads each)")));
     }
     all
 }
