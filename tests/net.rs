@@ -514,6 +514,34 @@ fn r16_a_cancelled_look_up_ends_at_once_and_a_bad_name_is_an_error() -> io::Resu
     Ok(())
 }
 
+#[test]
+fn r16_names_can_be_looked_up_without_connecting() -> io::Result<()> {
+    let _watchdog = watchdog();
+    fn look_up() -> io::Result<()> {
+        let literal: std::net::SocketAddr = "[::1]:7".parse().unwrap();
+        assert_eq!("[::1]:7".to_socket_addrs()?.collect::<Vec<_>>(), [literal]);
+        let addresses: Vec<_> = ("localhost", 7).to_socket_addrs()?.collect();
+        assert!(!addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback()), "{addresses:?}");
+        assert_eq!("localhost".to_socket_addrs().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        Ok(())
+    }
+    look_up()?;
+    run(|| {
+        let ran = Rc::new(Cell::new(false));
+        let other = ran.clone();
+        drop(spawn(move || other.set(true)));
+        look_up()?;
+        assert!(ran.get(), "the look-up did not pause");
+        let cancelled = corio::CancelScope::new();
+        cancelled.cancel();
+        cancelled.run(|| {
+            assert!(is_cancelled(&("localhost", 7).to_socket_addrs().unwrap_err()));
+            assert!(is_cancelled(&"[::1]:7".to_socket_addrs().unwrap_err()));
+            Ok(())
+        })
+    })
+}
+
 // ---- several tasks on one stream ------------------------------------------------------------------------------------
 
 #[test]

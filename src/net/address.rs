@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::observe::event::Place;
+use crate::task::caller;
 use crate::task::wait::{Context, checkpoint, in_context};
 
 /// What can be turned into socket addresses: the types of [`std::net::ToSocketAddrs`].
@@ -12,6 +13,38 @@ use crate::task::wait::{Context, checkpoint, in_context};
 /// ([`Executor::current`](crate::Executor::current)) while the task waits; a cancelled wait leaves the thread to finish by
 /// itself. The trait is sealed.
 pub trait ToSocketAddrs: sealed::Sealed {
+    /// The addresses. What connects and binds asks by itself; this is for libraries that look names up on their own.
+    ///
+    /// asyncio: `loop.getaddrinfo`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the name; [`InvalidInput`](io::ErrorKind::InvalidInput) for a text that is no address; a
+    /// cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// If it is a name.
+    ///
+    /// ```
+    /// use corio::{net::ToSocketAddrs, run};
+    ///
+    /// run(|| {
+    ///     let mut addresses = ("localhost", 80).to_socket_addrs()?;
+    ///     assert!(addresses.all(|address| address.ip().is_loopback() && address.port() == 80));
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[doc(alias = "getaddrinfo")]
+    #[doc(alias = "lookup_host")]
+    #[track_caller]
+    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+        let at = caller();
+        not_cancelled(at)?;
+        Ok(self.resolve(at)?.into_iter())
+    }
+
     #[doc(hidden)]
     fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>>;
 }
