@@ -73,18 +73,26 @@ pub(crate) fn contains<T: StdError + 'static>(error: &(dyn StdError + 'static)) 
 
 /// `error`, what is inside it, and everything below by `source`.
 ///
-/// `io::Error::source` skips the error it carries and asks that one for its source, so the carried one is visited here.
+/// An `io::Error` does not name the error it carries as its source, but that one's source, and so does an `Arc`: what they
+/// carry is visited here.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let this = next?;
-        let carried = this.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match carried {
-            Some(inner) => Some(inner as &(dyn StdError + 'static)),
-            None => this.source(),
-        };
+        next = carried(this).or_else(|| this.source());
         Some(this)
     })
+}
+
+fn carried<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return error.get_ref().map(|inner| inner as &(dyn StdError + 'static));
+    }
+    // What can be cloned often keeps its source so.
+    if let Some(shared) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
+        return Some(&**shared);
+    }
+    error.downcast_ref::<Arc<io::Error>>().map(|shared| &**shared as &(dyn StdError + 'static))
 }
 
 /// The members of a group's error, in the order in which they happened; for any other error, that error alone.

@@ -10,6 +10,7 @@ use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Log, child, logged, only, plays, runner, sim, since};
@@ -458,6 +459,11 @@ fn the_messenger_is_recognised_through_any_number_of_wrappers() {
         assert!(is_cancelled(&wrapped) && !is_timed_out(&wrapped));
         assert!(is_cancelled(&Wrapped::from(cancelled())));
         assert!(!is_cancelled(&Wrapped(None)) && !is_cancelled(&io::Error::from(ErrorKind::TimedOut)));
+        // Errors that can be cloned keep what they carry in an `Arc`.
+        assert!(is_cancelled(&Arc::new(cancelled())));
+        let shared: Arc<dyn StdError + Send + Sync> = Arc::new(Wrapped::from(cancelled()));
+        assert!(is_cancelled(&shared) && !is_timed_out(&shared));
+        assert!(is_timed_out(&Wrapped(Some(Box::new(Arc::new(io::Error::from(ErrorKind::TimedOut)))))));
         let late = timeout(secs(1), || sleep(secs(2))).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         assert!(is_timed_out(&late) && is_cancelled(&late), "the time limit carries what it was answered with");
