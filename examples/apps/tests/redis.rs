@@ -1,0 +1,241 @@
+//! Redis by the crate `redis` over our streams, against a real server.
+
+mod support;
+
+use std::cell::Cell;
+use std::io;
+use std::process::Command;
+
+use corio::{gather, is_cancelled, is_timed_out, millis, run as run_here, scope, secs, sleep, spawn, timeout, typed};
+use corio_apps::redis::Connection;
+use redis::{Commands, ConnectionLike, RedisError, RedisResult, TypedCommands, Value, cmd, pipe};
+use support::*;
+
+/// A server that keeps nothing, in a directory of its own.
+struct Redis {
+    served: Served,
+    _directory: Directory,
+}
+
+impl Redis {
+    fn start() -> Option<Redis> {
+        if !is_there("redis-server", &["--version"]) {
+            return None;
+        }
+        let directory = Directory::new();
+        let served = Served::start(|port| {
+            let mut command = Command::new("redis-server");
+            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&directory.0);
+            command
+        });
+        Some(Redis { served, _directory: directory })
+    }
+
+    fn open(&self) -> RedisResult<Connection> {
+        Connection::open(("127.0.0.1", self.served.port), 0)
+    }
+}
+
+#[test]
+fn commands_pipelines_and_transactions_work() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    typed_run(|| {
+        let mut redis = Connection::open(("127.0.0.1", server.served.port), 3)?;
+        assert!(redis.check_connection() && redis.get_db() == 3);
+        TypedCommands::set(&mut redis, "name", "Ada")?;
+        assert_eq!(TypedCommands::get(&mut redis, "name")?, Some("Ada".to_owned()));
+        assert_eq!(TypedCommands::get(&mut redis, "nobody")?, None);
+        let long = "x".repeat(5_000_000);
+        TypedCommands::set(&mut redis, "long", &long)?;
+        assert_eq!(TypedCommands::get(&mut redis, "long")?.as_ref(), Some(&long));
+        // The database is the one that was asked for.
+        assert_eq!(TypedCommands::get(&mut server.open()?, "name")?, None);
+
+        let mut many = pipe();
+        (0..10_000).for_each(|n| drop(many.cmd("RPUSH").arg("list").arg(n).ignore()));
+        let (length,): (usize,) = many.cmd("LLEN").arg("list").query(&mut redis)?;
+        assert_eq!(length, 10_000);
+        let list: Vec<u32> = Commands::lrange(&mut redis, "list", 0, -1)?;
+        assert!(list.iter().copied().eq(0..10_000));
+
+        let (n, m): (u32, u32) = pipe().atomic().incr("n", 1).incr("n", 1).query(&mut redis)?;
+        assert_eq!((n, m), (1, 2));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    typed_run(|| {
+        let mut redis = server.open()?;
+        TypedCommands::set(&mut redis, "text", "abc")?;
+        let error = TypedCommands::incr(&mut redis, "text", 1).unwrap_err();
+        assert!(error.to_string().contains("not an integer"), "{error}");
+        // One of several, in a pipeline and in a transaction, and one that spoils a transaction.
+        let mut three = pipe();
+        three.incr("n", 1).incr("text", 1).incr("n", 1);
+        assert!(three.query::<Value>(&mut redis).is_err());
+        assert!(three.atomic().query::<Value>(&mut redis).is_err());
+        let spoilt = pipe().atomic().incr("n", 1).cmd("NONSENSE").query::<Value>(&mut redis).unwrap_err();
+        assert!(spoilt.to_string().to_lowercase().contains("unknown command"), "{spoilt}");
+        assert!(redis.is_open());
+        assert_eq!(TypedCommands::get_int(&mut redis, "n")?, Some(4));
+        Ok(())
+    });
+}
+
+/// A run whose body fails with errors of the crate.
+#[track_caller]
+fn typed_run(main: impl FnOnce() -> RedisResult<()>) {
+    typed::run(main).unwrap();
+}
+
+#[test]
+fn tasks_wait_for_the_server_and_for_each_other() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    run(|| {
+        gather(0..20, |_| {
+            let mut redis = server.open().map_err(io::Error::other)?;
+            (0..50).try_for_each(|_| TypedCommands::incr(&mut redis, "n", 1).map(drop)).map_err(io::Error::other)
+        })?;
+        scope(|s| {
+            // It waits in the server until somebody pushes, who is a task of the same thread.
+            let waiting = s.spawn(|| {
+                let mut redis = server.open().map_err(io::Error::other)?;
+                let popped: (String, String) = Commands::blpop(&mut redis, "jobs", 0.0).map_err(io::Error::other)?;
+                Ok(popped.1)
+            });
+            sleep(millis(20))?;
+            assert!(!waiting.is_done());
+            let mut redis = server.open().map_err(io::Error::other)?;
+            TypedCommands::rpush(&mut redis, "jobs", "a job").map_err(io::Error::other)?;
+            assert_eq!(waiting.join()?, "a job");
+            assert_eq!(TypedCommands::get_int(&mut redis, "n").map_err(io::Error::other)?, Some(1_000));
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn after_a_request_that_was_given_up_a_connection_refuses_to_take_its_answer_for_another() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    run(|| {
+        let mut redis = server.open().map_err(io::Error::other)?;
+        let late = timeout(millis(20), || {
+            let popped: RedisResult<(String, String)> = Commands::blpop(&mut redis, "jobs", 0.0);
+            popped.map(drop).map_err(io::Error::other)
+        });
+        let error = late.unwrap_err();
+        assert!(is_timed_out(&error) && is_cancelled(&error), "{error}");
+        assert!(!redis.is_open());
+        let error = TypedCommands::get(&mut redis, "name").unwrap_err();
+        assert!(error.to_string().contains("connect anew"), "{error}");
+        assert!(!redis.check_connection());
+
+        let task = {
+            let mut redis = server.open().map_err(io::Error::other)?;
+            spawn(move || {
+                let popped: RedisResult<(String, String)> = Commands::blpop(&mut redis, "jobs", 0.0);
+                let error = popped.unwrap_err();
+                // Inside an error that can be cloned.
+                assert!(is_cancelled(&error), "{error}");
+                Ok(redis.is_open())
+            })
+        };
+        sleep(millis(20))?;
+        task.cancel();
+        assert!(!task.join()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_request_can_be_cancelled_anywhere() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    cancelled_everywhere("redis", |part| {
+        let asked = Cell::new(0);
+        let before = counted(&server)?;
+        let done = part.run(|| {
+            let mut redis = server.open().map_err(io::Error::other)?;
+            for _ in 0..5 {
+                asked.set(asked.get() + 1);
+                TypedCommands::incr(&mut redis, "n", 1).map_err(io::Error::other)?;
+                let twice: RedisResult<()> = pipe().atomic().incr("m", 1).incr("m", 1).exec(&mut redis);
+                twice.map_err(io::Error::other)?;
+            }
+            Ok(())
+        });
+        // Each request has been done once or never, and those before the one that was given up have been done.
+        let after = counted(&server)?;
+        let (n, m) = (after.0 - before.0, after.1 - before.1);
+        assert!(done.is_none() || n == 5);
+        assert!((asked.get() - 1).max(0) <= n && n <= asked.get(), "asked {} times, done {n} times", asked.get());
+        assert!(m % 2 == 0 && m / 2 <= n && n - m / 2 <= 1, "{n} and {m}");
+        Ok(())
+    });
+}
+
+fn counted(server: &Redis) -> io::Result<(isize, isize)> {
+    let count = || {
+        let mut redis = server.open()?;
+        // Whatever the server has still to do of an earlier connection, it does before it is told that there is none.
+        cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").exec(&mut redis)?;
+        let n = TypedCommands::get_int(&mut redis, "n")?.unwrap_or(0);
+        Ok::<_, RedisError>((n, TypedCommands::get_int(&mut redis, "m")?.unwrap_or(0)))
+    };
+    count().map_err(io::Error::other)
+}
+
+#[test]
+fn a_server_that_goes_away_is_an_error() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    run(|| {
+        let mut redis = server.open().map_err(io::Error::other)?;
+        drop(server);
+        let error = TypedCommands::get(&mut redis, "name").unwrap_err();
+        assert!(error.is_io_error() && !redis.is_open(), "{error}");
+        Ok(())
+    });
+}
+
+#[test]
+fn how_much_stack_it_uses() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    run(|| {
+        on_a_stack_of(256, "redis", move || {
+            let mut redis = server.open().map_err(io::Error::other)?;
+            TypedCommands::set(&mut redis, "name", "Ada").map_err(io::Error::other)?;
+            let name: Vec<String> = pipe().get("name").get("name").query(&mut redis).map_err(io::Error::other)?;
+            assert_eq!(name, ["Ada", "Ada"]);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn off_the_loop_the_same_calls_block_the_thread() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    let mut redis = server.open().unwrap();
+    TypedCommands::set(&mut redis, "name", "Ada").unwrap();
+    // And the connection goes on in a loop.
+    let name = run_here(move || timeout(secs(30), || TypedCommands::get(&mut redis, "name").map_err(io::Error::other)));
+    assert_eq!(name.unwrap(), Some("Ada".to_owned()));
+}
+
+#[test]
+fn the_program_counts() {
+    let _alone = alone();
+    let Some(server) = Redis::start() else { return };
+    let mut counter = Command::new(env!("CARGO_BIN_EXE_counter"));
+    let output = counter.arg(format!("127.0.0.1:{}", server.served.port)).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "1000\n", "{}", String::from_utf8_lossy(&output.stderr));
+}

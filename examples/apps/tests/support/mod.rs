@@ -1,0 +1,240 @@
+//! What the tests of the programs share: one test at a time, certificates, servers that are real, and clients too.
+
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses some of it
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use corio::testing::{Injector, Network};
+use corio::{Backend, Builder, IntoResult, Runner, current, is_cancelled};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ServerConfig};
+
+/// Nothing here should take more than a few seconds. What takes longer than this hangs, and is ended.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One test at a time, because descriptors are counted; and one that hangs is ended, by its name.
+pub fn alone() -> Alone {
+    static ONE: Mutex<()> = Mutex::new(());
+    let lock = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (alive, ended) = channel::<()>();
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name}: hangs");
+            std::process::abort();
+        }
+    });
+    Alone { _lock: lock, _alive: alive }
+}
+
+pub struct Alone {
+    _lock: MutexGuard<'static, ()>,
+    _alive: Sender<()>,
+}
+
+/// Past the test harness, which hides what tests that pass print.
+fn report(line: String) {
+    let _ = io::stderr().write_all((line + "\n").as_bytes());
+}
+
+/// Says what could not be tested.
+pub fn skipped(why: &str) {
+    report(format!("SKIPPED: {why}"));
+}
+
+/// How many descriptors this process has open.
+pub fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// The same; if they are more than wanted, they have a while to become fewer. A thread that looks up a name goes on when
+/// nobody waits for it any more, and has files open while it does.
+fn settled_at(wanted: usize) -> usize {
+    let start = Instant::now();
+    while descriptors() > wanted && start.elapsed() < PATIENCE / 8 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    descriptors()
+}
+
+/// Runs a program on a real clock.
+#[track_caller]
+pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> R::Value {
+    Runner::new().ctrl_c(false).run(main).unwrap()
+}
+
+/// Runs a program on a network in memory and on the virtual clock.
+#[track_caller]
+pub fn simulated<R: IntoResult>(network: &Network, main: impl FnOnce() -> R) -> R::Value {
+    let runner = Runner::new().ctrl_c(false).virtual_clock();
+    runner.backend(Backend::Simulated(network.clone())).run(main).unwrap()
+}
+
+/// Cancels the part of a program that is given to [`Part::run`] at each point of it. Each time it must end, as cancelled
+/// or in success, and leave no descriptor open.
+pub fn cancelled_everywhere(what: &str, mut program: impl FnMut(&Part<'_>) -> io::Result<()>) {
+    let (mut runs, mut at_first) = (0, 0);
+    let points = corio::testing::cancel_everywhere(|injector| {
+        // At the beginning of a run, so that the loop has nothing of its own yet but what it always has. The first run is
+        // left out: what a process makes once, it keeps.
+        match runs {
+            0 => {}
+            1 => at_first = descriptors(),
+            _ => assert_eq!(settled_at(at_first), at_first, "{what}: the run before has left descriptors open"),
+        }
+        runs += 1;
+        program(&Part { injector })
+    });
+    assert!(points > 10, "{what}: only {points} points");
+    report(format!("{what}: cancelled at {points} points"));
+}
+
+/// See [`cancelled_everywhere`].
+pub struct Part<'a> {
+    injector: &'a Injector,
+}
+
+impl Part<'_> {
+    /// Runs it. A cancellation may come out, or success, if it came too late; and nothing else.
+    #[track_caller]
+    pub fn run<T>(&self, f: impl FnOnce() -> io::Result<T>) -> Option<T> {
+        match self.injector.run(f) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                assert!(self.injector.cancelled(), "nobody cancelled it: {error}");
+                assert!(is_cancelled(&error), "cancelled, and it said: {error}");
+                None
+            }
+        }
+    }
+}
+
+/// Runs `f` in a task with a stack of so many KiB. Prints and checks how much of it was used: sizes are chosen so that no
+/// other test has the same, and the stack is a new one.
+pub fn on_a_stack_of(kib: usize, what: &str, f: impl FnOnce() -> io::Result<()> + 'static) -> io::Result<()> {
+    let body = move || {
+        f()?;
+        Ok(current().stack_used())
+    };
+    let used = Builder::new().stack_size(kib << 10).spawn(body)?.join()?.expect("a task has a stack");
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    report(format!("stack, {profile}: {what}: {} KiB", used >> 10));
+    Ok(())
+}
+
+// ---- certificates --------------------------------------------------------------------------------------------------
+
+/// A certificate for this machine that vouches for itself.
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Identity {
+    pub fn new() -> Identity {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "secure.test".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        Identity { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// Writes `chain.pem` and `key.pem`.
+    pub fn write(&self, directory: &Path) {
+        fs::write(directory.join("chain.pem"), &self.certificate).unwrap();
+        fs::write(directory.join("key.pem"), &self.key).unwrap();
+    }
+
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let directory = Directory::new();
+        self.write(&directory.0);
+        corio_apps::tls::server_config_from(&directory.0.join("chain.pem"), &directory.0.join("key.pem")).unwrap()
+    }
+
+    pub fn client(&self) -> Arc<ClientConfig> {
+        corio_apps::tls::client_config(&[CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()]).unwrap()
+    }
+}
+
+// ---- programs ------------------------------------------------------------------------------------------------------
+
+/// A directory of its own, which goes when this does.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new() -> Directory {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("corio-apps.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a program is there; says so if not.
+pub fn is_there(program: &str, arguments: &[&str]) -> bool {
+    let result =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match result {
+        Ok(status) if status.success() => true,
+        Ok(status) => {
+            skipped(&format!("{program}: {arguments:?} ends with {status}"));
+            false
+        }
+        Err(error) => {
+            skipped(&format!("{program}: {error}"));
+            false
+        }
+    }
+}
+
+/// A port that was free just now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A program that serves on a port. It ends when this is dropped.
+pub struct Served {
+    child: Child,
+    pub port: u16,
+}
+
+impl Served {
+    /// Starts it on a free port, and waits until somebody answers there. If it ends before, another took the port.
+    pub fn start(command: impl Fn(u16) -> Command) -> Served {
+        for _ in 0..10 {
+            let port = free_port();
+            let mut command = command(port);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut served = Served { child: command.spawn().unwrap(), port };
+            let start = Instant::now();
+            while start.elapsed() < PATIENCE / 4 && served.child.try_wait().unwrap().is_none() {
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() && served.child.try_wait().unwrap().is_none() {
+                    return served;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        panic!("the program does not serve");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
