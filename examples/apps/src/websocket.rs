@@ -46,8 +46,7 @@ pub fn io_error(error: Error) -> io::Error {
 }
 
 /// Sends back what comes, until the other end closes.
-pub fn echo<S: Read + Write>(stream: S) -> io::Result<()> {
-    let mut socket = accept(stream)?;
+pub fn echo<S: Read + Write>(mut socket: WebSocket<S>) -> io::Result<()> {
     loop {
         let result = socket.read().and_then(|message| match message {
             Message::Text(_) | Message::Binary(_) => socket.send(message),
@@ -132,8 +131,7 @@ impl Room {
     }
 
     /// Takes part until the other end closes, is too slow, or this task is cancelled.
-    pub fn join<S: Socket>(&self, stream: S) -> io::Result<()> {
-        let mut socket = accept(stream)?;
+    pub fn join<S: Socket>(&self, mut socket: WebSocket<S>) -> io::Result<()> {
         socket.get_ref().socket().set_nonblocking(true)?;
         let membership = self.enter();
         let result = match self.talk(&mut socket, &membership.member) {

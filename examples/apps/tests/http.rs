@@ -42,19 +42,20 @@ impl Nginx {
         if !is_there("nginx", &["-v"]) {
             return None;
         }
-        let (directory, identity, https) = (Directory::new(), Identity::new(), free_port());
+        let (directory, identity, https) = (Directory::new(), Identity::new(), Cell::new(0));
         identity.write(&directory.0);
         for folder in ["files", "tmp"] {
             fs::create_dir(directory.0.join(folder)).unwrap();
         }
         fs::write(directory.0.join("files/large"), large()).unwrap();
         let http = Served::start(|http| {
-            fs::write(directory.0.join("nginx.conf"), configuration(http, https)).unwrap();
+            https.set(free_port());
+            fs::write(directory.0.join("nginx.conf"), configuration(http, https.get())).unwrap();
             let mut command = Command::new("nginx");
             command.arg("-p").arg(&directory.0).args(["-c", "nginx.conf", "-e", "error.log"]);
             command
         });
-        Some(Nginx { http, https, identity, directory })
+        Some(Nginx { http, https: https.get(), identity, directory })
     }
 
     fn pages(&self, path: &str) -> [String; 2] {

@@ -6,10 +6,11 @@ use std::cell::Cell;
 use std::io;
 use std::process::Command;
 
-use corio::{gather, is_cancelled, is_timed_out, millis, run as run_here, scope, secs, sleep, spawn, timeout, typed};
+use corio::typed::{gather, run, scope, spawn, timeout};
+use corio::{is_cancelled, is_timed_out, millis, secs, sleep};
 use corio_apps::redis::Connection;
 use redis::{Commands, ConnectionLike, RedisError, RedisResult, TypedCommands, Value, cmd, pipe};
-use support::*;
+use support::{Directory, Served, alone, cancelled_everywhere, is_there, on_a_stack_of};
 
 /// A server that keeps nothing, in a directory of its own.
 struct Redis {
@@ -37,10 +38,10 @@ impl Redis {
 }
 
 #[test]
-fn commands_pipelines_and_transactions_work() {
+fn commands_pipelines_and_transactions_work() -> RedisResult<()> {
     let _alone = alone();
-    let Some(server) = Redis::start() else { return };
-    typed_run(|| {
+    let Some(server) = Redis::start() else { return Ok(()) };
+    run(|| {
         let mut redis = Connection::open(("127.0.0.1", server.served.port), 3)?;
         assert!(redis.check_connection() && redis.get_db() == 3);
         TypedCommands::set(&mut redis, "name", "Ada")?;
@@ -53,7 +54,9 @@ fn commands_pipelines_and_transactions_work() {
         assert_eq!(TypedCommands::get(&mut server.open()?, "name")?, None);
 
         let mut many = pipe();
-        (0..10_000).for_each(|n| drop(many.cmd("RPUSH").arg("list").arg(n).ignore()));
+        for n in 0..10_000 {
+            many.cmd("RPUSH").arg("list").arg(n).ignore();
+        }
         let (length,): (usize,) = many.cmd("LLEN").arg("list").query(&mut redis)?;
         assert_eq!(length, 10_000);
         let list: Vec<u32> = Commands::lrange(&mut redis, "list", 0, -1)?;
@@ -62,14 +65,14 @@ fn commands_pipelines_and_transactions_work() {
         let (n, m): (u32, u32) = pipe().atomic().incr("n", 1).incr("n", 1).query(&mut redis)?;
         assert_eq!((n, m), (1, 2));
         Ok(())
-    });
+    })
 }
 
 #[test]
-fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
+fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() -> RedisResult<()> {
     let _alone = alone();
-    let Some(server) = Redis::start() else { return };
-    typed_run(|| {
+    let Some(server) = Redis::start() else { return Ok(()) };
+    run(|| {
         let mut redis = server.open()?;
         TypedCommands::set(&mut redis, "text", "abc")?;
         let error = TypedCommands::incr(&mut redis, "text", 1).unwrap_err();
@@ -84,74 +87,65 @@ fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
         assert!(redis.is_open());
         assert_eq!(TypedCommands::get_int(&mut redis, "n")?, Some(4));
         Ok(())
-    });
-}
-
-/// A run whose body fails with errors of the crate.
-#[track_caller]
-fn typed_run(main: impl FnOnce() -> RedisResult<()>) {
-    typed::run(main).unwrap();
+    })
 }
 
 #[test]
-fn tasks_wait_for_the_server_and_for_each_other() {
+fn tasks_wait_for_the_server_and_for_each_other() -> RedisResult<()> {
     let _alone = alone();
-    let Some(server) = Redis::start() else { return };
+    let Some(server) = Redis::start() else { return Ok(()) };
     run(|| {
         gather(0..20, |_| {
-            let mut redis = server.open().map_err(io::Error::other)?;
-            (0..50).try_for_each(|_| TypedCommands::incr(&mut redis, "n", 1).map(drop)).map_err(io::Error::other)
+            let mut redis = server.open()?;
+            (0..50).try_for_each(|_| TypedCommands::incr(&mut redis, "n", 1).map(drop))
         })?;
         scope(|s| {
             // It waits in the server until somebody pushes, who is a task of the same thread.
             let waiting = s.spawn(|| {
-                let mut redis = server.open().map_err(io::Error::other)?;
-                let popped: (String, String) = Commands::blpop(&mut redis, "jobs", 0.0).map_err(io::Error::other)?;
+                let mut redis = server.open()?;
+                let popped: (String, String) = Commands::blpop(&mut redis, "jobs", 0.0)?;
                 Ok(popped.1)
             });
             sleep(millis(20))?;
             assert!(!waiting.is_done());
-            let mut redis = server.open().map_err(io::Error::other)?;
-            TypedCommands::rpush(&mut redis, "jobs", "a job").map_err(io::Error::other)?;
+            let mut redis = server.open()?;
+            TypedCommands::rpush(&mut redis, "jobs", "a job")?;
             assert_eq!(waiting.join()?, "a job");
-            assert_eq!(TypedCommands::get_int(&mut redis, "n").map_err(io::Error::other)?, Some(1_000));
+            assert_eq!(TypedCommands::get_int(&mut redis, "n")?, Some(1_000));
             Ok(())
         })
-    });
+    })
 }
 
 #[test]
-fn after_a_request_that_was_given_up_a_connection_refuses_to_take_its_answer_for_another() {
+fn after_a_request_that_was_given_up_a_connection_refuses_to_take_its_answer_for_another() -> RedisResult<()> {
     let _alone = alone();
-    let Some(server) = Redis::start() else { return };
+    let Some(server) = Redis::start() else { return Ok(()) };
     run(|| {
-        let mut redis = server.open().map_err(io::Error::other)?;
+        let mut redis = server.open()?;
         let late = timeout(millis(20), || {
             let popped: RedisResult<(String, String)> = Commands::blpop(&mut redis, "jobs", 0.0);
-            popped.map(drop).map_err(io::Error::other)
+            popped.map(drop)
         });
-        let error = late.unwrap_err();
+        let error: RedisError = late.unwrap_err();
         assert!(is_timed_out(&error) && is_cancelled(&error), "{error}");
         assert!(!redis.is_open());
         let error = TypedCommands::get(&mut redis, "name").unwrap_err();
         assert!(error.to_string().contains("connect anew"), "{error}");
         assert!(!redis.check_connection());
 
-        let task = {
-            let mut redis = server.open().map_err(io::Error::other)?;
-            spawn(move || {
-                let popped: RedisResult<(String, String)> = Commands::blpop(&mut redis, "jobs", 0.0);
-                let error = popped.unwrap_err();
-                // Inside an error that can be cloned.
-                assert!(is_cancelled(&error), "{error}");
-                Ok(redis.is_open())
-            })
-        };
+        let mut redis = server.open()?;
+        let task = spawn(move || {
+            let popped: RedisResult<(String, String)> = Commands::blpop(&mut redis, "jobs", 0.0);
+            assert!(!redis.is_open());
+            popped.map(drop)
+        });
         sleep(millis(20))?;
         task.cancel();
-        assert!(!task.join()?);
+        // Inside an error that can be cloned.
+        assert!(is_cancelled(&task.join().unwrap_err()));
         Ok(())
-    });
+    })
 }
 
 #[test]
@@ -193,23 +187,23 @@ fn counted(server: &Redis) -> io::Result<(isize, isize)> {
 }
 
 #[test]
-fn a_server_that_goes_away_is_an_error() {
+fn a_server_that_goes_away_is_an_error() -> RedisResult<()> {
     let _alone = alone();
-    let Some(server) = Redis::start() else { return };
+    let Some(server) = Redis::start() else { return Ok(()) };
     run(|| {
-        let mut redis = server.open().map_err(io::Error::other)?;
+        let mut redis = server.open()?;
         drop(server);
         let error = TypedCommands::get(&mut redis, "name").unwrap_err();
         assert!(error.is_io_error() && !redis.is_open(), "{error}");
         Ok(())
-    });
+    })
 }
 
 #[test]
 fn how_much_stack_it_uses() {
     let _alone = alone();
     let Some(server) = Redis::start() else { return };
-    run(|| {
+    support::run(|| {
         on_a_stack_of(256, "redis", move || {
             let mut redis = server.open().map_err(io::Error::other)?;
             TypedCommands::set(&mut redis, "name", "Ada").map_err(io::Error::other)?;
@@ -227,7 +221,7 @@ fn off_the_loop_the_same_calls_block_the_thread() {
     let mut redis = server.open().unwrap();
     TypedCommands::set(&mut redis, "name", "Ada").unwrap();
     // And the connection goes on in a loop.
-    let name = run_here(move || timeout(secs(30), || TypedCommands::get(&mut redis, "name").map_err(io::Error::other)));
+    let name = run(move || timeout(secs(30), || TypedCommands::get(&mut redis, "name")));
     assert_eq!(name.unwrap(), Some("Ada".to_owned()));
 }
 

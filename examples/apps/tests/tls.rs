@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ServerConfig};
 use support::*;
 
 /// Long enough for many records.
-const LONG: usize = 300_000;
+const LONG: usize = 100_000;
 
 fn serve_one(listener: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<()> {
     tls::echo(&mut tls::accept(config, listener.accept()?.0)?)
@@ -31,7 +31,7 @@ fn call(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<()> {
     stream.read_exact(&mut answer)?;
     assert_eq!(&answer, b"hello");
     // In pieces: the echo sends while we do, and what neither reads would fill both.
-    for piece in (0..LONG).map(|n| n as u8).collect::<Vec<_>>().chunks(10_000) {
+    for piece in (0..LONG).map(|n| n as u8).collect::<Vec<_>>().chunks(25_000) {
         stream.write_all(piece)?;
         stream.flush()?;
         let mut answer = vec![0; piece.len()];
@@ -218,11 +218,7 @@ fn openssl_is_answered() {
     let directory = Directory::new();
     Identity::new().write(&directory.0);
     let (chain, key) = (directory.0.join("chain.pem"), directory.0.join("key.pem"));
-    let served = Served::start(|port| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tls_echo"));
-        command.arg(format!("127.0.0.1:{port}")).args([&chain, &key]);
-        command
-    });
+    let served = Served::ours(Command::new(env!("CARGO_BIN_EXE_tls_echo")).arg("127.0.0.1:0").args([&chain, &key]));
     for version in ["-tls1_2", "-tls1_3"] {
         let mut openssl = Command::new("openssl");
         openssl.args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost", version, "-CAfile"]);

@@ -52,7 +52,7 @@ fn leave<S: Read + Write>(mut socket: WebSocket<S>) -> io::Result<()> {
 // ---- the echo ------------------------------------------------------------------------------------------------------
 
 fn echo_one(listener: &TcpListener) -> io::Result<()> {
-    echo(listener.accept()?.0)
+    echo(accept(listener.accept()?.0)?)
 }
 
 fn call(address: SocketAddr) -> io::Result<()> {
@@ -175,7 +175,7 @@ fn with_room<T>(body: impl FnOnce(&Room, SocketAddr) -> io::Result<T>) -> io::Re
             for stream in listener.incoming() {
                 let stream = stream?;
                 let room = &room;
-                s.spawn(move || drop(room.join(stream)));
+                s.spawn(move || drop(accept(stream).and_then(|socket| room.join(socket))));
             }
             Ok(())
         });
@@ -314,7 +314,7 @@ fn a_room_works_over_tls_too() {
     let identity = Identity::new();
     let (server, trusted) = (identity.server(), identity.client());
     let member = |room: &Room, listener: &TcpListener, config: &Arc<ServerConfig>| {
-        room.join(tls::accept(config, listener.accept()?.0)?)
+        room.join(accept(tls::accept(config, listener.accept()?.0)?)?)
     };
     run(|| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -377,7 +377,7 @@ fn a_member_can_be_cancelled_anywhere() {
         scope(|s| {
             // It fails if the member goes away.
             let talking = s.spawn(|| Ok(talk(address).is_ok()));
-            let done = part.run(|| room.join(listener.accept()?.0)).is_some();
+            let done = part.run(|| room.join(accept(listener.accept()?.0)?)).is_some();
             drop(listener);
             assert!(room.is_empty());
             assert!(talking.join()? || !done);
@@ -401,7 +401,9 @@ fn how_much_stack_they_use() {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         scope(|s| {
-            s.spawn(|| on_a_stack_of(264, "tungstenite, room", move || Room::new().join(listener.accept()?.0)));
+            s.spawn(|| {
+                on_a_stack_of(264, "tungstenite, room", move || Room::new().join(accept(listener.accept()?.0)?))
+            });
             talk(address)
         })
     });
@@ -424,11 +426,7 @@ fn a_stream_that_would_block_is_refused_at_the_handshake() {
 // ---- the program, and clients that are not ours --------------------------------------------------------------------
 
 fn program(kind: &str) -> Served {
-    Served::start(|port| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_websocket"));
-        command.args([kind, &format!("127.0.0.1:{port}")]);
-        command
-    })
+    Served::ours(Command::new(env!("CARGO_BIN_EXE_websocket")).args([kind, "127.0.0.1:0"]))
 }
 
 #[track_caller]

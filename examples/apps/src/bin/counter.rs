@@ -4,24 +4,24 @@
 //! cargo run -p corio-apps --bin counter -- 127.0.0.1:6379
 //! ```
 
-use std::{env, io};
+use std::env;
 
-use corio::{gather, run};
+use corio::typed::{gather, run};
 use corio_apps::redis::Connection;
-use redis::TypedCommands;
+use redis::{RedisResult, TypedCommands};
 
-fn main() -> io::Result<()> {
+fn main() -> RedisResult<()> {
     let Some(address) = env::args().nth(1) else {
         eprintln!("usage: counter ADDRESS");
         std::process::exit(2);
     };
     run(|| {
         gather(0..10, |_| {
-            let mut redis = Connection::open(&address, 0).map_err(io::Error::other)?;
-            (0..100).try_for_each(|_| redis.incr("corio:counter", 1).map(drop)).map_err(io::Error::other)
+            let mut redis = Connection::open(&address, 0)?;
+            (0..100).try_for_each(|_| redis.incr("corio:counter", 1).map(drop))
         })?;
-        let mut redis = Connection::open(&address, 0).map_err(io::Error::other)?;
-        println!("{}", redis.get_int("corio:counter").map_err(io::Error::other)?.unwrap_or(0));
+        let count = Connection::open(&address, 0)?.get_int("corio:counter")?;
+        println!("{}", count.unwrap_or(0));
         Ok(())
     })
 }

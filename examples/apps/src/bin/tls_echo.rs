@@ -9,6 +9,7 @@ use std::path::Path;
 use std::{env, io};
 
 use corio::net::{Server, TcpListener};
+use corio::{secs, timeout};
 use corio_apps::tls;
 
 fn main() -> io::Result<()> {
@@ -21,6 +22,6 @@ fn main() -> io::Result<()> {
     corio::run(|| {
         let server = Server::new([TcpListener::bind(address)?]);
         println!("listening on {}", server.listeners()[0].local_addr()?);
-        server.serve(|stream| tls::echo(&mut tls::accept(&config, stream)?))
+        server.serve(|stream| tls::echo(&mut timeout(secs(10), || tls::accept(&config, stream))?))
     })
 }

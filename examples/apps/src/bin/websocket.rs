@@ -7,8 +7,9 @@
 
 use std::{env, io};
 
-use corio::net::{Server, TcpListener};
-use corio_apps::websocket::{Room, echo};
+use corio::net::{Server, TcpListener, TcpStream};
+use corio::{secs, timeout};
+use corio_apps::websocket::{Room, accept, echo};
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -20,6 +21,9 @@ fn main() -> io::Result<()> {
         let server = Server::new([TcpListener::bind(address)?]);
         println!("listening on {}", server.listeners()[0].local_addr()?);
         let room = Room::new();
-        if kind == "echo" { server.serve(echo) } else { server.serve(|stream| room.join(stream)) }
+        server.serve(|stream: TcpStream| {
+            let socket = timeout(secs(10), || accept(stream))?;
+            if kind == "echo" { echo(socket) } else { room.join(socket) }
+        })
     })
 }

@@ -3,8 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses some of it
 
 use std::fs;
-use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use corio::testing::{Injector, Network};
-use corio::{Backend, Builder, IntoResult, Runner, current, is_cancelled};
+use corio::{Backend, Builder, IntoResult, Runner, current, is_cancelled, secs, timeout};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ServerConfig};
@@ -103,10 +103,11 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Runs it. A cancellation may come out, or success, if it came too late; and nothing else.
+    /// Runs it. A cancellation may come out, or success, if it came too late; and nothing else. The time limit around it
+    /// does not change that, and its timer is gone afterwards, or the run would fail.
     #[track_caller]
     pub fn run<T>(&self, f: impl FnOnce() -> io::Result<T>) -> Option<T> {
-        match self.injector.run(f) {
+        match self.injector.run(|| timeout(secs(3_600), f)) {
             Ok(value) => Some(value),
             Err(error) => {
                 assert!(self.injector.cancelled(), "nobody cancelled it: {error}");
@@ -213,7 +214,19 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts it on a free port, and waits until somebody answers there. If it ends before, another took the port.
+    /// Starts one of our programs, which takes port 0 and says what it has got.
+    pub fn ours(command: &mut Command) -> Served {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut served = Served { child, port: 0 };
+        let mut line = String::new();
+        BufReader::new(served.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect("an address");
+        served.port = address.parse::<SocketAddr>().unwrap().port();
+        served
+    }
+
+    /// Starts a program on a port that was free just now, and waits until somebody answers there. If it ends before,
+    /// another has taken the port.
     pub fn start(command: impl Fn(u16) -> Command) -> Served {
         for _ in 0..10 {
             let port = free_port();
