@@ -43,18 +43,14 @@ pub fn client_config(trusted: &[CertificateDer<'static>]) -> Result<Arc<ClientCo
 pub fn connect<S: Read + Write>(config: &Arc<ClientConfig>, name: &str, mut stream: S) -> io::Result<ClientStream<S>> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut stream)?;
-    }
+    tls.complete_io(&mut stream)?;
     Ok(StreamOwned::new(tls, stream))
 }
 
 /// Answers a call.
 pub fn accept<S: Read + Write>(config: &Arc<ServerConfig>, mut stream: S) -> io::Result<ServerStream<S>> {
     let mut tls = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut stream)?;
-    }
+    tls.complete_io(&mut stream)?;
     Ok(StreamOwned::new(tls, stream))
 }
 

@@ -438,7 +438,7 @@ fn succeeds(command: &mut Command, script: &str) {
 #[test]
 fn python_is_answered() {
     let _alone = alone();
-    if !is_there("python3", &["-c", "import websockets"]) {
+    if !is_there("python3", &["-c", "import websockets.asyncio.client"]) {
         return;
     }
     let (echo, room) = (program("echo"), program("room"));

@@ -55,14 +55,15 @@ pub fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// The same; if they are more than wanted, they have a while to become fewer. A thread that looks up a name goes on when
-/// nobody waits for it any more, and has files open while it does.
-fn settled_at(wanted: usize) -> usize {
+/// Makes sure that there are no more than at first. They have a while to become fewer: a thread that looks up a name goes on
+/// when nobody waits for it any more, and has files open while it does.
+#[track_caller]
+fn assert_closed(what: &str, at_first: usize) {
     let start = Instant::now();
-    while descriptors() > wanted && start.elapsed() < PATIENCE / 8 {
+    while descriptors() > at_first && start.elapsed() < PATIENCE / 8 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    descriptors()
+    assert!(descriptors() <= at_first, "{what}: the run before has left descriptors open");
 }
 
 /// Runs a program on a real clock.
@@ -88,11 +89,12 @@ pub fn cancelled_everywhere(what: &str, mut program: impl FnMut(&Part<'_>) -> io
         match runs {
             0 => {}
             1 => at_first = descriptors(),
-            _ => assert_eq!(settled_at(at_first), at_first, "{what}: the run before has left descriptors open"),
+            _ => assert_closed(what, at_first),
         }
         runs += 1;
         program(&Part { injector })
     });
+    assert_closed(what, at_first);
     assert!(points > 10, "{what}: only {points} points");
     report(format!("{what}: cancelled at {points} points"));
 }
