@@ -336,6 +336,49 @@ fn no_more_connections_than_the_limit_are_there_at_once() {
     .unwrap();
 }
 
+/// A listener that waits for a client keeps no place: the others may have them all.
+#[test]
+fn a_limit_is_one_of_all_listeners_together_and_keeps_none_of_them_waiting() {
+    simulated(|| {
+        let listeners = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(TcpListener::bind);
+        let listeners: Vec<_> = listeners.into_iter().collect::<io::Result<_>>()?;
+        let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let server = Server::new(listeners).limit(2);
+        let handle = server.handle();
+        let most = Rc::new(Cell::new((0, 0)));
+        let serving = spawn({
+            let (most, handle) = (most.clone(), handle.clone());
+            move || {
+                server.serve(|mut stream: TcpStream| {
+                    let (peak, served) = most.get();
+                    most.set((handle.connections().max(peak), served + 1));
+                    sleep(secs(1))?;
+                    stream.write_all(b"done")
+                })
+            }
+        });
+        // Three times four clients at one of three listeners, then three at each.
+        let start = now();
+        for address in &addresses {
+            corio::gather(0..4, |_| ask(*address, "").map(|answer| assert_eq!(answer, "done")))?;
+        }
+        assert_eq!((most.get(), now() - start), ((2, 12), secs(6)));
+        corio::gather(0..9, |n| ask(addresses[n % 3], "").map(|answer| assert_eq!(answer, "done")))?;
+        assert_eq!((most.get(), now() - start), ((2, 21), secs(11)));
+        // Full, with clients at every listener: it stops all the same.
+        let clients: Vec<_> = (0..6).map(|n| TcpStream::connect(addresses[n % 3])).collect::<io::Result<_>>()?;
+        while handle.connections() < 2 {
+            yield_now()?;
+        }
+        handle.stop();
+        serving.join()?;
+        assert_eq!(most.get(), (2, 23));
+        drop(clients);
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_server_may_be_stopped_from_a_thread_and_may_listen_at_a_path() {
     let path = std::env::temp_dir().join(format!("corio-server-{}", std::process::id()));

@@ -83,6 +83,40 @@ fn an_abstract_name_needs_no_file() {
     .unwrap();
 }
 
+/// Ends of a pair and clients have no name; who has an abstract one is answered there.
+#[test]
+fn dgram_01_senders_without_a_name_and_with_an_abstract_one_are_heard() {
+    let directory = Directory::new();
+    run(|| {
+        let path = directory.path("socket");
+        let server = UnixDatagram::bind(&path)?;
+        UnixDatagram::unbound()?.send_to(b"nobody", &path)?;
+        let mut buffer = [0; 8];
+        let (n, from) = server.recv_from(&mut buffer)?;
+        assert!(n == 6 && from.is_unnamed(), "{n} bytes from {from:?}");
+        let (one, other) = UnixDatagram::pair()?;
+        one.send(b"pair")?;
+        assert!(other.recv_from(&mut buffer)?.1.is_unnamed());
+        assert!(one.local_addr()?.is_unnamed() && one.peer_addr()?.is_unnamed());
+        let (one, other) = UnixStream::pair()?;
+        assert!(one.local_addr()?.is_unnamed() && other.peer_addr()?.is_unnamed());
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::linux::net::SocketAddrExt;
+            let name = format!("corio-datagrams-{}", std::process::id());
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(&name)?;
+            let client = UnixDatagram::bind_addr(&address)?;
+            assert_eq!(client.local_addr()?.as_abstract_name(), Some(name.as_bytes()));
+            client.send_to(b"question", &path)?;
+            let from = server.recv_from(&mut buffer)?.1;
+            server.send_to_addr(b"answer", &from)?;
+            assert_eq!(client.recv_from(&mut buffer)?.1.as_pathname(), Some(&*path));
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// UNIX-02: the file of a server that died is replaced; that of one that lives, and what is no socket, are not.
 #[test]
 fn f9_unix_02_only_an_abandoned_socket_is_replaced() {

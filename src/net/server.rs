@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::channel::watch;
-use crate::task::IntoResult;
+use crate::task::{IntoResult, caller};
 use crate::{Builder, Scope, Semaphore, Shutdown, Task, current, error, is_timed_out, scope, secs, timeout};
 
 /// What a [`Server`] accepts connections from. The trait is sealed.
@@ -20,8 +20,9 @@ pub trait Listener: sealed::Sealed + Send + Sync + 'static {
     /// A connection.
     type Stream: 'static;
 
+    /// The next connection, and whoever made it. Each attempt asks for a place first, and has its error if there is none.
     #[doc(hidden)]
-    fn next(&self) -> io::Result<(Self::Stream, String)>;
+    fn next<P>(&self, place: impl FnMut() -> io::Result<P>) -> io::Result<(P, Self::Stream, String)>;
 
     #[doc(hidden)]
     fn stop(&self);
@@ -36,8 +37,8 @@ impl Listener for TcpListener {
     type Stream = TcpStream;
 
     #[track_caller]
-    fn next(&self) -> io::Result<(TcpStream, String)> {
-        self.accept().map(|(stream, from)| (stream, from.to_string()))
+    fn next<P>(&self, place: impl FnMut() -> io::Result<P>) -> io::Result<(P, TcpStream, String)> {
+        self.accept_at(place, caller()).map(|(place, stream, from)| (place, stream, from.to_string()))
     }
 
     fn stop(&self) {
@@ -50,8 +51,8 @@ impl Listener for UnixListener {
     type Stream = UnixStream;
 
     #[track_caller]
-    fn next(&self) -> io::Result<(UnixStream, String)> {
-        self.accept().map(|(stream, from)| (stream, format!("{from:?}")))
+    fn next<P>(&self, place: impl FnMut() -> io::Result<P>) -> io::Result<(P, UnixStream, String)> {
+        self.accept_at(place, caller()).map(|(place, stream, from)| (place, stream, format!("{from:?}")))
     }
 
     fn stop(&self) {
@@ -237,11 +238,26 @@ impl<L: Listener> Server<L> {
     where
         R: IntoResult<Value = ()>,
     {
+        let mut kept = None;
         loop {
-            let accepted = places.acquire().and_then(|place| Ok((place, listener.next()?)));
-            let (place, (stream, from)) = match accepted {
+            let mut is_full = false;
+            let accepted = listener.next(|| {
+                // Taken for this attempt only: who waits for a client keeps no place from the other listeners.
+                let place = kept.take().or_else(|| places.try_acquire());
+                is_full = place.is_none();
+                place.ok_or_else(|| io::ErrorKind::QuotaExceeded.into())
+            });
+            let (place, stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(_) if self.shared.is_stopped() => return Ok(()),
+                Err(_) if is_full => match places.acquire() {
+                    Ok(place) => {
+                        kept = Some(place);
+                        continue;
+                    }
+                    Err(_) if self.shared.is_stopped() => return Ok(()),
+                    Err(error) => return Err(error),
+                },
                 Err(error) => return Err(error),
             };
             let serve = move || {

@@ -262,14 +262,29 @@ impl TcpListener {
     /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (connection, address) = self.gate.accept(caller(), || match &self.door {
-            Kernel(socket) => {
-                let (socket, address) = socket.accept()?;
-                Ok((Connection::new(std::net::TcpStream::from(socket).into()), address))
-            }
-            Simulated(endpoint) => endpoint.accept().map(|(end, from)| (Connection::simulated(end), from)),
-        })?;
-        Ok((TcpStream { connection }, address))
+        self.accept_at(|| Ok(()), caller()).map(|((), stream, from)| (stream, from))
+    }
+
+    /// The same; each attempt is made with a place for the connection only.
+    pub(super) fn accept_at<P>(
+        &self,
+        mut place: impl FnMut() -> io::Result<P>,
+        at: Place,
+    ) -> io::Result<(P, TcpStream, SocketAddr)> {
+        self.gate.accept(at, || {
+            let place = place()?;
+            let (connection, from) = match &self.door {
+                Kernel(socket) => {
+                    let (socket, from) = socket.accept()?;
+                    (Connection::new(std::net::TcpStream::from(socket).into()), from)
+                }
+                Simulated(endpoint) => {
+                    let (end, from) = endpoint.accept()?;
+                    (Connection::simulated(end), from)
+                }
+            };
+            Ok((place, TcpStream { connection }, from))
+        })
     }
 
     /// Ends it for good, for all who share this handle: whoever waits for a connection is told so, on any thread, and so is

@@ -244,11 +244,21 @@ impl UnixListener {
     /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (connection, address) = self.gate.accept(caller(), || {
-            let (socket, address) = self.socket.accept()?;
-            Ok((Connection::new(std::os::unix::net::UnixStream::from(socket).into()), address))
-        })?;
-        Ok((UnixStream { connection }, address))
+        self.accept_at(|| Ok(()), caller()).map(|((), stream, from)| (stream, from))
+    }
+
+    /// The same; each attempt is made with a place for the connection only.
+    pub(super) fn accept_at<P>(
+        &self,
+        mut place: impl FnMut() -> io::Result<P>,
+        at: Place,
+    ) -> io::Result<(P, UnixStream, SocketAddr)> {
+        self.gate.accept(at, || {
+            let place = place()?;
+            let (socket, from) = self.socket.accept()?;
+            let connection = Connection::new(std::os::unix::net::UnixStream::from(socket).into());
+            Ok((place, UnixStream { connection }, from))
+        })
     }
 
     /// Connections as they come: an endless iterator, which ends after the error of a cancellation, or of
@@ -363,10 +373,19 @@ pub(super) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
     }
 }
 
-/// The address of a socket of this family.
+/// The address of a socket of this family. One without a name has an address too, which says so.
 pub(super) fn unix_addr(address: &SockAddr) -> io::Result<SocketAddr> {
-    match address.as_unix() {
-        Some(address) => Ok(address),
-        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family")),
+    if let Some(address) = address.as_unix() {
+        return Ok(address);
     }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_namespace() {
+        use std::os::linux::net::SocketAddrExt;
+        return SocketAddr::from_abstract_name(name);
+    }
+    // For the sender of a datagram the kernel leaves even the family out.
+    if address.is_unix() || address.len() == 0 {
+        return SocketAddr::from_pathname("");
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family"))
 }

@@ -315,8 +315,10 @@ impl Listener for Arrivals {
     type Stream = TcpStream;
 
     #[track_caller]
-    fn next(&self) -> io::Result<(TcpStream, String)> {
-        self.0.recv().map(|(stream, from)| (stream, from.to_string()))
+    fn next<P>(&self, mut place: impl FnMut() -> io::Result<P>) -> io::Result<(P, TcpStream, String)> {
+        // There is no other listener beside it that would want the place meanwhile.
+        let place = place()?;
+        self.0.recv().map(|(stream, from)| (place, stream, from.to_string()))
     }
 
     fn stop(&self) {

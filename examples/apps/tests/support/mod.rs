@@ -129,7 +129,7 @@ pub fn on_a_stack_of(kib: usize, what: &str, f: impl FnOnce() -> io::Result<()> 
     };
     let used = Builder::new().stack_size(kib << 10).spawn(body)?.join()?.expect("a task has a stack");
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    report(format!("stack, {profile}: {what}: {} KiB", used >> 10));
+    report(format!("stack, {profile}: {what}: {} KiB", used.div_ceil(1024)));
     Ok(())
 }
 
