@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, ptr};
 
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
@@ -456,10 +456,7 @@ impl EventLoop {
     #[cold]
     #[inline(never)]
     fn refuse(&self, task: &TaskRef) {
-        // Its function is dropped outside any task: nothing can wait here.
-        let outer = self.current.replace(ptr::null());
-        task.body().refuse(&task.core);
-        self.current.set(outer);
+        self.aside(|| task.body().refuse(&task.core));
         self.complete(task);
     }
 
@@ -578,6 +575,13 @@ impl EventLoop {
         if self.locals.in_use.get() { Some(self.locals()).filter(|values| !values.is_empty()) } else { None }
     }
 
+    /// Drops the task-locals of what has ended. Their destructors run outside any task.
+    fn drop_locals(&self, locals: Snapshot) {
+        if !locals.is_empty() {
+            self.aside(|| drop_values(locals));
+        }
+    }
+
     /// A callback that sees the task-locals of whoever schedules it.
     #[inline]
     pub(crate) fn bind(&self, f: impl FnOnce() + 'static) -> Box<dyn FnOnce()> {
@@ -590,28 +594,42 @@ impl EventLoop {
         }
     }
 
-    /// Drops the task-locals of what has ended. Their destructors run outside any task; what they set goes after them.
-    pub(crate) fn drop_locals(&self, locals: Snapshot) {
-        const ROUNDS: usize = 16;
-        if locals.is_empty() {
-            return;
+    /// Lets user code run that belongs to no task: hooks, and destructors of what the loop gives up. It cannot wait. It may
+    /// stand on the stack of a coroutine, which cannot be left meanwhile (R6). The task-locals that it sets end with it.
+    pub(crate) fn aside<R>(&self, f: impl FnOnce() -> R) -> R {
+        /// However it ends.
+        struct Return<'a> {
+            lp: &'a EventLoop,
+            task: *const TaskRef,
+            region: usize,
+            locals: Snapshot,
         }
-        let task = self.current.replace(ptr::null());
-        let outer = self.locals.ambient.take();
-        let mut rest = locals;
-        for _ in 0..ROUNDS {
-            for value in std::mem::take(&mut rest).into_values() {
-                drop_quietly(value, "a task-local");
-            }
-            rest = self.locals.ambient.take();
-            if rest.is_empty() {
-                break;
+        impl Drop for Return<'_> {
+            fn drop(&mut self) {
+                const ROUNDS: usize = 16;
+                let lp = self.lp;
+                let mut rest = lp.locals.ambient.take();
+                for _ in 0..ROUNDS {
+                    if rest.is_empty() {
+                        break;
+                    }
+                    drop_values(rest);
+                    rest = lp.locals.ambient.take();
+                }
+                // A destructor that sets its own variable again and again has lost its right to be called.
+                std::mem::forget(rest);
+                lp.locals.ambient.set(std::mem::take(&mut self.locals));
+                lp.no_suspend.set(self.region);
+                lp.current.set(self.task);
             }
         }
-        self.locals.ambient.set(outer);
-        self.current.set(task);
-        // A destructor that sets its own variable again and again has lost its right to be called.
-        std::mem::forget(rest);
+        let _return = Return {
+            lp: self,
+            task: self.current.replace(ptr::null()),
+            region: self.no_suspend.replace(crate::sys::stack_pointer()),
+            locals: self.locals.ambient.take(),
+        };
+        f()
     }
 
     // ---- the ready queue --------------------------------------------------------------------------------------------
@@ -797,33 +815,44 @@ impl EventLoop {
         self.timers.borrow_mut().next_due()
     }
 
-    /// Drops the callbacks that will never be called. Their destructors may schedule more; those are dropped as well.
-    pub(crate) fn drop_callbacks(&self) {
-        const ROUNDS: usize = 100;
-        for _ in 0..ROUNDS {
-            self.ready.clear();
-            let timers: Vec<TimerKey> = self.timers.borrow().iter().map(|(key, ..)| key).collect();
-            let callbacks = self.callbacks.take_all();
-            if timers.is_empty() && callbacks.is_empty() {
-                return;
-            }
-            for timer in timers {
-                drop_quietly(self.drop_timer(timer), "a callback that was never called");
-            }
-            for callback in callbacks {
-                drop_quietly(callback, "a callback that was never called");
-            }
+    /// Drops the callbacks that will never be called; `false` if there were none.
+    pub(crate) fn drop_callbacks(&self) -> bool {
+        self.ready.clear();
+        let timers: Vec<TimerKey> = self.timers.borrow().iter().map(|(key, ..)| key).collect();
+        let callbacks = self.callbacks.take_all();
+        let found = !timers.is_empty() || !callbacks.is_empty();
+        for timer in timers {
+            drop_quietly(self.drop_timer(timer), "a callback that was never called");
         }
+        for callback in callbacks {
+            drop_quietly(callback, "a callback that was never called");
+        }
+        found
     }
 
-    /// Drops what other threads sent too late for this run.
-    pub(crate) fn drop_letters(&self) {
-        for message in self.remote.take() {
+    /// Drops what other threads sent too late for this run; `false` if there was nothing.
+    pub(crate) fn drop_letters(&self) -> bool {
+        let letters = self.remote.take();
+        let found = !letters.is_empty();
+        for message in letters {
             match message {
                 Message::Freed(token) => self.reactor.free(self, token),
                 letter => drop_quietly(letter, "a call from another thread that came too late"),
             }
         }
+        found
+    }
+
+    /// Waits for what other threads send; `false` when the deadline is past.
+    pub(crate) fn wait_for_letters(&self, deadline: Option<Instant>) -> bool {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return false;
+        }
+        let timeout = if self.remote.about_to_sleep() { Some(Duration::ZERO) } else { left };
+        self.reactor.poll(timeout, self);
+        self.remote.awake();
+        true
     }
 
     fn fire_timers(&self) {
@@ -1024,17 +1053,16 @@ impl EventLoop {
             _ => return,
         };
         let hooks = self.hooks.borrow().clone();
-        let (task, outer) = (self.current.replace(ptr::null()), self.no_suspend.replace(crate::sys::stack_pointer()));
-        for switch in switches.into_iter().flatten() {
-            for hook in &hooks {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(switch))) {
-                    log::error!(target: "corio::loop", "a hook of `on_switch` panicked: {}", panic_text(&*payload));
-                    drop_quietly(payload, "the payload of a panic");
+        self.aside(|| {
+            for switch in switches.into_iter().flatten() {
+                for hook in &hooks {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(switch))) {
+                        log::error!(target: "corio::loop", "a hook of `on_switch` panicked: {}", panic_text(&*payload));
+                        drop_quietly(payload, "the payload of a panic");
+                    }
                 }
             }
-        }
-        self.no_suspend.set(outer);
-        self.current.set(task);
+        });
     }
 
     /// Hands what was recorded to the observers. Only on the loop's own stack: an observer may be hungry.
@@ -1082,10 +1110,28 @@ impl Locals {
     }
 }
 
+/// Drops task-locals, those that were set first last.
+fn drop_values(values: Snapshot) {
+    for value in values.into_values() {
+        drop_quietly(value, "a task-local");
+    }
+}
+
 fn copy(place: &Cell<Snapshot>) -> Snapshot {
     let values = place.take();
     place.set(values.clone());
     values
+}
+
+/// The same as [`EventLoop::bind`], for a callback that is handed what it waited for.
+pub(crate) fn bound<A: ?Sized>(f: impl FnOnce(&A) + 'static) -> Box<dyn FnOnce(&A)> {
+    match EventLoop::with_current(|lp| lp.and_then(EventLoop::locals_for_a_callback)) {
+        None => Box::new(f),
+        Some(locals) => Box::new(move |argument| {
+            adopt(locals);
+            f(argument);
+        }),
+    }
 }
 
 /// The callback that runs now sees these task-locals, until it is over.

@@ -204,18 +204,18 @@ impl Executor {
             Context::Task(lp, task) => {
                 checkpoint(lp, task, at)?;
                 let _expecting = Expecting::work(lp, task);
-                while !self.pool.has_ended(|| Waker::of_task(lp, task)) {
-                    park(lp, task, Want::Worker, at);
+                while self.pool.threads_left(Weight::None, || Waker::of_task(lp, task)) > 0 {
                     if task.core.is_cancelled() {
                         return Err(cancelled());
                     }
+                    park(lp, task, Want::Worker, at);
                 }
                 Ok(())
             }
             Context::Unwinding(..) => Err(refuse_while_unwinding()),
             Context::Callback => Err(not_in_a_callback()),
             Context::Outside => {
-                while !self.pool.has_ended(Waker::of_this_thread) {
+                while self.pool.threads_left(Weight::None, Waker::of_this_thread) > 0 {
                     thread::park();
                 }
                 Ok(())
@@ -243,17 +243,27 @@ fn default_pool(lp: &EventLoop) -> Arc<Pool> {
     pool.get_or_insert_with(made).clone()
 }
 
-/// The end of a run: no task is left, so nobody waits for a job any more. What still runs borrows nothing.
-pub(crate) fn close_default(lp: &EventLoop, deadline: Option<Instant>) {
+/// The end of a run: no task is left, so nobody waits for a job any more. What still runs borrows nothing. `false` if the
+/// loop had no pool of its own.
+pub(crate) fn close_default(lp: &EventLoop, deadline: Option<Instant>) -> bool {
     if !lp.owns_pool.replace(false) {
-        return;
+        return false;
     }
-    let pool = lp.pool.borrow_mut().take();
-    let left = pool.map_or(0, |pool| pool.close_and_wait(deadline));
+    let Some(pool) = lp.pool.borrow_mut().take() else { return false };
+    pool.close();
+    let left = loop {
+        // Where a job waits for what it asked the loop for, it hears that the loop will not do it.
+        lp.drop_letters();
+        let left = pool.threads_left(Weight::Full, || Waker::of_loop(lp));
+        if left == 0 || !lp.wait_for_letters(deadline) {
+            break left;
+        }
+    };
     if left > 0 {
         log::warn!(target: "corio::executor",
             "the grace is over, and {left} thread(s) of the default executor still run a job: they are left behind");
     }
+    true
 }
 
 /// Runs what owns all that it uses on a helper thread, for its result only: a cancelled wait leaves it behind, and so does

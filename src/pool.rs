@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use std::{fmt, io, mem, ptr};
 
 use crate::remote::Waker;
@@ -46,8 +45,6 @@ struct Core {
     state: Mutex<State>,
     /// There is a job, or there will be none any more.
     work: Condvar,
-    /// A thread has ended, or has nothing in hand that anybody waits for.
-    less: Condvar,
 }
 
 #[derive(Default)]
@@ -61,7 +58,7 @@ struct State {
     /// How many threads do what the end of a run does not wait for.
     weightless: usize,
     closed: bool,
-    /// Who wants to know when the last thread has ended.
+    /// Who wants to know when a thread has ended, or does what nobody waits for.
     watchers: Vec<Waker>,
 }
 
@@ -78,7 +75,6 @@ impl Pool {
                 limit,
                 state: Mutex::default(),
                 work: Condvar::new(),
-                less: Condvar::new(),
             }),
         }
     }
@@ -146,34 +142,23 @@ impl Pool {
         self.core.work.notify_all();
     }
 
-    /// Whether all threads of a closed pool have ended; if not, the waker is kept until they have.
-    pub(crate) fn has_ended(&self, waker: impl FnOnce() -> Waker) -> bool {
+    /// How many threads of a closed pool there are still, without those that do what has less than this weight. If there are
+    /// any, the waker is kept until there may be fewer.
+    pub(crate) fn threads_left(&self, weight: Weight, waker: impl FnOnce() -> Waker) -> usize {
         let mut state = self.core.state();
-        let ended = state.closed && state.alive == 0;
-        if !ended {
+        debug_assert!(state.closed, "a pool that takes jobs keeps its threads");
+        let left = match weight {
+            Weight::Full => state.alive - state.weightless,
+            Weight::None => state.alive,
+        };
+        if left > 0 {
             state.watchers.push(waker());
         }
-        ended
-    }
-
-    /// Closes it and waits, until `deadline` at most (`None`: without limit), until no job that has weight is left. Returns how many are.
-    pub(crate) fn close_and_wait(&self, deadline: Option<Instant>) -> usize {
-        self.close();
-        let mut state = self.core.state();
-        loop {
-            let left = state.alive - state.weightless;
-            let patience = deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            if left == 0 || patience.is_zero() {
-                let ended = if state.alive == 0 { mem::take(&mut state.threads) } else { Vec::new() };
-                drop(state);
-                // They have counted themselves out, and have nothing more to do than to end.
-                ended.into_iter().for_each(|thread| drop(thread.join()));
-                return left;
-            }
-            // A wait of all time is refused by some systems.
-            let patience = patience.min(Duration::from_secs(3600));
-            state = self.core.less.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let ended = if state.alive == 0 { mem::take(&mut state.threads) } else { Vec::new() };
+        drop(state);
+        // They have counted themselves out, and have nothing more to do than to end.
+        ended.into_iter().for_each(|thread| drop(thread.join()));
+        left
     }
 }
 
@@ -190,8 +175,9 @@ impl Core {
             if let Some((_, (job, weight))) = state.queue.pop_first() {
                 let weightless = usize::from(weight == Weight::None);
                 state.weightless += weightless;
-                self.less.notify_all();
+                let watchers = if weightless > 0 { mem::take(&mut state.watchers) } else { Vec::new() };
                 drop(state);
+                watchers.into_iter().for_each(Waker::wake);
                 // Jobs catch their own panics. Should one not, the pool survives it.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
                     mem::forget(payload);
@@ -208,8 +194,7 @@ impl Core {
             state.idle -= 1;
         }
         state.alive -= 1;
-        let watchers = if state.alive == 0 { mem::take(&mut state.watchers) } else { Vec::new() };
-        self.less.notify_all();
+        let watchers = mem::take(&mut state.watchers);
         drop(state);
         watchers.into_iter().for_each(Waker::wake);
     }

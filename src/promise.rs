@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::error::{cancelled, misuse, shared};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, bound};
 use crate::observe::event::{Place, Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::sync::{Id, with_loop};
 use crate::task::wait::WaitList;
-use crate::task::{caller, no_suspend};
+use crate::task::{Who, caller, no_suspend};
 
 /// A value that comes later: somebody sets it, once, and any number of tasks wait for it.
 ///
@@ -213,10 +213,11 @@ impl<T: 'static> Promise<T> {
     }
 
     /// Calls `f` when it is done, in a later turn of the loop; in the next turn if it is done already. Callbacks run in
-    /// the order in which they were added, and cannot wait. asyncio: `add_done_callback`.
+    /// the order in which they were added, and cannot wait. They see the [task-locals](crate::TaskLocal) of whoever added them.
+    /// asyncio: `add_done_callback`.
     #[track_caller]
     pub fn on_done(&self, f: impl FnOnce(&Promise<T>) + 'static) {
-        self.state.callbacks.borrow_mut().push((Box::new(f), caller()));
+        self.state.callbacks.borrow_mut().push((bound(f), caller()));
         if self.is_done() {
             self.call_back();
         }
@@ -373,7 +374,7 @@ macro_rules! wait {
             type Brings = $output;
             type Hook = ();
 
-            fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<$output> {
+            fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<$output> {
                 let $this = &*self;
                 (!$promise.pending()).then(|| $take)
             }
@@ -383,7 +384,7 @@ macro_rules! wait {
                 Some(&$promise.state.waiters)
             }
 
-            fn take(&mut self, _: u64, _: &Spot<()>) -> $output {
+            fn take(&mut self, _: Who, _: &Spot<()>) -> $output {
                 #[allow(unused_variables, reason = "one of the two has nothing to take")]
                 let $this = &*self;
                 $take

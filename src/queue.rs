@@ -14,7 +14,7 @@ use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::sync::{Id, grant, with_loop};
 use crate::task::wait::WaitList;
-use crate::task::{caller, no_suspend};
+use crate::task::{Who, caller, no_suspend};
 
 /// Hands items from tasks to tasks, in a certain order: first in, first out, unless it says otherwise
 /// ([`LifoQueue`], [`PriorityQueue`]).
@@ -549,7 +549,7 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<T>> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<io::Result<T>> {
         if self.len.get() > self.promised.get() {
             return Some(Ok(self.pop()));
         }
@@ -562,7 +562,7 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
     }
 
     #[inline]
-    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<T> {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> io::Result<T> {
         self.promised.set(self.promised.get() - 1);
         Ok(self.pop())
     }
@@ -589,7 +589,7 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<()>> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<io::Result<()>> {
         if !self.queue.open.get() {
             return Some(Err(shut_down()));
         }
@@ -611,7 +611,7 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
     }
 
     #[inline(always)]
-    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<()> {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> io::Result<()> {
         if let Some(item) = self.item.take() {
             Slot { queue: self.queue }.put(item); // only the room was granted
         }
@@ -642,7 +642,7 @@ impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Self::Brings> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<Self::Brings> {
         let queue = self.0;
         if !queue.open.get() {
             return Some(Err(shut_down()));
@@ -657,7 +657,7 @@ impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
         Some(&self.0.putters)
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) -> Self::Brings {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> Self::Brings {
         Ok(Slot { queue: self.0 })
     }
 
@@ -705,7 +705,7 @@ impl<T, S> Arm for Finished<'_, T, S> {
     type Brings = ();
     type Hook = ();
 
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
         (self.0.unfinished.get() == 0).then_some(())
     }
 
@@ -713,7 +713,7 @@ impl<T, S> Arm for Finished<'_, T, S> {
         Some(&self.0.joiners)
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) {}
+    fn take(&mut self, _: Who, _: &Spot<()>) {}
 
     fn want(&self, cx: &Cx<'_>) -> Want {
         Want::Thing { thing: Thing::Work, id: self.0.id.get(cx.lp), holder: 0 }

@@ -155,6 +155,12 @@ impl Waker {
         Waker::Task(lp.remote.clone(), task.core.id())
     }
 
+    /// Of the loop itself, when it waits in no turn.
+    pub(crate) fn of_loop(lp: &EventLoop) -> Waker {
+        // No task has that number.
+        Waker::Task(lp.remote.clone(), 0)
+    }
+
     /// Of the running task, or of a thread without a loop.
     pub(crate) fn of_caller() -> Waker {
         EventLoop::with_current(|lp| match lp.and_then(|lp| lp.current().map(|task| (lp, task))) {

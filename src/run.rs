@@ -544,14 +544,12 @@ fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Optio
     let stopped = lp.is_stopping();
     let since = Instant::now();
     shut_down(lp, grace);
-    executor::close_default(lp, since.checked_add(grace));
+    give_up_the_rest(lp, since.checked_add(grace));
     drop(watch);
     if stopped && main.core.ended_cancelled() {
         trouble = trouble.or_else(|| Some(error::cancelled_because("the run was stopped by `corio::stop`")));
     }
 
-    // Handles stay good for the next run; what came for this one came too late.
-    lp.drop_letters();
     lp.stacks.trim();
     lp.emit(|| Event::LoopStop);
     lp.flush();
@@ -630,9 +628,28 @@ fn shut_down(lp: &EventLoop, grace: Duration) {
             lp.flush();
         }
     }
-    lp.reactor.unwatch_all(lp);
-    crate::signal::remove_all(lp);
-    lp.drop_callbacks();
+}
+
+/// No task is left, and nothing will be called any more: what waits to be called is dropped, and the pool of threads ends.
+/// Destructors may add more, so this looks again, until there is nothing or it is clear that there will always be something.
+fn give_up_the_rest(lp: &EventLoop, deadline: Option<Instant>) {
+    const ROUNDS: usize = 100;
+    lp.aside(|| {
+        for _ in 0..ROUNDS {
+            let found = [
+                lp.reactor.unwatch_all(lp),
+                crate::signal::remove_all(lp),
+                lp.drop_callbacks(),
+                executor::close_default(lp, deadline),
+                // Handles stay good for the next run; what came for this one came too late.
+                lp.drop_letters(),
+            ];
+            if !found.contains(&true) {
+                return;
+            }
+        }
+        log::warn!(target: "corio::run", "what the run leaves schedules more whenever it is dropped; the rest is kept for the next run");
+    });
 }
 
 /// A list of tasks for the log, cut where it gets long.

@@ -18,7 +18,7 @@ use crate::event_loop::EventLoop;
 use crate::failure::{Failure, Value, Whose};
 use crate::observe::event::{By, Event, Place, Want};
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text, report};
-use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
+use crate::task::wait::{Context, Patience, WaitList, checkpoint, give_way, in_context, refuse_while_unwinding};
 use crate::task::{
     Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback, start_now,
 };
@@ -238,7 +238,7 @@ pub struct Scope<'scope, 'env: 'scope, E = io::Error> {
 /// # Suspends
 ///
 /// When the body has ended, until the last child has. That wait passes a cancellation on to the children and is not
-/// ended by it.
+/// ended by it. Before the body begins, if the turn was long.
 ///
 /// ```
 /// use corio::{millis, run, scope, sleep};
@@ -285,7 +285,7 @@ where
     in_context(|context| match context {
         Context::Task(lp, task) | Context::Unwinding(lp, task) => {
             if !std::thread::panicking() {
-                lp.assert_may_suspend(at);
+                give_way(lp, task, at);
             }
             let group = Group {
                 id: lp.next_group_id(),

@@ -19,7 +19,7 @@ use crate::reactor::{Slot, Watched, is_ready};
 use crate::task::wait::{
     Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
 };
-use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, caller, not_in_a_callback, refuse_circle};
+use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, Who, caller, not_in_a_callback, refuse_circle};
 use crate::timer::TimerKey;
 
 /// Something that can be waited for, alone by its own method, or together with others by [`select`].
@@ -55,8 +55,8 @@ pub(crate) trait Arm {
     /// What else is kept in the waiting frame.
     type Hook: Default;
 
-    /// Takes it if it is there. `me` is the id of the task, or 0.
-    fn poll(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Option<Self::Brings>;
+    /// Takes it if it is there. `me` is who asks.
+    fn poll(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Option<Self::Brings>;
 
     /// Whether waiting for this alone makes sense.
     fn check(&self, _: &Cx<'_>) -> io::Result<()> {
@@ -78,7 +78,7 @@ pub(crate) trait Arm {
     fn leave(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
     /// Collects what was granted.
-    fn take(&mut self, me: u64, spot: &Spot<Self::Hook>) -> Self::Brings;
+    fn take(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Self::Brings;
 
     /// It was granted, and nobody is there to take it: passes it on.
     fn refuse(&mut self) {}
@@ -87,7 +87,7 @@ pub(crate) trait Arm {
     fn want(&self, cx: &Cx<'_>) -> Want;
 
     /// Where it stands, at any moment of the wait, which task has what is waited for.
-    fn holder(&self) -> Option<&Cell<u64>> {
+    fn holder(&self) -> Option<&Cell<Who>> {
         None
     }
 }
@@ -138,17 +138,17 @@ pub(crate) trait Arms {
     type Output;
     type Spots: Default;
 
-    fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<Self::Output>;
+    fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<Self::Output>;
     fn prepare(&self, cx: &Cx<'_>) -> io::Result<()>;
     /// # Safety
     ///
     /// As [`register`].
     unsafe fn register(&self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter);
     fn unregister(&self, cx: &Cx<'_>, spots: &Self::Spots);
-    fn take(&mut self, me: u64, spots: &Self::Spots, arm: u32) -> Self::Output;
+    fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> Self::Output;
     fn refuse(&mut self, arm: u32);
     fn want(&self, cx: &Cx<'_>) -> Want;
-    fn holder(&self) -> Option<&Cell<u64>>;
+    fn holder(&self) -> Option<&Cell<Who>>;
 }
 
 /// One wait alone.
@@ -159,7 +159,7 @@ impl<W: Arm> Arms for Only<W> {
     type Spots = Spot<W::Hook>;
 
     #[inline(always)]
-    fn poll(&mut self, me: u64, spot: &Self::Spots) -> Option<W::Brings> {
+    fn poll(&mut self, me: Who, spot: &Self::Spots) -> Option<W::Brings> {
         self.0.poll(me, spot)
     }
 
@@ -180,7 +180,7 @@ impl<W: Arm> Arms for Only<W> {
     }
 
     #[inline(always)]
-    fn take(&mut self, me: u64, spot: &Self::Spots, _: u32) -> W::Brings {
+    fn take(&mut self, me: Who, spot: &Self::Spots, _: u32) -> W::Brings {
         self.0.take(me, spot)
     }
 
@@ -193,7 +193,7 @@ impl<W: Arm> Arms for Only<W> {
         self.0.want(cx)
     }
 
-    fn holder(&self) -> Option<&Cell<u64>> {
+    fn holder(&self) -> Option<&Cell<Who>> {
         self.0.holder()
     }
 }
@@ -217,7 +217,7 @@ fn wait_for_any<A: Arms>(mut arms: A, at: Place) -> io::Result<A::Output> {
         |context| match context {
             Context::Task(lp, task) => {
                 checkpoint(lp, task, at)?;
-                match arms.poll(task.core.id(), &A::Spots::default()) {
+                match arms.poll(Who::task(lp, task), &A::Spots::default()) {
                     Some(output) => {
                         lp.emit(|| Event::NoPause { task: task.core.id(), want: arms.want(&Cx { lp, task }), at });
                         Ok(output)
@@ -236,10 +236,10 @@ fn wait_for_any<A: Arms>(mut arms: A, at: Place) -> io::Result<A::Output> {
 #[track_caller]
 fn look_once<A: Arms>(context: Context<'_>, mut arms: A) -> io::Result<A::Output> {
     match context {
-        Context::Unwinding(_, task) => {
-            arms.poll(task.core.id(), &A::Spots::default()).ok_or_else(refuse_while_unwinding)
+        Context::Unwinding(lp, task) => {
+            arms.poll(Who::task(lp, task), &A::Spots::default()).ok_or_else(refuse_while_unwinding)
         }
-        Context::Outside => arms.poll(0, &A::Spots::default()).ok_or_else(|| {
+        Context::Outside => arms.poll(Who::NO_TASK, &A::Spots::default()).ok_or_else(|| {
             crate::error::misuse("waiting needs a running loop: no task could ever bring what is waited for; call it inside `corio::run`")
         }),
         _ => Err(not_in_a_callback()),
@@ -272,7 +272,7 @@ impl<A: Arms> Drop for Registered<'_, A> {
 
 #[inline(always)]
 fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: Patience) -> io::Result<A::Output> {
-    let (cx, me) = (Cx { lp, task }, task.core.id());
+    let (cx, me) = (Cx { lp, task }, Who::task(lp, task));
     let (waiter, spots) = (Waiter::new(task), A::Spots::default());
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
     let mut registered = Registered { cx, arms, spots: &spots, waiter: &waiter, taken: false };
@@ -395,7 +395,7 @@ macro_rules! tuple {
             type Output = Which<$($arm::Brings),+>;
             type Spots = ($(Spot<$arm::Hook>,)+);
 
-            fn poll(&mut self, me: u64, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
+            fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
                 $(if let Some(output) = self.$n.poll(me, &spots.$n) {
                     return Some(Which::$arm(output));
                 })+
@@ -417,7 +417,7 @@ macro_rules! tuple {
                 $(unregister(&self.$n, cx, &spots.$n);)+
             }
 
-            fn take(&mut self, me: u64, spots: &Self::Spots, arm: u32) -> <Self as Arms>::Output {
+            fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> <Self as Arms>::Output {
                 match arm {
                     $($n => Which::$arm(self.$n.take(me, &spots.$n)),)+
                     _ => unreachable!("a wait is granted through an arm that it has"),
@@ -435,7 +435,7 @@ macro_rules! tuple {
                 Want::Any { of: $count }
             }
 
-            fn holder(&self) -> Option<&Cell<u64>> {
+            fn holder(&self) -> Option<&Cell<Who>> {
                 None
             }
         }
@@ -498,7 +498,7 @@ impl Arm for After {
     type Brings = ();
     type Hook = Armed;
 
-    fn poll(&mut self, _: u64, spot: &Spot<Armed>) -> Option<()> {
+    fn poll(&mut self, _: Who, spot: &Spot<Armed>) -> Option<()> {
         match spot.hook.0.get() {
             // A timer is the authority on its own time.
             Some(key) => EventLoop::with_current(|lp| lp?.timer_due(key).is_none().then_some(())),
@@ -522,7 +522,7 @@ impl Arm for After {
         }
     }
 
-    fn take(&mut self, _: u64, _: &Spot<Armed>) {}
+    fn take(&mut self, _: Who, _: &Spot<Armed>) {}
 
     fn want(&self, _: &Cx<'_>) -> Want {
         Want::Any { of: 1 }
@@ -581,7 +581,7 @@ impl Arm for Readiness<'_> {
     type Brings = io::Result<()>;
     type Hook = ();
 
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<io::Result<()>> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<io::Result<()>> {
         is_ready(&self.fd, self.direction).then_some(Ok(()))
     }
 
@@ -604,7 +604,7 @@ impl Arm for Readiness<'_> {
         }
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) -> io::Result<()> {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> io::Result<()> {
         Ok(())
     }
 
@@ -630,7 +630,7 @@ macro_rules! task {
             type Brings = ();
             type Hook = ();
 
-            fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
+            fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
                 self.is_done().then_some(())
             }
 
@@ -642,7 +642,7 @@ macro_rules! task {
                 Some(&self.cell.core.joiners)
             }
 
-            fn take(&mut self, _: u64, _: &Spot<()>) {}
+            fn take(&mut self, _: Who, _: &Spot<()>) {}
 
             fn want(&self, _: &Cx<'_>) -> Want {
                 Want::Join { task: self.id() }

@@ -79,7 +79,7 @@ fn look(lp: &EventLoop) -> (State, Names) {
         if let Some(Task { stage: Stage::Parked(Want::Thing { holder, .. }), .. }) =
             state.tasks.get_mut(&task.core.id())
         {
-            *holder = task.core.holder();
+            *holder = task.core.holder().on(lp);
         }
     }
     (state, Names::of(lp))

@@ -133,7 +133,6 @@ impl Reactor {
         at: Place,
     ) -> io::Result<()> {
         let watched = Watched::new(lp, fd)?;
-        self.unwatch(lp, fd.as_raw_fd(), direction);
         let watcher = Rc::new(Watcher {
             watched,
             direction,
@@ -144,30 +143,41 @@ impl Reactor {
             locals: lp.locals_for_a_callback(),
         });
         *watcher.watched.slot(lp).watcher.borrow_mut() = Some(watcher.clone());
-        self.watchers.0.borrow_mut().insert((fd.as_raw_fd(), direction == Direction::Write), watcher);
+        let replaced = self.watchers.0.borrow_mut().insert((fd.as_raw_fd(), direction == Direction::Write), watcher);
         self.add_waiter();
+        // Only now: its destructor may add another.
+        if let Some(replaced) = replaced {
+            self.put_away(lp, replaced);
+        }
         Ok(())
     }
 
     fn unwatch(&self, lp: &EventLoop, fd: RawFd, direction: Direction) -> bool {
         let removed = self.watchers.0.borrow_mut().remove(&(fd, direction == Direction::Write));
-        let Some(watcher) = removed else { return false };
+        let found = removed.is_some();
+        if let Some(watcher) = removed {
+            self.put_away(lp, watcher);
+        }
+        found
+    }
+
+    fn put_away(&self, lp: &EventLoop, watcher: Rc<Watcher>) {
         self.remove_waiter();
         watcher.removed.set(true);
         watcher.watched.give_up(lp);
         let callback = watcher.callback.borrow_mut().take();
         drop_quietly(callback, "a reader or writer that was removed");
-        true
+        drop_quietly(watcher, "a task-local of a reader or writer that was removed");
     }
 
-    /// The run is over. Destructors may add more; those are removed as well.
-    pub(crate) fn unwatch_all(&self, lp: &EventLoop) {
-        const ROUNDS: usize = 100;
-        for _ in 0..ROUNDS {
-            let first = self.watchers.0.borrow().keys().next().copied();
-            let Some((fd, write)) = first else { return };
-            self.unwatch(lp, fd, if write { Direction::Write } else { Direction::Read });
+    /// The run is over; `false` if there were none.
+    pub(crate) fn unwatch_all(&self, lp: &EventLoop) -> bool {
+        let watchers = self.watchers.0.take();
+        let found = !watchers.is_empty();
+        for watcher in watchers.into_values() {
+            self.put_away(lp, watcher);
         }
+        found
     }
 }
 

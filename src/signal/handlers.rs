@@ -73,9 +73,11 @@ pub fn remove_signal_handler(signal: Signal) -> bool {
 }
 
 /// The run is over.
-pub(crate) fn remove_all(lp: &EventLoop) {
-    let all = std::mem::take(&mut *lp.signal_handlers.0.borrow_mut());
+pub(crate) fn remove_all(lp: &EventLoop) -> bool {
+    let all = lp.signal_handlers.0.take();
+    let found = !all.is_empty();
     all.into_values().for_each(|handler| handler.end());
+    found
 }
 
 /// The signal has come: on the loop's thread.

@@ -6,7 +6,7 @@ use std::io;
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, wait_for};
-use crate::task::caller;
+use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
 
 /// Lets tasks wait for each other: when as many have come as it is for, all go on, and the next round begins.
@@ -114,7 +114,7 @@ impl Arm for Arrival<'_> {
     type Brings = io::Result<usize>;
     type Hook = ();
 
-    fn poll(&mut self, _: u64, spot: &Spot<()>) -> Option<io::Result<usize>> {
+    fn poll(&mut self, _: Who, spot: &Spot<()>) -> Option<io::Result<usize>> {
         let barrier = self.barrier;
         if spot.node.tag.get() == WAITING {
             return None; // it has come already
@@ -144,7 +144,7 @@ impl Arm for Arrival<'_> {
         }
     }
 
-    fn take(&mut self, _: u64, spot: &Spot<()>) -> io::Result<usize> {
+    fn take(&mut self, _: Who, spot: &Spot<()>) -> io::Result<usize> {
         match spot.node.tag.get() {
             BROKEN => Err(broken()),
             place => Ok(place as usize),

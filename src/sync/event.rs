@@ -6,7 +6,7 @@ use std::io;
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::caller;
+use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
 
 /// A flag that is set or not; tasks wait until it is.
@@ -81,7 +81,7 @@ impl Arm for &Event {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<()> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
         self.set.get().then_some(())
     }
 
@@ -89,7 +89,7 @@ impl Arm for &Event {
         Some(&self.waiters)
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) {}
+    fn take(&mut self, _: Who, _: &Spot<()>) {}
 
     fn want(&self, cx: &Cx<'_>) -> Want {
         Want::Thing { thing: Thing::Event, id: self.id.get(cx.lp), holder: 0 }

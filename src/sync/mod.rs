@@ -25,6 +25,7 @@ pub use self::rwlock::{Reading, RwLock, RwLockReadGuard, RwLockWriteGuard, Writi
 pub use self::semaphore::{BoundedSemaphore, Permit, Semaphore};
 use crate::event_loop::EventLoop;
 use crate::observe::event::By;
+use crate::task::Who;
 use crate::task::wait::WaitList;
 
 /// The number by which dumps and events call a thing: counted on the loop from the first wait for it.
@@ -43,15 +44,15 @@ impl Id {
     }
 }
 
-/// Grants to the first who waits, and tells its id; `None` if nobody waits.
+/// Grants to the first who waits, and tells who that is; `None` if nobody waits.
 #[inline(always)]
-pub(crate) fn grant(list: &WaitList) -> Option<u64> {
+pub(crate) fn grant(list: &WaitList) -> Option<Who> {
     if list.is_empty() { None } else { grant_first(list) }
 }
 
 #[inline]
-fn grant_first(list: &WaitList) -> Option<u64> {
-    with_loop(list, |lp, by| list.grant(lp, by).map(|task| task.core.id())).flatten()
+fn grant_first(list: &WaitList) -> Option<Who> {
+    with_loop(list, |lp, by| list.grant(lp, by).map(|task| Who::task(lp, task))).flatten()
 }
 
 /// Hands the loop on which the list's tasks wait to `f`; `None` if there are none.

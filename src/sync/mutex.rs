@@ -6,16 +6,10 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 
 use super::{Id, grant};
-use crate::event_loop::EventLoop;
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::caller;
+use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
-
-/// Nobody has the lock.
-const FREE: u64 = 0;
-/// Somebody has it who is no task.
-pub(super) const NO_TASK: u64 = u64::MAX;
 
 /// A lock around a value, for the tasks of one loop: mutual exclusion *across* calls that suspend.
 ///
@@ -44,8 +38,8 @@ pub(super) const NO_TASK: u64 = u64::MAX;
 /// ```
 #[doc(alias = "Lock")]
 pub struct Mutex<T: ?Sized> {
-    /// The task that has the lock.
-    holder: Cell<u64>,
+    /// Who has the lock.
+    holder: Cell<Who>,
     waiters: WaitList,
     id: Id,
     value: UnsafeCell<T>,
@@ -54,7 +48,7 @@ pub struct Mutex<T: ?Sized> {
 impl<T> Mutex<T> {
     /// A free lock.
     pub const fn new(value: T) -> Mutex<T> {
-        Mutex { holder: Cell::new(FREE), waiters: WaitList::new(), id: Id::new(), value: UnsafeCell::new(value) }
+        Mutex { holder: Cell::new(Who::NOBODY), waiters: WaitList::new(), id: Id::new(), value: UnsafeCell::new(value) }
     }
 
     /// The value.
@@ -85,13 +79,12 @@ impl<T: ?Sized> Mutex<T> {
     /// The lock, if it is free. Never suspends.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let me = EventLoop::with_current(|lp| lp.map_or(0, EventLoop::current_id));
-        self.take_free(me)
+        self.take_free(Who::runs())
     }
 
     /// Whether anybody has the lock.
     pub fn is_locked(&self) -> bool {
-        self.holder.get() != FREE
+        self.holder.get() != Who::NOBODY
     }
 
     /// The value: nobody else can have the lock.
@@ -100,10 +93,10 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     #[inline(always)]
-    fn take_free(&self, me: u64) -> Option<MutexGuard<'_, T>> {
+    fn take_free(&self, me: Who) -> Option<MutexGuard<'_, T>> {
         // A lock that is free has no waiters, so nobody is overtaken.
-        (self.holder.get() == FREE).then(|| {
-            self.holder.set(if me == 0 { NO_TASK } else { me });
+        (self.holder.get() == Who::NOBODY).then(|| {
+            self.holder.set(me);
             MutexGuard { mutex: self, held: true }
         })
     }
@@ -111,7 +104,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Hands the lock to the first who waits.
     #[inline(always)]
     pub(super) fn unlock(&self) {
-        self.holder.set(FREE);
+        self.holder.set(Who::NOBODY);
         if let Some(next) = grant(&self.waiters) {
             self.holder.set(next);
         }
@@ -127,12 +120,12 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, me: u64, _: &Spot<()>) -> Option<MutexGuard<'a, T>> {
+    fn poll(&mut self, me: Who, _: &Spot<()>) -> Option<MutexGuard<'a, T>> {
         self.take_free(me)
     }
 
     fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
-        if self.holder.get() != cx.task.core.id() {
+        if self.holder.get() != Who::task(cx.lp, cx.task) {
             return Ok(());
         }
         Err(io::Error::new(
@@ -146,7 +139,7 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
     }
 
     #[inline]
-    fn take(&mut self, _: u64, _: &Spot<()>) -> MutexGuard<'a, T> {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> MutexGuard<'a, T> {
         MutexGuard { mutex: self, held: true }
     }
 
@@ -155,17 +148,12 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
     }
 
     fn want(&self, cx: &Cx<'_>) -> Want {
-        Want::Thing { thing: Thing::Lock, id: self.id.get(cx.lp), holder: known(self.holder.get()) }
+        Want::Thing { thing: Thing::Lock, id: self.id.get(cx.lp), holder: self.holder.get().on(cx.lp) }
     }
 
-    fn holder(&self) -> Option<&Cell<u64>> {
+    fn holder(&self) -> Option<&Cell<Who>> {
         Some(&self.holder)
     }
-}
-
-/// The holder for dumps, which know tasks only.
-pub(super) fn known(holder: u64) -> u64 {
-    if holder == NO_TASK { 0 } else { holder }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {

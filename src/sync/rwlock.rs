@@ -5,13 +5,11 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 
-use super::mutex::{NO_TASK, known};
 use super::{Id, with_loop};
-use crate::event_loop::EventLoop;
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::wait::WaitList;
-use crate::task::{TaskRef, caller};
+use crate::task::{Who, caller};
 
 const READER: u32 = 1;
 const WRITER: u32 = 2;
@@ -38,8 +36,8 @@ const WRITER: u32 = 2;
 /// ```
 pub struct RwLock<T: ?Sized> {
     readers: Cell<usize>,
-    /// The task that writes, or 0.
-    writer: Cell<u64>,
+    /// Who writes; or one of those who read, as long as that one does: it has what a writer waits for.
+    holder: Cell<Who>,
     waiters: WaitList,
     id: Id,
     value: UnsafeCell<T>,
@@ -50,7 +48,7 @@ impl<T> RwLock<T> {
     pub const fn new(value: T) -> RwLock<T> {
         RwLock {
             readers: Cell::new(0),
-            writer: Cell::new(0),
+            holder: Cell::new(Who::NOBODY),
             waiters: WaitList::new(),
             id: Id::new(),
             value: UnsafeCell::new(value),
@@ -83,7 +81,9 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task writes already.
+    /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) if the task writes already, or is known to read: a lock
+    /// cannot be turned from one into the other. It knows one of its readers, so among several it may not be this one; then
+    /// the run ends with the deadlock.
     ///
     /// # Suspends
     ///
@@ -96,17 +96,12 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Reads, if nobody writes or waits. Never suspends.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        // Readers do not overtake the writer that waits.
-        let free = self.writer.get() == 0 && self.waiters.first().is_none();
-        free.then(|| {
-            self.readers.set(self.readers.get() + 1);
-            RwLockReadGuard { lock: self }
-        })
+        self.read_free(Who::runs())
     }
 
     /// Writes, if nobody reads or writes. Never suspends.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.take_free(EventLoop::with_current(|lp| lp.map_or(0, EventLoop::current_id)))
+        self.write_free(Who::runs())
     }
 
     /// [`read`](Self::read) as a wait for [`select`](crate::select()).
@@ -121,7 +116,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Whether anybody reads or writes.
     pub fn is_locked(&self) -> bool {
-        self.readers.get() > 0 || self.writer.get() != 0
+        self.readers.get() > 0 || self.is_written()
     }
 
     /// The value: nobody else can have the lock.
@@ -129,52 +124,82 @@ impl<T: ?Sized> RwLock<T> {
         self.value.get_mut()
     }
 
+    fn is_written(&self) -> bool {
+        self.readers.get() == 0 && self.holder.get() != Who::NOBODY
+    }
+
     #[inline]
-    fn take_free(&self, me: u64) -> Option<RwLockWriteGuard<'_, T>> {
-        (!self.is_locked()).then(|| {
-            self.writer.set(if me == 0 { NO_TASK } else { me });
-            RwLockWriteGuard { lock: self }
+    fn read_free(&self, me: Who) -> Option<RwLockReadGuard<'_, T>> {
+        // Readers do not overtake the writer that waits.
+        let free = !self.is_written() && self.waiters.first().is_none();
+        free.then(|| {
+            self.begin_read(me);
+            RwLockReadGuard { lock: self, who: me }
         })
+    }
+
+    #[inline]
+    fn write_free(&self, me: Who) -> Option<RwLockWriteGuard<'_, T>> {
+        (!self.is_locked()).then(|| {
+            self.holder.set(me);
+            RwLockWriteGuard { lock: self, who: me }
+        })
+    }
+
+    #[inline]
+    fn begin_read(&self, who: Who) {
+        self.readers.set(self.readers.get() + 1);
+        if self.holder.get() == Who::NOBODY {
+            self.holder.set(who);
+        }
     }
 
     /// Grants what can be granted: the first writer, or all readers up to the next one.
     fn hand_on(&self) {
         with_loop(&self.waiters, |lp, by| {
-            while self.writer.get() == 0
+            while !self.is_written()
                 && let Some(first) = self.waiters.first()
             {
-                if first.tag.get() == READER {
-                    self.readers.set(self.readers.get() + 1);
-                    self.waiters.grant(lp, by);
-                } else if self.readers.get() == 0 {
-                    let writer = self.waiters.grant(lp, by).expect("somebody waits");
-                    self.writer.set(writer.core.id());
-                } else {
+                let reads = first.tag.get() == READER;
+                if !reads && self.readers.get() > 0 {
                     break;
+                }
+                let who = Who::task(lp, self.waiters.grant_to(first, lp, by));
+                if reads {
+                    self.begin_read(who);
+                } else {
+                    self.holder.set(who);
                 }
             }
         });
     }
 
     #[inline]
-    fn end_read(&self) {
+    fn end_read(&self, who: Who) {
         self.readers.set(self.readers.get() - 1);
+        if self.readers.get() == 0 || self.holder.get() == who {
+            self.holder.set(Who::NOBODY);
+        }
         if self.readers.get() == 0 {
             self.hand_on();
         }
     }
 
     #[inline]
-    fn end_write(&self) {
-        self.writer.set(0);
+    fn end_write(&self, _: Who) {
+        self.holder.set(Who::NOBODY);
         self.hand_on();
     }
 
-    fn check(&self, task: &TaskRef) -> io::Result<()> {
-        if self.writer.get() != task.core.id() {
+    /// Whether the task would wait for itself.
+    fn check(&self, cx: &Cx<'_>, tag: u32) -> io::Result<()> {
+        let (reads, writes) = (self.readers.get() > 0, self.is_written());
+        let would = writes || reads && tag == WRITER;
+        if !would || self.holder.get() != Who::task(cx.lp, cx.task) {
             return Ok(());
         }
-        let text = format!("{task} writes under this lock already, and would wait for itself");
+        let (task, does) = (cx.task, if writes { "writes" } else { "reads" });
+        let text = format!("{task} {does} under this lock already, and would wait for itself");
         Err(io::Error::new(io::ErrorKind::Deadlock, text))
     }
 }
@@ -202,13 +227,13 @@ macro_rules! wait {
             type Hook = ();
 
             #[inline(always)]
-            fn poll(&mut self, $me: u64, _: &Spot<()>) -> Option<$guard<'a, T>> {
+            fn poll(&mut self, $me: Who, _: &Spot<()>) -> Option<$guard<'a, T>> {
                 let $lock = self.lock;
                 $take
             }
 
             fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
-                self.lock.check(cx.task)
+                self.lock.check(cx, $tag)
             }
 
             fn list(&self) -> Option<&WaitList> {
@@ -224,20 +249,20 @@ macro_rules! wait {
                 self.lock.hand_on();
             }
 
-            fn take(&mut self, _: u64, _: &Spot<()>) -> $guard<'a, T> {
-                $guard { lock: self.lock }
+            fn take(&mut self, me: Who, _: &Spot<()>) -> $guard<'a, T> {
+                $guard { lock: self.lock, who: me }
             }
 
             fn refuse(&mut self) {
-                self.lock.$end();
+                self.lock.$end(Who::runs());
             }
 
             fn want(&self, cx: &Cx<'_>) -> Want {
-                Want::Thing { thing: Thing::$thing, id: self.lock.id.get(cx.lp), holder: known(self.lock.writer.get()) }
+                Want::Thing { thing: Thing::$thing, id: self.lock.id.get(cx.lp), holder: self.lock.holder.get().on(cx.lp) }
             }
 
-            fn holder(&self) -> Option<&Cell<u64>> {
-                Some(&self.lock.writer)
+            fn holder(&self) -> Option<&Cell<Who>> {
+                Some(&self.lock.holder)
             }
         }
 
@@ -260,7 +285,7 @@ macro_rules! wait {
         impl<T: ?Sized> Drop for $guard<'_, T> {
             #[inline]
             fn drop(&mut self) {
-                self.lock.$end();
+                self.lock.$end(self.who);
             }
         }
 
@@ -276,16 +301,18 @@ macro_rules! wait {
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
+    who: Who,
 }
 
 /// The right to write, until it is dropped.
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
+    who: Who,
 }
 
-wait!(Reading, RwLockReadGuard, READER, Read, end_read, |lock, _me| lock.try_read());
-wait!(Writing, RwLockWriteGuard, WRITER, Write, end_write, |lock, me| lock.take_free(me));
+wait!(Reading, RwLockReadGuard, READER, Read, end_read, |lock, me| lock.read_free(me));
+wait!(Writing, RwLockWriteGuard, WRITER, Write, end_write, |lock, me| lock.write_free(me));
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline(always)]

@@ -7,7 +7,7 @@ use std::io;
 use super::{Id, grant};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::caller;
+use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
 
 /// A number of permits: whoever wants to go on takes one, and waits if there is none.
@@ -114,7 +114,7 @@ impl<'a> Arm for &'a Semaphore {
     type Hook = ();
 
     #[inline(always)]
-    fn poll(&mut self, _: u64, _: &Spot<()>) -> Option<Permit<'a>> {
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<Permit<'a>> {
         self.try_acquire()
     }
 
@@ -122,7 +122,7 @@ impl<'a> Arm for &'a Semaphore {
         Some(&self.waiters)
     }
 
-    fn take(&mut self, _: u64, _: &Spot<()>) -> Permit<'a> {
+    fn take(&mut self, _: Who, _: &Spot<()>) -> Permit<'a> {
         Permit { semaphore: self }
     }
 
@@ -221,7 +221,7 @@ impl<'a> Arm for &'a BoundedSemaphore {
     type Brings = Permit<'a>;
     type Hook = ();
 
-    fn poll(&mut self, me: u64, spot: &Spot<()>) -> Option<Permit<'a>> {
+    fn poll(&mut self, me: Who, spot: &Spot<()>) -> Option<Permit<'a>> {
         (&self.semaphore).poll(me, spot)
     }
 
@@ -229,7 +229,7 @@ impl<'a> Arm for &'a BoundedSemaphore {
         Some(&self.semaphore.waiters)
     }
 
-    fn take(&mut self, me: u64, spot: &Spot<()>) -> Permit<'a> {
+    fn take(&mut self, me: Who, spot: &Spot<()>) -> Permit<'a> {
         (&self.semaphore).take(me, spot)
     }
 

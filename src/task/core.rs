@@ -22,6 +22,7 @@ use std::mem::ManuallyDrop;
 use super::cell::TaskRef;
 use super::table::Links;
 use super::wait::WaitList;
+use super::who::Who;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{End, Place, Want};
@@ -129,7 +130,7 @@ pub(crate) struct Activation {
     /// Where; `None` before its first pause.
     at: Cell<Option<Place>>,
     /// While it waits for a thing that a task has: where it stands which one.
-    holder: Cell<*const Cell<u64>>,
+    holder: Cell<*const Cell<Who>>,
     /// The innermost open region.
     frames: Cell<*const Frame>,
     resumes: Cell<u32>,
@@ -427,16 +428,16 @@ impl TaskCore {
     }
 
     /// Says where it stands who has what the task waits for; whoever says so takes it back before the wait is over.
-    pub(crate) fn set_holder(&self, holder: Option<&Cell<u64>>) {
+    pub(crate) fn set_holder(&self, holder: Option<&Cell<Who>>) {
         if let Some(activation) = self.activation() {
             activation.holder.set(holder.map_or(std::ptr::null(), std::ptr::from_ref));
         }
     }
 
-    /// The id of the task that has what this one waits for; 0: none.
-    pub(crate) fn holder(&self) -> u64 {
+    /// Who has what this one waits for.
+    pub(crate) fn holder(&self) -> Who {
         // SAFETY: the guard of the wait, in a frame of this task's stack, takes the pointer back before the frame goes (R4).
-        self.activation().and_then(|activation| unsafe { activation.holder.get().as_ref() }).map_or(0, Cell::get)
+        self.activation().and_then(|activation| unsafe { activation.holder.get().as_ref() }).map_or(Who::NOBODY, Cell::get)
     }
 
     pub(crate) fn resumes(&self) -> u32 {

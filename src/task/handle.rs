@@ -7,13 +7,13 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 
 use super::body::{Finished, Payload};
-use super::core::{OnDone, State};
+use super::core::State;
 use super::wait::{
-    Context, Patience, checkpoint, in_context, not_in_a_callback, refuse_while_unwinding, report_ignored,
+    Context, Patience, checkpoint, give_way, in_context, not_in_a_callback, refuse_while_unwinding, report_ignored,
 };
 use super::{TaskRef, caller};
 use crate::cancel::{self, Cause};
-use crate::event_loop::{EventLoop, adopt};
+use crate::event_loop::{EventLoop, bound};
 use crate::observe::event::{Event, Place, Want};
 
 /// A view of a task: its name, its state, and the way to cancel it, but not its result.
@@ -134,22 +134,14 @@ impl Task {
     /// Callbacks run in the order in which they were added. They cannot wait. asyncio: `add_done_callback`.
     #[track_caller]
     pub fn on_done(&self, f: impl FnOnce(&Task) + 'static) {
-        let at = caller();
+        let (f, at) = (bound(f), caller());
         if !self.is_done() {
-            let locals = EventLoop::with_current(|lp| lp.and_then(EventLoop::locals_for_a_callback));
-            let f: OnDone = match locals {
-                None => Box::new(f),
-                Some(locals) => Box::new(move |task| {
-                    adopt(locals);
-                    f(task);
-                }),
-            };
             return self.cell.core.add_on_done(f, at);
         }
         let task = self.clone();
         EventLoop::with_current(|lp| match lp {
             Some(lp) => {
-                lp.call_soon(lp.bind(move || f(&task)), at);
+                lp.call_soon(Box::new(move || f(&task)), at);
             }
             None => f(&task),
         });
@@ -251,21 +243,15 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
     #[inline(always)]
     fn wait_for_end(&self, at: Place) -> io::Result<()> {
         let target = &self.task.cell;
-        if self.task.is_done() {
-            EventLoop::with_current(|lp| {
-                if let Some(lp) = lp {
-                    lp.emit(move || Event::NoPause {
-                        task: lp.current_id(),
-                        want: Want::Join { task: self.task.id() },
-                        at,
-                    });
-                }
-            });
-            return Ok(());
-        }
         in_context(
             #[inline(always)]
             |context| match context {
+                Context::Task(lp, me) if self.task.is_done() => {
+                    lp.emit(|| Event::NoPause { task: me.core.id(), want: Want::Join { task: self.task.id() }, at });
+                    give_way(lp, me, at);
+                    Ok(())
+                }
+                _ if self.task.is_done() => Ok(()),
                 Context::Task(lp, me) => {
                     lp.assert_may_suspend(at);
                     refuse_circle(me, target)?;
@@ -351,7 +337,8 @@ macro_rules! handle {
             /// Waits until the task is done and returns what its function returned.
             ///
             /// If the caller is cancelled meanwhile, it cancels the task and still waits for its end, so nothing is
-            /// lost. A task that is done is joined without a pause. asyncio: `await task`.
+            /// lost. A task that is done is joined without a pause, unless the caller's turn has been long: then others run
+            /// first. asyncio: `await task`.
             ///
             /// # Errors
             ///

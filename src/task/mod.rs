@@ -11,6 +11,7 @@
 //! | `table.rs` | all tasks of a loop, and those that are ready |
 //! | `wait.rs` | how it stops, and how it is found again |
 //! | `handle.rs` | the tickets |
+//! | `who.rs` | how a thing notes which task has it |
 
 pub(crate) mod body;
 mod cell;
@@ -18,6 +19,7 @@ mod core;
 mod handle;
 mod table;
 pub(crate) mod wait;
+mod who;
 
 use std::fmt::Debug;
 use std::io;
@@ -32,6 +34,7 @@ pub(crate) use self::handle::{Ticket, pass_on_and_wait, refuse_circle};
 pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
+pub(crate) use self::who::Who;
 use crate::cancel;
 use crate::event_loop::{EventLoop, Phase};
 use crate::observe::event::{Event, Place, Want};

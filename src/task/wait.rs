@@ -95,6 +95,16 @@ pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Resul
 }
 // ANCHOR_END: checkpoint
 
+/// What a call does that cannot fail, or has its result already: it lets others run when its turn was long. A cancellation
+/// is left to the next call (R13).
+#[inline(always)]
+pub(crate) fn give_way(lp: &EventLoop, task: &TaskRef, at: Place) {
+    lp.assert_may_suspend(at);
+    if !lp.spend_budget() {
+        park(lp, task, Want::Turn, at);
+    }
+}
+
 /// The turn was long: to the end of the queue.
 #[cold]
 #[inline(never)]
