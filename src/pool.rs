@@ -69,14 +69,7 @@ thread_local! {
 
 impl Pool {
     pub(crate) fn new(name: impl Into<String>, limit: usize) -> Pool {
-        Pool {
-            core: Arc::new(Core {
-                name: name.into(),
-                limit,
-                state: Mutex::default(),
-                work: Condvar::new(),
-            }),
-        }
+        Pool { core: Arc::new(Core { name: name.into(), limit, state: Mutex::default(), work: Condvar::new() }) }
     }
 
     /// As many threads as asyncio's default executor has: most of what they do is waiting.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use corio::net::{TcpListener, TcpStream};
 use corio::{
-    CancelScope, Coroutine, Generator, Runner, State, Yielder, call_soon, is_cancelled, is_timed_out, millis,
+    Builder, CancelScope, Coroutine, Generator, Runner, State, Yielder, call_soon, is_cancelled, is_timed_out, millis,
     no_suspend, run, scope, secs, shield, sleep, spawn, timeout, yield_now,
 };
 use support::{Finally, Trace, assert_success, in_child, other, panic_text, watchdog};
@@ -1223,4 +1223,34 @@ fn a_destructor_that_keeps_yielding_under_two_panics_ends_the_process() {
     });
     assert!(!output.status.success());
     assert!(!String::from_utf8_lossy(&output.stderr).contains("went on"));
+}
+
+/// R2, R6: a function that is refused at once is dropped on the stack of whoever spawned it, and its destructor cannot take
+/// that stack away.
+#[test]
+fn r2_r6_the_destructor_of_a_refused_eager_task_cannot_leave_the_scope_of_a_coroutine() {
+    let _watchdog = watchdog();
+    let trace = Trace::default();
+    let own = trace.clone();
+    virtually(|| {
+        let mut coroutine = Coroutine::new(move |y: &Yielder<(), u32>| {
+            scope(|s| {
+                s.cancel();
+                let capture = Finally(|| {
+                    let yielded = catch_unwind(AssertUnwindSafe(|| y.yield_(7)));
+                    own.say(panic_text(&*yielded.expect_err("the scope is open")));
+                });
+                let refused = Builder::new().eager().spawn_scoped(s, move || drop(capture))?;
+                assert!(refused.cancelled());
+                Ok(())
+            })?;
+            y.yield_(1)
+        });
+        assert!(matches!(coroutine.start()?, State::Yielded(1)));
+        assert!(matches!(coroutine.send(())?, State::Returned(())));
+        Ok(())
+    })
+    .unwrap();
+    let said = trace.take().concat();
+    assert!(said.contains("cannot yield out of"), "{said}");
 }

@@ -11,8 +11,8 @@ use std::thread;
 
 use common::{Finally, Log, logged, only, panic_of, runner, sim};
 use corio::{
-    Generator, LocalToken, LoopHandle, Runner, TaskLocal, call_later, call_soon, run, scope, secs, sleep, spawn,
-    yield_now,
+    Generator, LocalToken, LoopHandle, Promise, Runner, TaskLocal, call_later, call_soon, run, scope, secs, sleep,
+    spawn, yield_now,
 };
 
 static NUMBER: TaskLocal<u32> = TaskLocal::new();
@@ -421,4 +421,48 @@ fn the_values_of_a_main_task_go_with_its_runner() {
     assert_eq!(log.take(), "dropped");
     run(|| drop(PATIENT.set(Patient(log.clone())))).unwrap();
     assert_eq!(log.take(), "dropped");
+}
+
+#[test]
+fn what_belongs_to_no_task_sets_nothing_for_the_callbacks_after_it() {
+    let log = Log::default();
+    Runner::new()
+        .virtual_clock()
+        .on_switch(|_| drop(NUMBER.set(1)))
+        .run(|| {
+            let set = Finally(|| drop(NUMBER.set(2)));
+            spawn(move || drop(set)).cancel(); // refused: its function is dropped
+            let own = log.clone();
+            call_soon(move || own.say(format!("{:?}", NUMBER.get())));
+            yield_now()?;
+            assert_eq!(NUMBER.get(), None);
+            let set = Finally(|| drop(NUMBER.set(3)));
+            call_later(secs(60), move || drop(set)); // never called
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((log.take().as_str(), NUMBER.get()), ("None", None));
+}
+
+#[test]
+fn ctx_01_a_callback_of_a_promise_sees_the_values_of_whoever_added_it() {
+    let log = Log::default();
+    sim(|| {
+        let promise = Promise::new();
+        NUMBER.set(1);
+        let own = log.clone();
+        promise.on_done(move |_| own.say(format!("{:?}", NUMBER.get())));
+        NUMBER.set(2);
+        let resolver = promise.clone();
+        spawn(move || {
+            NUMBER.set(3);
+            resolver.set(()).unwrap();
+        })
+        .join()?;
+        let own = log.clone();
+        promise.on_done(move |_| own.say(format!("{:?}", NUMBER.get())));
+        yield_now()
+    })
+    .unwrap();
+    assert_eq!(log.take(), "Some(1) Some(2)");
 }

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::thread;
 
-use common::{Log, logged, only, panic_of, runner, sim};
+use common::{Finally, Log, logged, only, panic_of, runner, sim};
 use corio::net::{TcpListener, TcpStream};
 use corio::{
     TaskLocal, add_reader, add_writer, call_soon, is_cancelled, is_timed_out, millis, readable, remove_reader,
@@ -386,4 +386,47 @@ fn outside_a_loop_the_thread_waits_and_in_a_callback_nothing_does() {
     })
     .unwrap();
     assert_eq!(log.take(), "true true");
+}
+
+#[test]
+fn removing_a_reader_survives_the_destructor_of_a_task_local() {
+    static LOCAL: TaskLocal<Finally<fn()>> = TaskLocal::new();
+    let (near, _far) = pair();
+    let (result, lines) = logged(|| {
+        run(|| {
+            let adds = spawn(move || {
+                LOCAL.set(Finally(|| panic!("a local's destructor")));
+                add_reader(&near, || {})
+            });
+            adds.join()
+        })
+    });
+    result.unwrap();
+    only(&lines, "ERROR", &["a local's destructor"]);
+}
+
+#[test]
+fn a_reader_whose_destructor_adds_another_is_followed_by_that_one_alone() {
+    let (near, mut far) = pair();
+    let near = Rc::new(near);
+    let heard = Log::default();
+    run(|| {
+        let (own, log) = (near.clone(), heard.clone());
+        let adds = Finally(move || {
+            let log = log.clone();
+            add_reader(&*own, move || log.say("the destructor's")).unwrap();
+        });
+        add_reader(&*near, move || unreachable!("replaced: {:p}", &adds))?;
+        let log = heard.clone();
+        add_reader(&*near, move || log.say("mine"))?;
+        far.write_all(b"!")?;
+        until(|| heard.len() > 3)?;
+        assert!(remove_reader(&*near) && !remove_reader(&*near));
+        let all = heard.take();
+        assert!(all.split(" the").count() > 3 && !all.contains("mine"), "{all}");
+        sleep(millis(5))?;
+        assert_eq!(heard.take(), "");
+        Ok(())
+    })
+    .unwrap();
 }

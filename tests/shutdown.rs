@@ -8,15 +8,18 @@ mod common;
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::thread::{self, panicking};
+use std::time::Instant;
 
 use common::{Finally, Log, child, logged, only, panic_of, plays, runner, sim, since};
+use corio::testing::Ledger;
 use corio::{
-    Builder, Cause, LoopHandle, Runner, Shutdown, all_tasks, call_later, call_soon, cancel_cause, current,
-    is_cancelled, millis, now, run, scope, secs, shield, sleep, spawn, timeout, yield_now,
+    Builder, Cause, Executor, LoopHandle, Runner, Shutdown, add_reader, all_tasks, call_later, call_soon, cancel_cause,
+    current, is_cancelled, millis, now, run, scope, secs, shield, sleep, spawn, timeout, yield_now,
 };
 
 // ---- run ---------------------------------------------------------------------------------------------
@@ -765,4 +768,89 @@ fn the_watch_for_ctrl_c_is_no_hope_and_does_not_hold_back_the_virtual_clock() {
         return;
     }
     child(NAME).succeeded();
+}
+
+/// R3, R14: what was refused is done at once, and joining it is a call that others may have to wait for.
+#[test]
+fn r3_r14_a_task_that_starts_another_again_and_again_does_not_keep_the_run_from_ending() {
+    Runner::new()
+        .grace(millis(20))
+        .run(|| {
+            drop(spawn(|| -> io::Result<()> {
+                loop {
+                    let _ = spawn(|| sleep(secs(1))).join();
+                }
+            }));
+            drop(spawn(|| -> io::Result<()> {
+                loop {
+                    let _ = scope(|_| Ok(()));
+                }
+            }));
+            yield_now()
+        })
+        .unwrap();
+}
+
+/// What the loop gives up at the end may ask for more of the same: the next run begins with nothing.
+#[test]
+fn a15_what_destructors_leave_at_the_end_is_not_there_in_the_next_run() {
+    thread_local!(static CALLED: Cell<bool> = const { Cell::new(false) });
+    struct AddsACallback;
+    impl Drop for AddsACallback {
+        fn drop(&mut self) {
+            call_soon(|| CALLED.set(true));
+        }
+    }
+    let (near, _far) = UnixStream::pair().unwrap();
+    let mut runner = runner();
+    runner
+        .run(|| {
+            // A callback that is never called adds a reader, which sends a letter, which adds a callback.
+            let handle = LoopHandle::current()?;
+            let sends = move || {
+                handle
+                    .call_soon({
+                        let adds = AddsACallback;
+                        move || drop(adds)
+                    })
+                    .unwrap()
+            };
+            let reads = Finally(move || {
+                let sends = Finally(sends.clone());
+                add_reader(&near, move || unreachable!("{:p}", &sends)).unwrap();
+            });
+            call_later(secs(60), move || drop(reads));
+            Ok(())
+        })
+        .unwrap();
+    let left = runner.run(|| {
+        let left = Ledger::now().to_string();
+        yield_now()?;
+        Ok(left)
+    });
+    assert_eq!((left.unwrap().as_str(), CALLED.get()), ("nothing is left on the loop", false));
+}
+
+/// The run waits for a job, which waits for what it asked the loop for after the last turn.
+#[test]
+fn a_job_that_waits_for_its_loop_is_told_that_the_run_is_over() {
+    let (answer, asked) = std::sync::mpsc::channel();
+    let start = Instant::now();
+    Runner::new()
+        .grace(secs(3600))
+        .run(|| {
+            let handle = LoopHandle::current()?;
+            let (begun, begins) = std::sync::mpsc::channel();
+            drop(Executor::current()?.spawn(move || {
+                begun.send(()).unwrap();
+                // Asks until the loop takes no turns any more, and then once more.
+                while handle.spawn(|| Ok(())).join().is_ok() {}
+                answer.send(handle.spawn(|| Ok(())).join()).unwrap();
+            }));
+            begins.recv().unwrap();
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(asked.recv().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert!(start.elapsed() < secs(1800));
 }

@@ -513,3 +513,71 @@ fn a_guard_may_be_dropped_by_another_task_and_after_its_run() {
     .unwrap();
     assert_eq!(lock.into_inner(), 1);
 }
+
+/// Every loop counts its tasks from 1: the number alone does not say who has a lock.
+#[test]
+fn a_guard_from_a_loop_that_is_gone_is_nobodys_here() {
+    let (mutex, lock) = (Mutex::new(0), RwLock::new(0));
+    let kept = RefCell::new(None);
+    run_virtual(|| {
+        *kept.borrow_mut() = Some((mutex.lock()?, lock.write()?));
+        Ok(())
+    })
+    .unwrap();
+    run_virtual(|| {
+        scope(|s| {
+            s.spawn(|| {
+                sleep(secs(1))?;
+                drop(kept.take());
+                Ok(())
+            });
+            drop(mutex.lock()?); // by a main task, as it was locked by one
+            drop(lock.read()?);
+            drop(lock.write()?);
+            Ok(())
+        })
+    })
+    .unwrap();
+    *kept.borrow_mut() = Some((mutex.try_lock().unwrap(), lock.try_write().unwrap()));
+    let stuck = run_virtual(|| mutex.lock().map(drop)).unwrap_err().to_string();
+    assert!(stuck.contains("main") && !stuck.contains("which"), "{stuck}");
+}
+
+#[test]
+fn a_reader_that_asks_to_write_is_told_that_it_would_wait_for_itself() {
+    run_virtual(|| {
+        let lock = RwLock::new(0);
+        let reads = lock.read()?;
+        let error = lock.write().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Deadlock);
+        assert!(error.to_string().contains("reads under this lock already"), "{error}");
+        drop((lock.read()?, reads));
+        drop(lock.write()?);
+        assert!(lock.try_write().is_some());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A lock for readers knows one of them, whoever comes and goes.
+#[test]
+fn the_report_of_a_deadlock_names_a_reader_whom_a_writer_waits_for() {
+    let stuck = run_virtual(|| {
+        let (lock, never) = (RwLock::new(0), Event::new());
+        scope(|s| {
+            let (lock, never) = (&lock, &never);
+            s.spawn(move || lock.read().map(drop)); // gone when the writer comes
+            Builder::new().name("reader").spawn_scoped(s, move || {
+                let _reads = lock.read()?;
+                never.wait()
+            })?;
+            Builder::new().name("writer").spawn_scoped(s, move || {
+                yield_now()?;
+                lock.write().map(drop)
+            })?;
+            Ok(())
+        })
+    });
+    let report = stuck.unwrap_err().to_string();
+    assert!(report.contains("writing under lock 2, which reader has"), "{report}");
+}

@@ -1142,3 +1142,29 @@ fn loop_17_threads_that_spawn_while_the_run_ends_are_served_or_refused() {
         assert_eq!(done, ran.load(Ordering::SeqCst));
     }
 }
+
+/// R13: what has happened is not undone by a cancellation that comes with it.
+#[test]
+fn r13_a_shutdown_that_is_through_is_no_failure_of_whoever_was_cancelled_meanwhile() {
+    let executor = Executor::new(1).unwrap();
+    let (gate, job) = gate();
+    runner()
+        .run(|| {
+            let running = executor.spawn(job);
+            gate.begun.recv().unwrap();
+            let waits = spawn({
+                let executor = executor.clone();
+                move || executor.shutdown()
+            });
+            yield_now()?;
+            // The loop stands still until the last thread has gone, and cancels before it looks.
+            gate.release.send(()).unwrap();
+            while format!("{executor:?}").contains("threads: 1") {
+                thread::yield_now();
+            }
+            waits.cancel();
+            waits.join()?;
+            running.join()
+        })
+        .unwrap();
+}

@@ -243,7 +243,12 @@ fn a_loop_that_ends_by_itself_stops_the_others_and_whoever_waits_is_told() {
 fn a_set_that_is_dropped_stops_and_a_forgotten_one_goes_on() {
     let _watchdog = watchdog();
     let workers = builder(2).name("dropped").start().unwrap();
-    let task = workers.spawn(|| sleep(secs(3_600)));
+    let (begun, begins) = std::sync::mpsc::channel();
+    let task = workers.spawn(move || {
+        begun.send(()).unwrap();
+        sleep(secs(3_600))
+    });
+    begins.recv().unwrap();
     drop(workers);
     assert!(is_cancelled(&task.join().unwrap_err()));
     threads_end("dropped");

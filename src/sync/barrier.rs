@@ -6,8 +6,8 @@ use std::io;
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, wait_for};
-use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
+use crate::task::{Who, caller};
 
 /// Lets tasks wait for each other: when as many have come as it is for, all go on, and the next round begins.
 ///

@@ -6,8 +6,8 @@ use std::io;
 use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
+use crate::task::{Who, caller};
 
 /// A flag that is set or not; tasks wait until it is.
 ///

@@ -8,8 +8,8 @@ use std::ops::{Deref, DerefMut};
 use super::{Id, grant};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
+use crate::task::{Who, caller};
 
 /// A lock around a value, for the tasks of one loop: mutual exclusion *across* calls that suspend.
 ///

@@ -258,7 +258,11 @@ macro_rules! wait {
             }
 
             fn want(&self, cx: &Cx<'_>) -> Want {
-                Want::Thing { thing: Thing::$thing, id: self.lock.id.get(cx.lp), holder: self.lock.holder.get().on(cx.lp) }
+                Want::Thing {
+                    thing: Thing::$thing,
+                    id: self.lock.id.get(cx.lp),
+                    holder: self.lock.holder.get().on(cx.lp),
+                }
             }
 
             fn holder(&self) -> Option<&Cell<Who>> {

@@ -7,8 +7,8 @@ use std::io;
 use super::{Id, grant};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
-use crate::task::{Who, caller};
 use crate::task::wait::WaitList;
+use crate::task::{Who, caller};
 
 /// A number of permits: whoever wants to go on takes one, and waits if there is none.
 ///

@@ -437,7 +437,9 @@ impl TaskCore {
     /// Who has what this one waits for.
     pub(crate) fn holder(&self) -> Who {
         // SAFETY: the guard of the wait, in a frame of this task's stack, takes the pointer back before the frame goes (R4).
-        self.activation().and_then(|activation| unsafe { activation.holder.get().as_ref() }).map_or(Who::NOBODY, Cell::get)
+        self.activation()
+            .and_then(|activation| unsafe { activation.holder.get().as_ref() })
+            .map_or(Who::NOBODY, Cell::get)
     }
 
     pub(crate) fn resumes(&self) -> u32 {

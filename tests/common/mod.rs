@@ -52,6 +52,11 @@ impl Log {
         self.0.take().join(" ")
     }
 
+    /// How many lines there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     /// A value that writes a line when it is dropped.
     pub(crate) fn at_drop(&self, line: impl Into<String>) -> AtDrop {
         AtDrop(self.clone(), line.into())
