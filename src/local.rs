@@ -114,18 +114,19 @@ impl<T: 'static> TaskLocal<T> {
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a token of another variable, task or callback: nothing is changed.
     pub fn reset(&'static self, token: LocalToken<T>) -> io::Result<()> {
-        self.take_back(token).map(drop)
-    }
-
-    /// The same, and the value that is no longer there.
-    fn take_back(&'static self, token: LocalToken<T>) -> io::Result<Option<Rc<dyn Any>>> {
         if !std::ptr::eq(self, token.of) {
             return Err(misuse("a token of another task-local"));
         }
         if token.at != Where::now() {
             return Err(misuse("a token of another task, or of a callback that is over"));
         }
-        Ok(update(|values| values.replace(self.key(), token.before)))
+        drop(self.put_back(token));
+        Ok(())
+    }
+
+    /// Takes the `set` back, and gives the value that is no longer there.
+    fn put_back(&'static self, token: LocalToken<T>) -> Option<Rc<dyn Any>> {
+        update(|values| values.replace(self.key(), token.before))
     }
 
     /// Sets the value for the time of `f`; then what was there before is there again, also after a panic. Tasks that `f`
@@ -138,10 +139,10 @@ impl<T: 'static> TaskLocal<T> {
         impl<T> Drop for Restore<T> {
             fn drop(&mut self) {
                 if let Some(token) = self.0.take() {
-                    let of = token.of;
                     // A coroutine may have been closed by another task than the one that began it: then there is nothing
                     // to put back. The value's destructor must not meet a panic that is under way.
-                    drop_quietly(of.take_back(token), "a task-local");
+                    let gone = if token.at == Where::now() { token.of.put_back(token) } else { token.before };
+                    drop_quietly(gone, "a task-local");
                 }
             }
         }

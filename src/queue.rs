@@ -74,8 +74,11 @@ pub struct Queue<T, S = Fifo<T>> {
 /// `asyncio.LifoQueue`.
 pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 
-/// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. To compare two items
-/// may neither wait nor use the queue. It is made by [`Queue::priority`]. asyncio: `asyncio.PriorityQueue`.
+/// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. It is made by
+/// [`Queue::priority`]. asyncio: `asyncio.PriorityQueue`.
+///
+/// To compare two items may neither wait nor use the queue. If it panics, so does the call; an item that was being put in
+/// stays in.
 ///
 /// Items in a tuple are compared as a whole, like asyncio's. A type of one's own says what counts; here its number, the
 /// greatest first:

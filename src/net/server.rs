@@ -329,7 +329,8 @@ impl<L: Listener> Shared<L> {
 
 impl<L: Listener> ServerHandle<L> {
     /// Accepts no more: new clients are refused, and [`Server::serve`] ends when the connections have, or when its grace is
-    /// over. Stopping twice does nothing. asyncio: `Server.close`.
+    /// over. Clients that the system has let in already, and that wait to be accepted, are reset, as by every close of a
+    /// listener. Stopping twice does nothing. asyncio: `Server.close`.
     pub fn stop(&self) {
         self.shared.stop();
     }
