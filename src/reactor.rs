@@ -91,6 +91,8 @@ pub(crate) struct Request<'a> {
     pub(crate) timeout: Option<Duration>,
     /// For one that tells states and not changes: what is wanted of a registration.
     pub(crate) wanted: &'a dyn Fn(Token) -> Wanted,
+    /// For one that has several pieces of news at once: that one comes soon.
+    pub(crate) soon: &'a dyn Fn(Token),
     /// For one that lives in the loop's time.
     pub(crate) now: &'a dyn Fn() -> Nanos,
 }
@@ -430,7 +432,10 @@ impl Reactor {
         let mut count = 0;
         let mut selector = self.selector.borrow_mut();
         let wanted = |token| self.slot(token).map_or(Wanted { readable: false, writable: false }, |slot| slot.wanted());
-        let request = Request { timeout, wanted: &wanted, now: &|| lp.clock.now() };
+        let soon = |token: Token| {
+            self.with_slot(token.slot, |slot| slot.readers.fetch_ahead());
+        };
+        let request = Request { timeout, wanted: &wanted, soon: &soon, now: &|| lp.clock.now() };
         let result = selector.select(&request, &mut |token, news| {
             count += 1;
             if let Some(slot) = self.slot(token) {

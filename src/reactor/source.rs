@@ -23,7 +23,7 @@ use crate::observe::event::{Direction, Event, Place, Want};
 use crate::remote::{Message, Remote};
 use crate::task::TaskRef;
 use crate::task::not_in_a_callback;
-use crate::task::wait::{Context, Patience, checkpoint, in_context, refuse_while_unwinding};
+use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
 use crate::time::Alarm;
 use crate::timer::Nanos;
 
@@ -102,43 +102,47 @@ impl Source {
         if self.is_impatient() {
             return uninterrupted(&mut attempt);
         }
-        in_context(|context| match context {
-            Context::Task(lp, task) => {
-                checkpoint(lp, task, at)?;
-                // The limit is one of the whole operation, however often another task was quicker.
-                let mut due = None;
-                loop {
-                    // ANCHOR: retry
-                    if self.seems_ready(lp, direction) {
-                        match uninterrupted(&mut attempt) {
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
-                                self.with_slot(lp, |slot| slot.refute(direction));
-                            }
-                            Ok(value) => {
-                                if drained(&value) {
-                                    self.with_slot(lp, |slot| slot.clear(direction));
+        in_context(
+            // One frame less on the stack of everyone who waits.
+            #[inline(always)]
+            |context| match context {
+                Context::Task(lp, task) => {
+                    checkpoint(lp, task, at)?;
+                    // The limit is one of the whole operation, however often another task was quicker.
+                    let mut due = None;
+                    loop {
+                        // ANCHOR: retry
+                        if self.seems_ready(lp, direction) {
+                            match uninterrupted(&mut attempt) {
+                                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                    lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
+                                    self.with_slot(lp, |slot| slot.refute(direction));
                                 }
-                                return Ok(value);
+                                Ok(value) => {
+                                    if drained(&value) {
+                                        self.with_slot(lp, |slot| slot.clear(direction));
+                                    }
+                                    return Ok(value);
+                                }
+                                Err(error) => return Err(error),
                             }
-                            Err(error) => return Err(error),
                         }
+                        self.wait(lp, task, direction, at, &mut due)?;
+                        // ANCHOR_END: retry
                     }
-                    self.wait(lp, task, direction, at, &mut due)?;
-                    // ANCHOR_END: retry
                 }
-            }
-            // One attempt, then the cancellation error: nothing can be switched to (R5).
-            Context::Unwinding(..) => match uninterrupted(&mut attempt) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(refuse_while_unwinding()),
-                result => result,
+                // One attempt, then the cancellation error: nothing can be switched to (R5).
+                Context::Unwinding(..) => match uninterrupted(&mut attempt) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(refuse_while_unwinding()),
+                    result => result,
+                },
+                Context::Callback => match uninterrupted(&mut attempt) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(not_in_a_callback()),
+                    result => result,
+                },
+                Context::Outside => self.retry_outside(direction, &mut attempt),
             },
-            Context::Callback => match uninterrupted(&mut attempt) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(not_in_a_callback()),
-                result => result,
-            },
-            Context::Outside => self.retry_outside(direction, &mut attempt),
-        })
+        )
     }
 
     /// The same on a thread without a loop: the thread waits.
@@ -224,8 +228,7 @@ impl Source {
             None => waiters.wait(lp, task, want, at, Patience::Cancellable),
             Some(limit) => {
                 let due = *due.get_or_insert_with(|| lp.clock.now().saturating_add(nanos(limit)));
-                let alarm = Alarm::wake(lp, task, due);
-                waiters.wait_unless(lp, task, want, at, Patience::Cancellable, || alarm.has_fired())
+                wait_until(due, waiters, lp, task, want, at)
             }
         }
     }
@@ -259,6 +262,14 @@ impl Source {
         self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(token.slot), Ordering::SeqCst);
         Ok(new.slot(lp))
     }
+}
+
+/// A wait with a limit. Out of line, because its alarm would make the frame of every wait larger.
+#[cold]
+#[inline(never)]
+fn wait_until(due: Nanos, waiters: &WaitList, lp: &EventLoop, task: &TaskRef, want: Want, at: Place) -> io::Result<()> {
+    let alarm = Alarm::wake(lp, task, due);
+    waiters.wait_unless(lp, task, want, at, Patience::Cancellable, || alarm.has_fired())
 }
 
 impl Registration {

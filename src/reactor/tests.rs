@@ -40,7 +40,7 @@ fn news(list: &[(Token, News)]) -> Step {
 /// Asks a selector that looks at nothing but the time limit.
 fn select(selector: &mut dyn Selector, timeout: Option<Duration>, each: Each<'_>) -> io::Result<()> {
     let wanted = |_| Wanted { readable: true, writable: true };
-    selector.select(&Request { timeout, wanted: &wanted, now: &|| 0 }, each)
+    selector.select(&Request { timeout, wanted: &wanted, soon: &|_| (), now: &|| 0 }, each)
 }
 
 /// The token that the n-th registration gets if each has a slot of its own.

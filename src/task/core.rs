@@ -135,6 +135,8 @@ pub(crate) struct Activation {
     frames: Cell<*const Frame>,
     resumes: Cell<u32>,
     throws: Cell<u32>,
+    /// How far below this its stack stood when it paused; a hint.
+    depth: Cell<u32>,
     /// How many cancelled calls it has ignored.
     fruitless: Cell<u32>,
 }
@@ -418,7 +420,24 @@ impl TaskCore {
         };
         activation.want.set(want);
         activation.at.set(Some(at));
+        activation.depth.set(self.activation.get().addr().wrapping_sub(crate::sys::stack_pointer()) as u32);
         suspender.suspend(if want == Want::Turn { Pause::Turn } else { Pause::Parked })
+    }
+
+    /// It will run after the next one: asks the processor for the top of its stack.
+    #[inline]
+    pub(crate) fn fetch_top(&self) {
+        crate::sys::prefetch(self.activation.get().addr(), size_of::<Activation>());
+    }
+
+    /// It will run next: asks for the innermost frames, as many as a wait for a socket has and what that goes back to.
+    #[inline]
+    pub(crate) fn fetch_frames(&self) {
+        const FRAMES: usize = 768;
+        if let Some(activation) = self.activation() {
+            let top = std::ptr::from_ref(activation).addr();
+            crate::sys::prefetch(top.wrapping_sub(activation.depth.get() as usize), FRAMES);
+        }
     }
 
     /// What it waits for and where, or waited for last; `None` before its first pause and after its end.
@@ -490,6 +509,7 @@ impl Activation {
             frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),
+            depth: Cell::new(0),
             fruitless: Cell::new(0),
         }
     }

@@ -167,6 +167,16 @@ impl ReadyQueue {
         Some(Ready::Task(unsafe { TaskRef::from_raw(task) }))
     }
 
+    /// Lets the processor fetch what the first two tasks will touch.
+    #[inline]
+    pub(crate) fn fetch_ahead(&self) {
+        if let Some(last) = non_null(self.last.get()) {
+            let first = cell(last).core.links.behind.get();
+            cell(first).core.fetch_frames();
+            cell(cell(first).core.links.behind.get()).core.fetch_top();
+        }
+    }
+
     #[cold]
     fn pop_call(&self) -> Option<Ready> {
         let mut calls = self.calls.borrow_mut();

@@ -341,6 +341,14 @@ impl WaitList {
         }
     }
 
+    /// Lets the processor fetch what waking the first will touch.
+    pub(crate) fn fetch_ahead(&self) {
+        if let Some(node) = self.first() {
+            let task = &node.waiter().task.core;
+            crate::sys::prefetch(std::ptr::from_ref(task).addr(), size_of_val(task));
+        }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         let first = self.first.get();
