@@ -371,16 +371,29 @@ pub(crate) fn opened_between(lp: &EventLoop, low: usize, high: usize) -> bool {
 /// It reads the state of the scopes of the running task: the innermost that is cancelled answers, and what lies outside
 /// a [`shield`] does not count. Use it where an error alone does not tell whether to try again:
 ///
-/// ```no_run
-/// # fn fetch() -> std::io::Result<()> { Ok(()) }
-/// # fn supervise() -> std::io::Result<()> {
-/// while let Err(error) = fetch() {
-///     if corio::cancel_cause().is_some() {
-///         return Err(error); // asked to stop: no restart
-///     }
-///     corio::sleep(corio::secs(1))?;
+/// ```
+/// use corio::{Cause, Runner, cancel_cause, secs, sleep, timeout};
+/// use std::io;
+///
+/// fn fetch() -> io::Result<()> {
+///     sleep(secs(2)).map_err(|_| io::Error::other("no answer")) // the cancellation is no longer seen in the error
 /// }
-/// # Ok(()) }
+///
+/// fn fetch_until_it_works() -> io::Result<()> {
+///     while let Err(error) = fetch() {
+///         if let Some(cause) = cancel_cause() {
+///             assert_eq!(cause, Cause::Deadline);
+///             return Err(error); // asked to stop: no other try
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     assert!(timeout(secs(1), fetch_until_it_works).is_err());
+///     Ok(())
+/// })
+/// # .unwrap()
 /// ```
 pub fn cancel_cause() -> Option<Cause> {
     EventLoop::with_current(|lp| lp.and_then(EventLoop::current).and_then(cause_of))
@@ -414,6 +427,35 @@ enum Met {
 ///     });
 ///     assert!(result.is_err() && patience.expired());
 ///     sleep(millis(1)) // outside the scope all is well
+/// })
+/// # .unwrap()
+/// ```
+///
+/// By hand, from another task; and with a deadline that several steps have in common:
+///
+/// ```
+/// use corio::{CancelScope, Runner, now, scope, secs, sleep};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let search = CancelScope::new();
+///     scope(|s| {
+///         s.spawn(|| {
+///             sleep(secs(1))?;
+///             search.cancel(); // found elsewhere
+///             Ok(())
+///         });
+///         assert!(search.run(|| sleep(secs(60))).is_err());
+///         Ok(())
+///     })?;
+///     assert!(search.cancelled() && !search.expired());
+///
+///     let deadline = now() + secs(5);
+///     let step = CancelScope::at(deadline);
+///     assert_eq!(step.when(), Some(deadline));
+///     step.run(|| sleep(secs(3)))?;
+///     assert!(!step.cancelled()); // it was left in time
+///     assert!(CancelScope::at(deadline).run(|| sleep(secs(3))).is_err() && now() == deadline);
+///     Ok(())
 /// })
 /// # .unwrap()
 /// ```
@@ -620,6 +662,19 @@ pub fn timeout<R: IntoResult>(d: Duration, f: impl FnOnce() -> R) -> io::Result<
 /// # Errors
 ///
 /// As [`timeout`].
+///
+/// ```
+/// use corio::{Runner, is_timed_out, now, secs, sleep, timeout_at};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let deadline = now() + secs(3); // for both steps together
+///     timeout_at(deadline, || sleep(secs(2)))?;
+///     assert!(is_timed_out(&timeout_at(deadline, || sleep(secs(2))).unwrap_err()));
+///     assert_eq!(now(), deadline);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub fn timeout_at<R: IntoResult>(deadline: Instant, f: impl FnOnce() -> R) -> io::Result<R::Value> {
     limit(CancelScope::at(deadline), f)
 }

@@ -177,6 +177,28 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     /// # Panics
     ///
     /// If the body panics, with the same payload.
+    ///
+    /// ```
+    /// use corio::{Coroutine, State};
+    /// use std::io;
+    ///
+    /// let mut numbers = Coroutine::<(), u32>::new(|y| {
+    ///     let mut n = 0;
+    ///     loop {
+    ///         match y.yield_(n) {
+    ///             Ok(()) => n += 1,
+    ///             Err(error) if error.kind() == io::ErrorKind::InvalidData => n = 0, // what this body knows how to mend
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    /// });
+    /// assert_eq!(numbers.start()?, State::Yielded(0));
+    /// assert_eq!(numbers.send(())?, State::Yielded(1));
+    /// assert_eq!(numbers.throw(io::ErrorKind::InvalidData.into())?, State::Yielded(0));
+    /// assert_eq!(numbers.throw(io::ErrorKind::NotFound.into()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    /// assert!(numbers.is_done());
+    /// # io::Result::Ok(())
+    /// ```
     pub fn throw(&mut self, error: io::Error) -> io::Result<State<Out, Ret>> {
         match &self.stage {
             Stage::Paused(_) => self.go_on("throw", Input::Throw(error)),
@@ -224,6 +246,27 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
     /// # Panics
     ///
     /// If the body panics, with the same payload.
+    ///
+    /// ```
+    /// use corio::Coroutine;
+    ///
+    /// let mut average = Coroutine::new(|y| {
+    ///     let (mut sum, mut count) = (0.0, 0.0);
+    ///     while let Ok(n) = y.yield_(())  { // until it is closed
+    ///         sum += n;
+    ///         count += 1.0;
+    ///     }
+    ///     Ok(sum / count)
+    /// });
+    /// assert!(!average.is_started());
+    /// let _ = average.start()?;
+    /// let _ = average.send(1.0)?;
+    /// let _ = average.send(4.0)?;
+    /// average.close()?;
+    /// assert!(average.is_started() && average.is_done());
+    /// assert_eq!((average.returned(), average.returned()), (Some(2.5), None)); // once
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn close(&mut self) -> io::Result<()> {
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Fresh(_) | Stage::Done => Ok(()),
@@ -388,6 +431,27 @@ impl<In, Out, Ret> fmt::Debug for Coroutine<In, Out, Ret> {
 }
 
 /// A coroutine's way to pause itself; its body is handed one.
+///
+/// ```
+/// use corio::{Generator, Yielder};
+/// use std::io;
+///
+/// struct Tree(u32, Vec<Tree>);
+///
+/// /// A function far below the body can pause too: it only needs the way to do so.
+/// fn walk(tree: &Tree, y: &Yielder<(), u32>) -> io::Result<()> {
+///     y.yield_(tree.0)?;
+///     tree.1.iter().try_for_each(|branch| walk(branch, y))
+/// }
+///
+/// let tree = Tree(1, vec![Tree(2, vec![Tree(3, vec![])]), Tree(4, vec![])]);
+/// let mut numbers = Generator::new(move |y| {
+///     walk(&tree, y)?;
+///     y.yield_from(&mut Generator::new(|y| y.yield_(5))) // Python: `yield from`
+/// });
+/// assert_eq!(numbers.by_ref().collect::<io::Result<Vec<_>>>()?, [1, 2, 3, 4, 5]);
+/// # io::Result::Ok(())
+/// ```
 pub struct Yielder<In, Out> {
     suspender: *const Suspender<Input<In>, Output<Out>>,
     /// The ends of the coroutine's stack.

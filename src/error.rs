@@ -60,6 +60,15 @@ pub fn is_cancelled(error: &(dyn StdError + 'static)) -> bool {
 /// Whether `error` says that a time limit was met ([`io::ErrorKind::TimedOut`]), itself or as the cause of another.
 ///
 /// asyncio: `isinstance(e, TimeoutError)`.
+///
+/// ```
+/// use corio::{Runner, is_timed_out, secs, sleep, timeout};
+/// use std::io;
+///
+/// let error = Runner::new().virtual_clock().run(|| timeout(secs(1), || sleep(secs(60)))).unwrap_err();
+/// assert!(is_timed_out(&error));
+/// assert!(is_timed_out(&io::Error::other(error))); // also when it was wrapped on the way
+/// ```
 pub fn is_timed_out(error: &(dyn StdError + 'static)) -> bool {
     chain(error).any(|e| {
         e.is::<TimedOut>() || e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut)
@@ -99,6 +108,16 @@ fn carried<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
 ///
 /// [`scope`](crate::scope()) returns the first failure. Where several children failed, it is an error of the first one's
 /// kind that carries them all. asyncio: `ExceptionGroup.exceptions`.
+///
+/// ```
+/// use corio::{errors, race, run};
+/// use std::io;
+///
+/// let mirrors = ["no route", "no such name"];
+/// let error = run(|| race(mirrors, |text| Err::<(), _>(io::Error::other(text)))).unwrap_err();
+/// let texts: Vec<String> = errors(&error).map(ToString::to_string).collect();
+/// assert_eq!(texts, mirrors);
+/// ```
 pub fn errors(error: &io::Error) -> slice::Iter<'_, io::Error> {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<GroupError>()) {
         Some(group) => group.0.iter(),

@@ -41,6 +41,10 @@ use crate::task::{caller, not_in_a_callback};
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the executor was shut down; [`InvalidInput`](io::ErrorKind::InvalidInput)
 /// in a callback. If `f` itself returns a result, there are two question marks: `to_thread(|| read(path))??`.
 ///
+/// # Suspends
+///
+/// Until `f` has returned.
+///
 /// # Panics
 ///
 /// If `f` panics: with the same payload.
@@ -192,6 +196,30 @@ impl Executor {
     ///
     /// Cancellation, which ends the wait and not the shutting down; [`Deadlock`](io::ErrorKind::Deadlock) on a thread of
     /// this pool, which would wait for itself.
+    ///
+    /// # Suspends
+    ///
+    /// Until the last thread has ended. A thread without a loop blocks.
+    ///
+    /// ```
+    /// use corio::{Executor, millis, run};
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// static WRITTEN: AtomicBool = AtomicBool::new(false);
+    ///
+    /// run(|| {
+    ///     let disk = Executor::new(1)?;
+    ///     drop(disk.spawn(|| {
+    ///         std::thread::sleep(millis(5));
+    ///         WRITTEN.store(true, Ordering::SeqCst);
+    ///     }));
+    ///     disk.shutdown()?; // it finishes what it has taken
+    ///     assert!(WRITTEN.load(Ordering::SeqCst));
+    ///     assert_eq!(disk.run(|| ()).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     #[track_caller]
     pub fn shutdown(&self) -> io::Result<()> {
         let at = caller();

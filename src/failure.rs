@@ -11,6 +11,35 @@ use crate::observe::event::Place;
 ///
 /// Its `Display` form is the line that the default handler logs. See
 /// [`Runner::exception_handler`](crate::Runner::exception_handler). asyncio: the `context` of `call_exception_handler`.
+///
+/// ```
+/// use corio::{Failure, Runner, call_soon, secs, sleep, spawn};
+/// use std::{cell::RefCell, io, rc::Rc};
+///
+/// let told = Rc::new(RefCell::new(Vec::new()));
+/// let notes = told.clone();
+/// let handler = move |failure: &Failure<'_>| {
+///     if failure.error::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
+///         return; // of no interest
+///     }
+///     failure.log(); // as if there were no handler
+///     let who = failure.task_name().unwrap_or("a callback").to_owned();
+///     assert_eq!(failure.place().file(), file!());
+///     notes.borrow_mut().push((who, failure.task_id(), failure.text().to_owned(), failure.panic().is_some()));
+/// };
+/// Runner::new().virtual_clock().exception_handler(handler).run(|| {
+///     spawn(|| Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)));
+///     spawn(|| -> io::Result<()> { panic!("a bug") }).set_name("clerk");
+///     call_soon(|| panic!("another"));
+///     sleep(secs(1))
+/// })?;
+/// told.borrow_mut().sort();
+/// assert_eq!(*told.borrow(), [
+///     ("a callback".to_owned(), None, "another".to_owned(), true),
+///     ("clerk".to_owned(), Some(3), "a bug".to_owned(), true),
+/// ]);
+/// # io::Result::Ok(())
+/// ```
 pub struct Failure<'a> {
     pub(crate) whose: Whose<'a>,
     /// Where the task was spawned, the callback scheduled, or the scope opened.

@@ -19,6 +19,23 @@ use crate::task::{
 use crate::time::Alarm;
 
 /// The handle of a task: [`JoinHandle`], [`ScopedJoinHandle`], or a [`Task`] for those who only look. Sealed.
+///
+/// ```
+/// use corio::{Handle, Until, run, spawn, wait_timeout, secs};
+///
+/// /// What has ended by now, of handles of whatever kind.
+/// fn ended<H: Handle>(handles: &mut Vec<H>) -> std::io::Result<Vec<H>> {
+///     wait_timeout(handles, Until::AllCompleted, secs(0))
+/// }
+///
+/// run(|| {
+///     let mut tasks = vec![spawn(|| Ok(1)), spawn(|| Ok(2))];
+///     corio::yield_now()?;
+///     assert_eq!(ended(&mut tasks)?.len(), 2);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub trait Handle: sealed::Sealed {
     #[doc(hidden)]
     fn watched(&self) -> &Task;
@@ -124,6 +141,21 @@ pub fn wait<H: Handle>(handles: &mut Vec<H>, until: Until) -> io::Result<Vec<H>>
 /// # Suspends
 ///
 /// Unless the condition is met already, or the limit is zero.
+///
+/// ```
+/// use corio::{Runner, Until, secs, sleep, spawn, wait_timeout};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let mut tasks: Vec<_> = [1, 2, 60].map(|n| spawn(move || sleep(secs(n)).map(|()| n))).into();
+///     for task in wait_timeout(&mut tasks, Until::AllCompleted, secs(5))? {
+///         assert!(task.join()? <= 2);
+///     }
+///     assert_eq!(tasks.len(), 1); // it runs on; this one is not waited for
+///     tasks[0].cancel();
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn wait_timeout<H: Handle>(handles: &mut Vec<H>, until: Until, limit: Duration) -> io::Result<Vec<H>> {
     watch(handles, until, Some(limit), caller())?;
@@ -248,6 +280,20 @@ pub fn as_completed<H: Handle>(handles: &mut Vec<H>) -> AsCompleted<'_, H> {
 }
 
 /// Tasks in the order in which they end; see [`as_completed`].
+///
+/// ```
+/// use corio::{AsCompleted, JoinHandle, Runner, as_completed, secs, sleep, spawn};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let mut tasks: Vec<JoinHandle<u64>> = [2, 1, 3].map(|n| spawn(move || sleep(secs(n)).map(|()| n))).into();
+///     let mut ended: AsCompleted<'_, _> = as_completed(&mut tasks);
+///     let first = ended.next().unwrap()?;
+///     assert_eq!(first.join()?, 1);
+///     assert_eq!(tasks.len(), 2); // one may stop in between: the others are still here
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[must_use = "it waits for nothing until `next`"]
 pub struct AsCompleted<'a, H> {
     handles: &'a mut Vec<H>,

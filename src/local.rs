@@ -113,6 +113,26 @@ impl<T: 'static> TaskLocal<T> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a token of another variable, task or callback: nothing is changed.
+    ///
+    /// ```
+    /// use corio::{TaskLocal, run, spawn};
+    ///
+    /// static DEPTH: TaskLocal<u32> = TaskLocal::new();
+    ///
+    /// run(|| {
+    ///     assert_eq!(DEPTH.get(), None);
+    ///     DEPTH.set(1);
+    ///     let token = DEPTH.set(2);
+    ///     assert_eq!((DEPTH.get(), token.before()), (Some(2), Some(&1)));
+    ///     DEPTH.reset(token)?;
+    ///     assert_eq!(DEPTH.get(), Some(1));
+    ///
+    ///     let foreign = spawn(|| Ok(DEPTH.set(9))).join()?; // a token of another task
+    ///     assert!(DEPTH.reset(foreign).is_err());
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn reset(&'static self, token: LocalToken<T>) -> io::Result<()> {
         if !std::ptr::eq(self, token.of) {
             return Err(misuse("a token of another task-local"));
@@ -164,6 +184,20 @@ impl<T: fmt::Debug + 'static> fmt::Debug for TaskLocal<T> {
 }
 
 /// What [`TaskLocal::set`] found; for [`TaskLocal::reset`]. asyncio: `contextvars.Token`.
+///
+/// ```
+/// use corio::{LocalToken, TaskLocal};
+///
+/// static LANGUAGE: TaskLocal<&str> = TaskLocal::new();
+///
+/// fn speak_french() -> LocalToken<&'static str> {
+///     LANGUAGE.set("fr")
+/// }
+/// let token = speak_french(); // on a thread without a loop, the thread's own
+/// assert_eq!((LANGUAGE.get(), token.before()), (Some("fr"), None));
+/// LANGUAGE.reset(token).unwrap();
+/// assert_eq!(LANGUAGE.get(), None);
+/// ```
 pub struct LocalToken<T: 'static> {
     of: &'static TaskLocal<T>,
     before: Option<Rc<dyn Any>>,

@@ -38,6 +38,31 @@ use crate::task::{Who, caller, no_suspend};
 /// })
 /// # .unwrap()
 /// ```
+///
+/// A promise can fail, and it can be given up:
+///
+/// ```
+/// use corio::{Promise, is_cancelled, run, yield_now};
+/// use std::{cell::Cell, io, rc::Rc};
+///
+/// run(|| {
+///     let (failed, told) = (Promise::<u32>::new(), Rc::new(Cell::new(false)));
+///     let tell = told.clone();
+///     failed.on_done(move |promise| tell.set(promise.error().is_some()));
+///     assert!(failed.try_take().is_none() && !failed.is_done());
+///     failed.fail(io::Error::other("no answer")).unwrap();
+///     assert_eq!(failed.get().unwrap_err().to_string(), "no answer");
+///     yield_now()?;
+///     assert!(told.get() && !failed.cancelled());
+///
+///     let given_up = Promise::new();
+///     assert!(given_up.cancel() && given_up.cancelled());
+///     assert!(is_cancelled(&given_up.take().unwrap_err()));
+///     assert_eq!(given_up.set(42), Err(42)); // whoever would have kept it is told so
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[doc(alias = "Future")]
 pub struct Promise<T> {
     state: Rc<State<T>>,
@@ -305,6 +330,37 @@ impl<T> Drop for State<T> {
 
 /// The duty to keep a [`Promise`], from [`Promise::pair`]. When the last clone is dropped and nothing was set, the
 /// promise is *broken*: every wait for it fails.
+///
+/// ```
+/// use corio::{Promise, Resolver, run, secs, sleep, spawn};
+/// use std::io;
+///
+/// fn answer(question: &str, resolver: Resolver<u32>) {
+///     if resolver.is_done() {
+///         return; // nobody wants to know any more
+///     }
+///     let _ = match question.len() {
+///         0 => resolver.fail(io::Error::other("no question")),
+///         n => resolver.set(n as u32).map_err(|_| io::Error::other("given up")),
+///     };
+/// }
+///
+/// run(|| {
+///     let (resolver, promise) = Promise::pair();
+///     answer("how long?", resolver);
+///     assert_eq!(promise.take()?, 9);
+///
+///     let (resolver, promise) = Promise::pair();
+///     answer("", resolver);
+///     assert_eq!(promise.take().unwrap_err().to_string(), "no question");
+///
+///     let (resolver, promise) = Promise::<u32>::pair();
+///     drop(resolver);
+///     assert_eq!(promise.take().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct Resolver<T: 'static> {
     promise: Promise<T>,
 }

@@ -50,6 +50,23 @@ use crate::task::{Who, caller, no_suspend};
 /// })
 /// # .unwrap()
 /// ```
+///
+/// Without waiting, from anywhere:
+///
+/// ```
+/// use corio::{Queue, TryGetError, TryPutError, run};
+///
+/// let queue = Queue::bounded(2);
+/// assert_eq!((queue.try_put("a"), queue.try_put("b")), (Ok(()), Ok(())));
+/// assert!(queue.is_full() && queue.len() == 2 && queue.bound() == Some(2));
+/// let refused = queue.try_put("c").unwrap_err();
+/// assert_eq!((refused, refused.into_inner()), (TryPutError::Full("c"), "c"));
+/// assert_eq!(run(|| queue.get()).unwrap(), "a"); // it belongs to no loop
+///
+/// queue.shutdown_now(); // and "b" is dropped
+/// assert!(queue.is_empty() && queue.is_shut_down());
+/// assert_eq!(queue.try_get(), Err(TryGetError::ShutDown));
+/// ```
 pub struct Queue<T, S = Fifo<T>> {
     items: RefCell<S>,
     /// The most items there may be.
@@ -72,6 +89,20 @@ pub struct Queue<T, S = Fifo<T>> {
 
 /// A [`Queue`] that gives out what came last first. It is made by [`Queue::lifo`]. asyncio:
 /// `asyncio.LifoQueue`.
+///
+/// ```
+/// use corio::{LifoQueue, Queue, run};
+///
+/// run(|| {
+///     let stack: LifoQueue<u32> = Queue::lifo();
+///     for n in 1..=3 {
+///         stack.put(n)?;
+///     }
+///     assert_eq!([stack.get()?, stack.get()?, stack.get()?], [3, 2, 1]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 
 /// A [`Queue`] that gives out the smallest item first, and of equal ones the one that came first. It is made by
@@ -118,6 +149,27 @@ pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 pub type PriorityQueue<T> = Queue<T, Priority<T>>;
 
 /// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
+///
+/// ```
+/// use corio::{Queue, queue::Order, run};
+///
+/// /// For queues of all three kinds.
+/// fn drain<T, S: Order<T>>(queue: &Queue<T, S>) -> Vec<T> {
+///     std::iter::from_fn(|| queue.try_get().ok()).collect()
+/// }
+///
+/// let (first, last, least) = (Queue::new(), Queue::bounded_lifo(9), Queue::bounded_priority(9));
+/// run(|| {
+///     for n in [2, 1, 3] {
+///         first.put(n)?;
+///         last.put(n)?;
+///         least.put(n)?;
+///     }
+///     Ok(())
+/// })
+/// # .unwrap();
+/// assert_eq!((drain(&first), drain(&last), drain(&least)), (vec![2, 1, 3], vec![3, 1, 2], vec![1, 2, 3]));
+/// ```
 pub trait Order<T>: sealed::Sealed {
     /// Whether `push` runs code of the items, which may panic: then each putter does it itself.
     #[doc(hidden)]
@@ -130,13 +182,23 @@ pub trait Order<T>: sealed::Sealed {
     fn count(&self) -> usize;
 }
 
-/// First in, first out.
+/// First in, first out: the order of [`Queue::new`].
+///
+/// ```
+/// use corio::{Queue, queue::Fifo};
+///
+/// struct Inbox {
+///     letters: Queue<String, Fifo<String>>, // the same as `Queue<String>`
+/// }
+/// let inbox = Inbox { letters: Queue::new() };
+/// assert!(inbox.letters.is_empty() && inbox.letters.bound().is_none());
+/// ```
 pub struct Fifo<T>(VecDeque<T>);
 
-/// Last in, first out.
+/// Last in, first out: the order of a [`LifoQueue`], which is `Queue<T, Lifo<T>>`.
 pub struct Lifo<T>(Vec<T>);
 
-/// The smallest first.
+/// The smallest first: the order of a [`PriorityQueue`], which is `Queue<T, Priority<T>>`.
 pub struct Priority<T> {
     heap: BinaryHeap<Ranked<T>>,
     /// How many were ever put: equal items come out in the order in which they came.
@@ -349,6 +411,35 @@ impl<T, S> Queue<T, S> {
     /// # Errors
     ///
     /// Only cancellation, [in a task](crate#where-a-call-may-wait).
+    ///
+    /// # Suspends
+    ///
+    /// While an item is not reported done.
+    ///
+    /// ```
+    /// use corio::{Queue, Runner, now, scope, secs, sleep};
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let (jobs, start) = (Queue::new(), now());
+    ///     scope(|s| {
+    ///         s.spawn(|| {
+    ///             for job in &jobs {
+    ///                 sleep(secs(job?))?; // the work
+    ///                 jobs.task_done()?;
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         for time in [1, 2, 3] {
+    ///             jobs.put(time)?;
+    ///         }
+    ///         jobs.join()?; // not only taken, but done
+    ///         assert_eq!(now() - start, secs(6));
+    ///         assert!(jobs.task_done().is_err()); // one too many
+    ///         Ok(jobs.shutdown())
+    ///     })
+    /// })
+    /// # .unwrap()
+    /// ```
     #[track_caller]
     pub fn join(&self) -> io::Result<()> {
         wait_for(Finished(self), caller())
@@ -633,6 +724,24 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
 }
 
 /// [`Queue::reserve`] as a wait.
+///
+/// ```
+/// use corio::{Queue, Runner, Which, after, queue::Reserving, secs, select};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let queue = Queue::bounded(1);
+///     let item = String::from("not to be lost");
+///     let room: Reserving<'_, String> = queue.reserving();
+///     match select((room, after(secs(1))))? {
+///         Which::A(slot) => slot?.put(item),
+///         Which::B(()) => println!("still mine: {item}"),
+///     }
+///     assert_eq!(queue.len(), 1);
+///     assert!(matches!(select((queue.reserving(), after(secs(1))))?, Which::B(()))); // no room any more
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[must_use = "it waits for nothing until `select`"]
 pub struct Reserving<'a, T, S = Fifo<T>>(&'a Queue<T, S>);
 
@@ -674,6 +783,22 @@ impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
 }
 
 /// Room for one item in a [`Queue`], from [`reserve`](Queue::reserve). Dropping it gives the room to the next.
+///
+/// ```
+/// use corio::{Queue, run};
+///
+/// run(|| {
+///     let queue = Queue::bounded(1);
+///     let slot = queue.reserve()?;
+///     assert!(queue.is_full() && queue.is_empty()); // the place is taken, and nothing is there yet
+///     queue.shutdown();
+///     slot.put("made in the meantime"); // it was promised, so it still works
+///     assert_eq!(queue.get()?, "made in the meantime");
+///     assert!(queue.get().is_err() && queue.reserve().is_err());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[must_use = "the place is free again when it is dropped"]
 pub struct Slot<'a, T, S: Order<T> = Fifo<T>> {
     queue: &'a Queue<T, S>,
@@ -727,6 +852,22 @@ impl<T, S> Arm for Finished<'_, T, S> {
 ///
 /// A cancellation is one item that is an error, and then the end. Every item that was taken is the caller's to report
 /// with [`task_done`](Queue::task_done), if anybody joins the queue.
+///
+/// ```
+/// use corio::{Queue, queue::Items, run};
+///
+/// run(|| {
+///     let queue = Queue::new();
+///     for n in 1..=4 {
+///         queue.put(n)?;
+///     }
+///     queue.shutdown();
+///     let items: Items<'_, u32> = (&queue).into_iter();
+///     assert_eq!(items.sum::<Result<u32, _>>()?, 10);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct Items<'a, T, S = Fifo<T>> {
     queue: &'a Queue<T, S>,
     ended: bool,

@@ -16,6 +16,11 @@ use std::ops::{Bound, RangeBounds};
 /// let (one, two) = (Random::new(7), Random::new(7));
 /// assert_eq!(one.next_u64(), two.next_u64());
 /// assert!(one.below(6) < 6 && (1..=6).contains(&one.range(1..=6)));
+///
+/// let mut cards = [1, 2, 3, 4];
+/// one.shuffle(&mut cards);
+/// assert!(cards.contains(one.pick(&[1, 2, 3, 4])));
+/// assert!(one.one_in(1) && !one.one_in(0)); // always, and never
 /// ```
 #[derive(Clone, Debug)]
 pub struct Random {

@@ -299,7 +299,17 @@ impl LoopHandle {
             .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the event loop has ended"))
     }
 
-    /// Whether the loop is gone.
+    /// Whether the loop is gone. asyncio: `loop.is_closed`.
+    ///
+    /// ```
+    /// use corio::{LoopHandle, run};
+    /// use std::io;
+    ///
+    /// let handle = run(LoopHandle::current)?; // the run has ended, and its loop with it
+    /// assert!(handle.is_closed());
+    /// assert_eq!(handle.call_soon(|| unreachable!()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    /// # io::Result::Ok(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.remote.is_closed()
     }

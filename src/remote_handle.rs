@@ -161,6 +161,22 @@ enum Worker {
 /// logged.
 ///
 /// asyncio: `concurrent.futures.Future`, as `run_coroutine_threadsafe` and `run_in_executor` return it.
+///
+/// ```
+/// use corio::{LoopHandle, RemoteHandle, is_cancelled, is_timed_out, millis, run, secs, sleep, to_thread};
+///
+/// run(|| {
+///     let handle = LoopHandle::current()?;
+///     to_thread(move || { // here is no loop: what waits blocks this thread
+///         let mut nap: RemoteHandle<()> = handle.spawn(|| sleep(secs(60)));
+///         let late = nap.join_timeout(millis(5)).unwrap_err();
+///         assert!(is_timed_out(&late) && !nap.is_done()); // it goes on
+///         assert!(nap.cancel());
+///         assert!(is_cancelled(&nap.join().unwrap_err()));
+///     })
+/// })
+/// # .unwrap()
+/// ```
 #[doc(alias = "Future")]
 pub struct RemoteHandle<T> {
     shared: Arc<Shared<T>>,
@@ -238,6 +254,10 @@ impl<T> RemoteHandle<T> {
     /// # Panics
     ///
     /// If the work panicked: with the same payload.
+    ///
+    /// # Suspends
+    ///
+    /// Until the work has ended. A thread without a loop blocks.
     #[track_caller]
     pub fn join(self) -> io::Result<T> {
         self.join_at(caller())
@@ -258,6 +278,10 @@ impl<T> RemoteHandle<T> {
     /// # Panics
     ///
     /// As [`join`](Self::join).
+    ///
+    /// # Suspends
+    ///
+    /// Until the work has ended, or the limit is met. A thread without a loop blocks.
     #[track_caller]
     pub fn join_timeout(&mut self, limit: Duration) -> io::Result<T> {
         self.wait(Some(limit), caller())

@@ -171,6 +171,24 @@ impl Runner {
     /// on gives up its turn, as it may in any run. On the virtual clock the same seed gives the same run.
     ///
     /// For tests; see [`testing`](crate::testing). Settled by the first run.
+    ///
+    /// ```
+    /// use corio::{Runner, gather, yield_now};
+    /// use std::cell::RefCell;
+    ///
+    /// fn order(seed: u64) -> Vec<u32> {
+    ///     let log = RefCell::new(Vec::new());
+    ///     let speak = |n| {
+    ///         yield_now()?;
+    ///         log.borrow_mut().push(n);
+    ///         Ok(())
+    ///     };
+    ///     Runner::new().virtual_clock().seed(seed).run(|| gather(0..5, speak).map(drop)).unwrap();
+    ///     log.into_inner()
+    /// }
+    /// assert_eq!(order(7), order(7)); // the same run again
+    /// assert!((0..20).any(|seed| order(seed) != [0, 1, 2, 3, 4])); // not only the order of spawning
+    /// ```
     pub fn seed(mut self, seed: u64) -> Runner {
         self.seed = Some(seed);
         self
@@ -193,6 +211,26 @@ impl Runner {
     /// The run then returns a cancellation ([`is_cancelled`](crate::is_cancelled)); a server for which this is the
     /// ordinary end makes `Ok` of it. A signal that was ignored when the run began stays ignored: a script ignores SIGINT
     /// for what it starts with `&`.
+    ///
+    /// ```
+    /// use corio::{Runner, is_cancelled, process::Command, secs, signal::{Signal, Signals}, sleep};
+    ///
+    /// let terminate_me = || Command::new("kill").arg(std::process::id().to_string()).status();
+    ///
+    /// let end = Runner::new().run(|| {
+    ///     terminate_me()?; // as a service manager does
+    ///     sleep(secs(60))
+    /// });
+    /// assert!(is_cancelled(&end.unwrap_err()));
+    ///
+    /// Runner::new().ctrl_c(false).run(|| {
+    ///     let signals = Signals::new([Signal::Terminate])?; // this program answers by itself
+    ///     terminate_me()?;
+    ///     assert_eq!(signals.recv()?, Signal::Terminate);
+    ///     sleep(secs(0)) // nobody was cancelled
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn ctrl_c(mut self, watch: bool) -> Runner {
         self.ctrl_c = watch;
         self
@@ -200,12 +238,35 @@ impl Runner {
 
     /// The threads that [`to_thread`](crate::to_thread) and name look-ups use, instead of the loop's own. They stay when
     /// the run ends. asyncio: `set_default_executor`.
+    ///
+    /// ```
+    /// use corio::{Executor, Runner, to_thread};
+    ///
+    /// let pool = Executor::named("db", 1)?;
+    /// Runner::new().executor(pool.clone()).run(|| {
+    ///     let name = to_thread(|| std::thread::current().name().map(str::to_owned))?;
+    ///     assert_eq!(name.as_deref(), Some("db-1"));
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(pool.run(|| 6 * 7)?, 42); // the run is over, the pool is not
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn executor(mut self, executor: Executor) -> Runner {
         self.executor = Some(executor);
         self
     }
 
-    /// Lets somebody watch: see [`observe`](crate::observe).
+    /// Lets somebody watch: see [`observe`](crate::observe). Called several times, it lets several watch, in this order.
+    ///
+    /// ```
+    /// use corio::{Runner, observe::Recording, secs, sleep};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let recording = Recording::new();
+    /// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
+    /// assert!(recording.narrate(1).contains("main       ■ pauses"));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn observer(mut self, observer: impl Observer + 'static) -> Runner {
         self.observers.push(Box::new(observer));
         self
@@ -257,6 +318,32 @@ impl Runner {
 
     /// How long a task or callback may run before debug mode speaks of it; 100 ms if not set. asyncio:
     /// `slow_callback_duration`.
+    ///
+    /// ```
+    /// use corio::{Runner, millis};
+    /// use std::sync::Mutex;
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    /// struct Logger; // in a program: that of `env_logger`
+    /// impl log::Log for Logger {
+    ///     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+    ///         true
+    ///     }
+    ///     fn log(&self, record: &log::Record<'_>) {
+    ///         LOG.lock().unwrap().push(format!("{}: {}", record.target(), record.args()));
+    ///     }
+    ///     fn flush(&self) {}
+    /// }
+    /// log::set_logger(&Logger).unwrap();
+    /// log::set_max_level(log::LevelFilter::Warn);
+    ///
+    /// Runner::new().debug(true).slow_step(millis(5)).run(|| {
+    ///     std::thread::sleep(millis(50)); // the thread, and with it the loop; `corio::sleep` would let others run
+    /// })?;
+    /// assert!(LOG.lock().unwrap().iter().any(|line| line.starts_with("corio::debug: ")));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn slow_step(mut self, limit: Duration) -> Runner {
         self.slow_step = Some(limit);
         self
@@ -498,12 +585,30 @@ pub fn set_exception_handler(handler: Option<ExceptionHandler>) -> Option<Except
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{Runner, is_debug, set_debug};
+///
+/// Runner::new().debug(false).run(|| {
+///     set_debug(true); // while something strange is looked into
+///     assert!(is_debug());
+///     set_debug(false);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn set_debug(on: bool) {
     EventLoop::with_current(|lp| lp.expect("debug mode is a loop's: call this inside `corio::run`").set_debug(on));
 }
 
 /// Whether debug mode is on; on a thread without a loop, whether the environment asks for it. asyncio: `loop.get_debug`.
+///
+/// ```
+/// use corio::{Runner, is_debug};
+///
+/// assert!(Runner::new().debug(true).run(|| Ok(is_debug())).unwrap());
+/// ```
 pub fn is_debug() -> bool {
     EventLoop::is_debug()
 }

@@ -196,6 +196,38 @@ impl<E> Sink<E> for ToLedger<E> {
 }
 
 /// A region for tasks that borrow; see [`scope`].
+///
+/// ```
+/// use corio::{Runner, Scope, scope, secs, sleep, timeout};
+/// use std::cell::Cell;
+///
+/// /// A function may spawn in its caller's scope.
+/// fn serve<'scope>(s: &'scope Scope<'scope, '_>, served: &'scope Cell<u32>) {
+///     for client in 1..=3 {
+///         s.spawn(move || {
+///             sleep(secs(10 * client))?;
+///             served.set(served.get() + 1);
+///             Ok(())
+///         });
+///     }
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let served = Cell::new(0);
+///     let left = scope(|s| {
+///         serve(s, &served);
+///         assert_eq!(s.len(), 3);
+///         if timeout(secs(15), || s.wait()).is_err() {
+///             s.cancel(); // patience is over, and that is no failure
+///         }
+///         assert!(s.cancelled() && !s.is_empty()); // they were told, and have not ended yet
+///         Ok(s.len())
+///     })?;
+///     assert_eq!((served.get(), left), (1, 2));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[doc(alias = "TaskGroup")]
 #[doc(alias = "Nursery")]
 pub struct Scope<'scope, 'env: 'scope, E = io::Error> {
@@ -471,6 +503,10 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
     /// # Errors
     ///
     /// Only cancellation; and [`Deadlock`](io::ErrorKind::Deadlock) in a task of this very scope, or below one.
+    ///
+    /// # Suspends
+    ///
+    /// While a child is left.
     #[track_caller]
     pub fn wait(&self) -> io::Result<()> {
         let at = caller();

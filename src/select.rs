@@ -32,6 +32,28 @@ use crate::timer::TimerKey;
 /// An `Rc` is not one of them: `&*queue`, and not `&queue`. Nor is a [channel](crate::channel) or a
 /// [`RemoteHandle`](crate::RemoteHandle). A task that receives and puts into a queue brings a channel's values here; for a
 /// limit in time alone there is `recv_timeout`, or [`timeout`](crate::timeout).
+///
+/// ```
+/// use corio::{Queue, Runner, Wait, Which, after, secs, select};
+/// use std::{io, time::Duration};
+///
+/// /// Whatever it is, but not for longer than this.
+/// fn within<W: Wait>(limit: Duration, what: W) -> io::Result<Option<W::Output>> {
+///     match select((what, after(limit)))? {
+///         Which::A(it) => Ok(Some(it)),
+///         Which::B(()) => Ok(None),
+///     }
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let queue = Queue::new();
+///     assert!(within(secs(1), &queue)?.is_none());
+///     queue.put("an item")?;
+///     assert_eq!(within(secs(1), &queue)?.unwrap()?, "an item");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that `select` can wait for",
     note = "pass the thing itself by reference, such as `&queue` or `&handle` (`&*queue`, if it is in an `Rc`), or \
@@ -350,6 +372,23 @@ pub fn select<S: Select>(waits: S) -> io::Result<S::Output> {
 }
 
 /// A tuple of [waits](Wait); see [`select`]. The trait is sealed.
+///
+/// ```
+/// use corio::{Event, Runner, Select, after, now, secs, select};
+/// use std::{io, time::Duration};
+///
+/// /// `select`, and how long it took.
+/// fn timed<S: Select>(waits: S) -> io::Result<(S::Output, Duration)> {
+///     let start = now();
+///     Ok((select(waits)?, now() - start))
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     assert_eq!(timed((&Event::new(), after(secs(2))))?.1, secs(2));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`select` takes a tuple of two to eight waits, not `{Self}`",
     note = "such as `select((&queue, &event, after(duration)))`"
@@ -363,6 +402,18 @@ pub trait Select: sealed::Several {
 }
 
 /// No value: an arm that a [`select`] does not have.
+///
+/// ```
+/// use corio::{Never, Which};
+///
+/// /// For a function that takes the outcome of any `select` of two: the third arm cannot be.
+/// fn either<T>(which: Which<T, T, Never>) -> T {
+///     match which {
+///         Which::A(value) | Which::B(value) => value,
+///     }
+/// }
+/// assert_eq!(either(Which::A(1)) + either(Which::B(2)), 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 
@@ -461,6 +512,31 @@ tuple!(7: A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 tuple!(8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// A moment, as a wait for [`select`]; see [`after`].
+///
+/// ```
+/// use corio::{After, Queue, Runner, Which, after, now, secs, select, sleep, spawn};
+/// use std::rc::Rc;
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (queue, start) = (Rc::new(Queue::new()), now());
+///     let items = queue.clone();
+///     let producer = spawn(move || {
+///         for n in 1..=3 {
+///             sleep(secs(2))?;
+///             items.put(n)?;
+///         }
+///         Ok(())
+///     });
+///     let end: After = after(secs(5)); // one limit for all the rounds
+///     let mut got = Vec::new();
+///     while let Which::B(item) = select((end, &*queue))? {
+///         got.push(item?);
+///     }
+///     assert_eq!((got, now() - start), (vec![1, 2], secs(5)));
+///     producer.join()
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it waits for nothing until `select`"]
 pub struct After {
@@ -568,6 +644,22 @@ pub fn until_readable(fd: &impl AsFd) -> Readiness<'_> {
 }
 
 /// [`writable`](crate::writable) as a wait for [`select`]; see [`until_readable`].
+///
+/// ```
+/// use corio::{Event, Which, run, select, until_writable};
+/// use std::os::unix::net::UnixStream;
+///
+/// run(|| {
+///     let (stream, _peer) = UnixStream::pair()?; // of std: a descriptor of somebody else
+///     stream.set_nonblocking(true)?;
+///     let stop = Event::new();
+///     match select((&stop, until_writable(&stream)))? {
+///         Which::A(()) => unreachable!("nobody sets it"),
+///         Which::B(ready) => ready,
+///     }
+/// })
+/// # .unwrap()
+/// ```
 pub fn until_writable(fd: &impl AsFd) -> Readiness<'_> {
     Readiness { fd: fd.as_fd(), direction: Direction::Write, watched: OnceCell::new() }
 }

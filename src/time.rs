@@ -14,16 +14,41 @@ use crate::task::{TaskRef, caller, not_in_a_callback};
 use crate::timer::{Nanos, TimerKey};
 
 /// A number of seconds. `secs(3)` is [`Duration::from_secs`]`(3)`.
+///
+/// ```
+/// use corio::{millis, secs};
+///
+/// const PATIENCE: std::time::Duration = secs(2); // it is `const`
+/// assert_eq!(PATIENCE + millis(500), millis(2500));
+/// ```
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
 /// A number of milliseconds. `millis(3)` is [`Duration::from_millis`]`(3)`.
+///
+/// ```
+/// use corio::{millis, secs};
+///
+/// assert_eq!(secs(1) / 4, millis(250));
+/// ```
 pub const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
 /// Now, on the loop's clock; on a thread without a loop, [`Instant::now`]. asyncio: `loop.time()`.
+///
+/// ```
+/// use corio::{Runner, now, secs, sleep};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let start = now();
+///     sleep(secs(3))?;
+///     assert_eq!(now() - start, secs(3)); // to the nanosecond: the clock of this run is simulated
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub fn now() -> Instant {
     EventLoop::with_current(|lp| lp.map_or_else(Instant::now, |lp| lp.clock.instant(lp.clock.now())))
 }
@@ -36,6 +61,10 @@ pub fn now() -> Instant {
 ///
 /// Only cancellation. In a callback, [`InvalidInput`](io::ErrorKind::InvalidInput). On a thread without a loop it sleeps
 /// the thread.
+///
+/// # Suspends
+///
+/// Always.
 ///
 /// ```
 /// use corio::{Runner, secs, sleep};
@@ -75,6 +104,27 @@ pub fn sleep(d: Duration) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`sleep`].
+///
+/// # Suspends
+///
+/// Always.
+///
+/// ```
+/// use corio::{Runner, now, secs, sleep, sleep_until};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let start = now();
+///     for round in 1..=3 {
+///         sleep(secs(1))?; // work that takes a while
+///         sleep_until(start + secs(10) * round)?; // the pace stays the same
+///     }
+///     assert_eq!(now() - start, secs(30));
+///     sleep_until(start)?; // past: it only gives up the turn
+///     assert_eq!(now() - start, secs(30));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> io::Result<()> {
     let at = caller();
@@ -126,6 +176,31 @@ impl Drop for Alarm<'_> {
 }
 
 /// What an [`Interval`] does about ticks that were missed because somebody was late.
+///
+/// ```
+/// use corio::{MissedTicks, Runner, interval, millis, now, secs, sleep};
+///
+/// /// When ticks come, in milliseconds, if the second one is answered 2.5 s late.
+/// fn ticks(policy: MissedTicks) -> Vec<u128> {
+///     let mut seen = Vec::new();
+///     let late = || {
+///         let start = now();
+///         for tick in interval(secs(1)).missed(policy).take(5) {
+///             tick?;
+///             seen.push((now() - start).as_millis());
+///             if seen.len() == 2 {
+///                 sleep(millis(2500))?;
+///             }
+///         }
+///         Ok(())
+///     };
+///     Runner::new().virtual_clock().run(late).unwrap();
+///     seen
+/// }
+/// assert_eq!(ticks(MissedTicks::Skip), [0, 1000, 4000, 5000, 6000]);
+/// assert_eq!(ticks(MissedTicks::Burst), [0, 1000, 3500, 3500, 4000]);
+/// assert_eq!(ticks(MissedTicks::Delay), [0, 1000, 4500, 5500, 6500]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MissedTicks {
     /// Leave them out: the next tick is the next multiple of the period that is still to come.
@@ -133,11 +208,27 @@ pub enum MissedTicks {
     Skip,
     /// Make up for them: they come at once, one after the other, until the schedule is met again.
     Burst,
-    /// Shift the schedule: the next tick comes a whole period after the late one.
+    /// Leave them out and shift the schedule: the next tick comes a whole period after it was asked for.
     Delay,
 }
 
 /// Ticks at a fixed pace: an endless iterator that waits; see [`interval`].
+///
+/// ```
+/// use corio::{Interval, Runner, interval, now, secs};
+///
+/// struct Heart {
+///     beat: Interval,
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (mut heart, start) = (Heart { beat: interval(secs(1)) }, now());
+///     let (first, second) = (heart.beat.next().unwrap()?, heart.beat.next().unwrap()?);
+///     assert_eq!((first - start, second - start), (secs(0), secs(1)));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     period: Duration,
@@ -226,6 +317,33 @@ impl Iterator for Interval {
 }
 
 /// A callback that has been scheduled. Dropping the handle leaves it scheduled. asyncio: `Handle`, `TimerHandle`.
+///
+/// ```
+/// use corio::{Runner, TimerHandle, call_later, now, secs, sleep};
+///
+/// /// Barks unless it is petted in time.
+/// struct Watchdog(TimerHandle);
+///
+/// impl Watchdog {
+///     fn pet(&mut self) {
+///         if self.0.cancel() {
+///             self.0 = call_later(secs(5), || panic!("nobody came"));
+///         }
+///     }
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let mut dog = Watchdog(call_later(secs(5), || panic!("nobody came")));
+///     for _ in 0..3 {
+///         sleep(secs(4))?;
+///         dog.pet();
+///     }
+///     assert_eq!(dog.0.when(), Some(now() + secs(5)));
+///     assert!(dog.0.cancel() && dog.0.is_done() && !dog.0.cancel()); // once
+///     sleep(secs(60))
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Clone)]
 pub struct TimerHandle {
     lp: u32,
@@ -297,6 +415,23 @@ impl std::fmt::Debug for TimerHandle {
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{call_soon, run, spawn, yield_now};
+/// use std::{cell::RefCell, rc::Rc};
+///
+/// run(|| {
+///     let log = Rc::new(RefCell::new(Vec::new()));
+///     let (first, second) = (log.clone(), log.clone());
+///     spawn(move || first.borrow_mut().push("a task that was ready"));
+///     call_soon(move || second.borrow_mut().push("the callback"));
+///     log.borrow_mut().push("whoever asked for it");
+///     yield_now()?;
+///     assert_eq!(*log.borrow(), ["whoever asked for it", "a task that was ready", "the callback"]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn call_soon(f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();
@@ -333,6 +468,21 @@ pub fn call_later(d: Duration, f: impl FnOnce() + 'static) -> TimerHandle {
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{Runner, call_at, now, secs, sleep};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (noon, called) = (now() + secs(3600), Rc::new(Cell::new(None)));
+///     let note = called.clone();
+///     call_at(noon, move || note.set(Some(now())));
+///     sleep(secs(7200))?;
+///     assert_eq!(called.get(), Some(noon));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn call_at(time: Instant, f: impl FnOnce() + 'static) -> TimerHandle {
     let at = caller();

@@ -94,6 +94,20 @@ impl<T> State<T> {
 }
 
 /// The end that sends; clones of it are ends of the same channel.
+///
+/// ```
+/// use corio::channel::broadcast;
+///
+/// let (sender, first) = broadcast::channel(8);
+/// assert_eq!((sender.receivers(), sender.send("one")?), (1, 1));
+/// let mut second = sender.subscribe();
+/// drop(first);
+/// assert_eq!(sender.send("two")?, 1);
+/// assert_eq!(second.try_recv()?, Some("two")); // "one" was before its time
+/// drop(second);
+/// assert_eq!(sender.send("three").unwrap_err().into_inner(), "three");
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -200,6 +214,29 @@ impl std::error::Error for RecvError {
 }
 
 /// The end that receives. A clone of it gets what this one has not received yet.
+///
+/// ```
+/// use corio::{channel::broadcast::{self, RecvError}, is_timed_out, millis};
+///
+/// let (sender, mut receiver) = broadcast::channel(2);
+/// assert_eq!(receiver.try_recv()?, None);
+/// assert!(is_timed_out(&std::io::Error::from(receiver.recv_timeout(millis(1)).unwrap_err())));
+/// for n in 1..=3 {
+///     sender.send(n)?;
+/// }
+/// drop(sender);
+/// let mut lost = 0;
+/// let mut got = Vec::new();
+/// for item in receiver.iter() {
+///     match item {
+///         Ok(n) => got.push(n),
+///         Err(RecvError::Lagged(n)) => lost += n, // it is told, and goes on
+///         Err(error) => return Err(error.into()),
+///     }
+/// }
+/// assert_eq!((lost, got), (1, vec![2, 3]));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// The number of the value that is next.
@@ -226,6 +263,10 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// See [`RecvError`].
+    ///
+    /// # Suspends
+    ///
+    /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<T, RecvError> {
         self.receive(Some(limit), caller())

@@ -50,6 +50,17 @@ fn no_receiver() -> io::Error {
 
 /// A value that was not sent, and why: [`BrokenPipe`](io::ErrorKind::BrokenPipe), if nobody receives any more, or a
 /// cancellation. `?` makes an [`io::Error`] of it and drops the value.
+///
+/// ```
+/// use corio::channel::{SendError, oneshot};
+/// use std::io;
+///
+/// let (sender, receiver) = oneshot::channel();
+/// drop(receiver);
+/// let refused: SendError<String> = sender.send("a letter".to_owned()).unwrap_err();
+/// assert_eq!(refused.error().kind(), io::ErrorKind::BrokenPipe);
+/// assert_eq!(refused.into_inner(), "a letter"); // not lost
+/// ```
 pub struct SendError<T> {
     value: T,
     error: io::Error,
@@ -92,6 +103,18 @@ impl<T> Error for SendError<T> {
 }
 
 /// A value that could not be sent at once.
+///
+/// ```
+/// use corio::channel::{TrySendError, mpsc};
+///
+/// let (sender, receiver) = mpsc::bounded(1);
+/// sender.try_send("first").unwrap();
+/// assert_eq!(sender.try_send("second"), Err(TrySendError::Full("second")));
+/// drop(receiver);
+/// let refused = sender.try_send("third").unwrap_err();
+/// assert!(matches!(refused, TrySendError::Disconnected(_)));
+/// assert_eq!(refused.into_inner(), "third");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// There is no room, or others wait for it.
@@ -130,6 +153,17 @@ impl<T> fmt::Display for TrySendError<T> {
 impl<T> Error for TrySendError<T> {}
 
 /// Why nothing was received at once.
+///
+/// ```
+/// use corio::channel::{TryRecvError, mpsc};
+///
+/// let (sender, receiver) = mpsc::unbounded();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// sender.try_send(7).unwrap();
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Ok(7)); // what is left comes before the end
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// Nothing is there yet.

@@ -50,6 +50,18 @@ pub fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
 /// A channel without a limit. asyncio: `Queue()`; std: [`std::sync::mpsc::channel`].
 ///
 /// If those who send are quicker than those who receive, it grows until the memory is used up: prefer [`bounded`].
+///
+/// ```
+/// use corio::{channel::mpsc, run};
+///
+/// let (sender, receiver) = mpsc::unbounded();
+/// for n in 0..1000 {
+///     sender.send(n)?; // never waits
+/// }
+/// drop(sender);
+/// assert_eq!(run(|| Ok(receiver.iter().map(Result::unwrap).sum::<u32>()))?, 499_500);
+/// # std::io::Result::Ok(())
+/// ```
 #[doc(alias = "channel")]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(None)
@@ -221,6 +233,39 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The end that receives. It is one, but it may be shared by reference.
+///
+/// ```
+/// use corio::{channel::mpsc, is_timed_out, millis, scope, Runner};
+/// use std::cell::Cell;
+///
+/// let (sender, receiver) = mpsc::unbounded();
+/// for n in 1..=3 {
+///     sender.send(n)?;
+/// }
+/// receiver.close(); // no more
+/// assert!(sender.is_closed() && sender.send(4).is_err());
+/// assert_eq!((receiver.len(), receiver.is_empty()), (3, false));
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let sum = Cell::new(0);
+///     scope(|s| {
+///         for _ in 0..2 { // two who share the work
+///             s.spawn(|| {
+///                 while let Ok(n) = receiver.recv() { // until the end is told
+///                     sum.set(sum.get() + n);
+///                 }
+///             });
+///         }
+///         Ok(())
+///     })?;
+///     assert_eq!(sum.get(), 6);
+///
+///     let (_quiet, receiver) = mpsc::unbounded::<()>();
+///     assert!(is_timed_out(&receiver.recv_timeout(millis(10)).unwrap_err()));
+///     Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -246,6 +291,10 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv), and `TimedOut`.
+    ///
+    /// # Suspends
+    ///
+    /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&self, limit: Duration) -> io::Result<T> {
         self.receive(Some(limit), caller())?.ok_or_else(no_sender)
@@ -279,7 +328,7 @@ impl<T> Receiver<T> {
         Iter { receiver: self, ended: false }
     }
 
-    /// How many values are in the channel.
+    /// How many values are in the channel. asyncio: `qsize`.
     pub fn len(&self) -> usize {
         self.shared.lock().queue.len()
     }

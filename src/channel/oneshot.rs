@@ -19,7 +19,19 @@ use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
 use crate::task::caller;
 
-/// The two ends. asyncio: a `Future` that another thread sets; the set and forgotten half is the [`Sender`].
+/// The two ends. asyncio: a `Future` that another thread sets by `call_soon_threadsafe`.
+///
+/// ```
+/// use corio::{call_later, channel::oneshot, millis, run};
+///
+/// let (sender, mut receiver) = oneshot::channel();
+/// run(|| {
+///     call_later(millis(1), move || sender.send("from a callback").unwrap());
+///     assert_eq!(receiver.recv()?, "from a callback");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[doc(alias = "Future")]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let state = State { value: None, sender: true, receiver: true, waiter: None };
@@ -43,6 +55,20 @@ impl<T> Shared<T> {
 }
 
 /// The end that sends. Dropped unused, it tells the receiver that nothing will come.
+///
+/// ```
+/// use corio::channel::oneshot;
+///
+/// let (sender, receiver) = oneshot::channel::<u64>();
+/// drop(receiver);
+/// if !sender.is_closed() { // somebody still wants to know
+///     let _ = sender.send((1..=20).product());
+/// }
+///
+/// let (sender, mut receiver) = oneshot::channel::<u64>();
+/// drop(sender);
+/// assert!(receiver.recv().is_err()); // and nobody waits for ever
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -88,6 +114,17 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The end that receives.
+///
+/// ```
+/// use corio::{channel::{TryRecvError, oneshot}, is_timed_out, millis};
+///
+/// let (sender, mut receiver) = oneshot::channel();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// assert!(is_timed_out(&receiver.recv_timeout(millis(1)).unwrap_err())); // this thread has no loop: it blocked
+/// sender.send("late").unwrap();
+/// assert_eq!(receiver.try_recv(), Ok("late"));
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected)); // once
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -113,6 +150,10 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv), and `TimedOut`.
+    ///
+    /// # Suspends
+    ///
+    /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&mut self, limit: Duration) -> io::Result<T> {
         self.receive(Some(limit), caller())

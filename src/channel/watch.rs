@@ -54,6 +54,18 @@ impl<T> Shared<T> {
 }
 
 /// The end that sends; clones of it are ends of the same channel.
+///
+/// ```
+/// use corio::channel::watch;
+///
+/// let (sender, receiver) = watch::channel("starting");
+/// drop(receiver);
+/// assert_eq!(sender.receivers(), 0);
+/// assert!(sender.send("ready").is_err()); // nobody looks: not even set
+/// assert_eq!(*sender.get(), "starting");
+/// assert_eq!(*sender.replace("ready"), "starting"); // set for those who come
+/// assert_eq!(*sender.subscribe().get(), "ready");
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -127,6 +139,25 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// The end that looks. A clone of it has seen what this one has.
+///
+/// ```
+/// use corio::{channel::{TryRecvError, watch}, is_timed_out, millis};
+///
+/// let (sender, mut receiver) = watch::channel(1);
+/// assert!(!receiver.has_changed());
+/// assert!(is_timed_out(&receiver.recv_timeout(millis(1)).unwrap_err()));
+/// sender.send(2)?;
+/// sender.send(3)?;
+/// assert!(receiver.has_changed() && *receiver.get() == 3); // `get` only looks ...
+/// assert_eq!(*receiver.recv()?, 3); // ... and this takes note; 2 was never seen
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+///
+/// sender.send(4)?;
+/// drop(sender);
+/// let rest: Vec<i32> = receiver.iter().map(|value| *value.unwrap()).collect();
+/// assert_eq!(rest, [4]);
+/// # std::io::Result::Ok(())
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
@@ -164,6 +195,10 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv), and `TimedOut`.
+    ///
+    /// # Suspends
+    ///
+    /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&mut self, limit: Duration) -> io::Result<Arc<T>> {
         self.receive(Some(limit), caller())?.ok_or_else(no_sender)

@@ -36,6 +36,24 @@ struct Handler {
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{process::Command, run, signal::{Signal, add_signal_handler, remove_signal_handler}, yield_now};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// run(|| {
+///     let level = Rc::new(Cell::new(0));
+///     let told = level.clone();
+///     add_signal_handler(Signal::User1, move || told.set(told.get() + 1))?;
+///     Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
+///     while level.get() == 0 {
+///         yield_now()?; // it comes in a coming turn
+///     }
+///     assert!(remove_signal_handler(Signal::User1));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn add_signal_handler(signal: Signal, f: impl FnMut() + 'static) -> io::Result<()> {
     let at = caller();
@@ -63,6 +81,18 @@ pub fn add_signal_handler(signal: Signal, f: impl FnMut() + 'static) -> io::Resu
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{run, signal::{Signal, add_signal_handler, remove_signal_handler}};
+///
+/// run(|| {
+///     add_signal_handler(Signal::Hangup, || println!("reading the configuration again"))?;
+///     assert!(remove_signal_handler(Signal::Hangup));
+///     assert!(!remove_signal_handler(Signal::Hangup)); // from now on SIGHUP ends the process again
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn remove_signal_handler(signal: Signal) -> bool {
     EventLoop::with_current(|lp| {

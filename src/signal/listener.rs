@@ -27,6 +27,14 @@ use crate::task::caller;
 ///     # unsafe extern "C" { fn raise(signal: i32) -> i32; }
 ///     # unsafe { raise(Signal::User1.number()) };
 ///     assert_eq!(signals.recv()?, Signal::User1); // kill -USR1 ...
+///     assert_eq!(signals.try_recv(), None);
+///     # unsafe { raise(Signal::Hangup.number()) };
+///     for signal in signals.iter() { // endless
+///         match signal? {
+///             Signal::User1 => println!("more detail"),
+///             hangup => return Ok(assert_eq!(hangup, Signal::Hangup)),
+///         }
+///     }
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -266,6 +274,19 @@ impl fmt::Debug for Signals {
 }
 
 /// Signals as they come; from [`Signals::iter`].
+///
+/// ```
+/// use corio::{process::Command, run, signal::{IncomingSignals, Signal, Signals}};
+///
+/// run(|| {
+///     let signals = Signals::new([Signal::User2])?;
+///     let mut incoming: IncomingSignals<'_> = signals.iter();
+///     Command::new("kill").args(["-USR2", &std::process::id().to_string()]).status()?;
+///     assert_eq!(incoming.next().unwrap()?, Signal::User2);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub struct IncomingSignals<'a> {
     signals: &'a Signals,

@@ -24,6 +24,15 @@ pub use self::listener::{IncomingSignals, Signals};
 pub(crate) use self::watch::watch;
 
 /// A signal, by what it is for.
+///
+/// ```
+/// use corio::signal::Signal;
+///
+/// assert_eq!(Signal::Terminate.number(), 15);
+/// assert_eq!(Signal::of_number(15), Signal::Terminate);
+/// assert_eq!(Signal::of_number(13), Signal::Other(13)); // SIGPIPE, which has no name here
+/// println!("ended by {}", Signal::Other(13));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Signal {
@@ -101,11 +110,15 @@ impl fmt::Display for Signal {
 ///
 /// Until it comes.
 ///
-/// ```no_run
-/// corio::run(|| {
-///     corio::signal::ctrl_c()?;
-///     println!("closing");
-///     Ok(())
+/// ```
+/// use corio::{process::Command, run, signal, spawn, yield_now};
+///
+/// run(|| {
+///     let asked = spawn(signal::ctrl_c);
+///     yield_now()?; // now it listens
+///     Command::new("kill").args(["-INT", &std::process::id().to_string()]).status()?; // as the terminal does
+///     asked.join()?;
+///     yield_now() // nobody was cancelled
 /// })
 /// # .unwrap()
 /// ```
@@ -123,6 +136,19 @@ pub fn ctrl_c() -> io::Result<()> {
 /// # Suspends
 ///
 /// Until one of them comes.
+///
+/// ```
+/// use corio::{process::Command, run, signal::{self, Signal}, spawn, yield_now};
+///
+/// run(|| {
+///     let asked = spawn(signal::termination);
+///     yield_now()?; // now it listens
+///     Command::new("kill").arg(std::process::id().to_string()).status()?; // or a service manager
+///     assert_eq!(asked.join()?, Signal::Terminate);
+///     Ok(()) // said goodbye, and ended well
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn termination() -> io::Result<Signal> {
     Signals::new([Signal::Interrupt, Signal::Terminate])?.recv()

@@ -60,13 +60,33 @@ impl Barrier {
         wait_for(Arrival { barrier: self }, caller())?
     }
 
-    /// Begins a new round: who waits gets an error, and a barrier that was aborted works again.
+    /// Begins a new round: who waits gets an error, and a barrier that was aborted works again. asyncio: `reset`.
     pub fn reset(&self) {
         self.broken.set(false);
         self.end_round(|_| BROKEN);
     }
 
-    /// Breaks the barrier: who waits, and who comes until it is reset, gets an error.
+    /// Breaks the barrier: who waits, and who comes until it is reset, gets an error. asyncio: `abort`.
+    ///
+    /// ```
+    /// use corio::{Barrier, is_broken_barrier, run, scope, yield_now};
+    ///
+    /// run(|| {
+    ///     let start = Barrier::new(2);
+    ///     assert_eq!(start.parties(), 2);
+    ///     scope(|s| {
+    ///         let early = s.spawn(|| Ok(start.wait().unwrap_err()));
+    ///         yield_now()?;
+    ///         assert_eq!(start.waiting(), 1);
+    ///         start.abort(); // the other cannot come
+    ///         assert!(is_broken_barrier(&early.join()?) && start.is_broken());
+    ///         start.reset();
+    ///         assert_eq!((start.is_broken(), start.waiting()), (false, 0));
+    ///         Ok(())
+    ///     })
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn abort(&self) {
         self.broken.set(true);
         self.end_round(|_| BROKEN);
@@ -173,6 +193,19 @@ fn broken() -> io::Error {
 
 /// Whether an error, or what it was made from, says that a [`Barrier`] was aborted or reset. asyncio:
 /// `BrokenBarrierError`.
+///
+/// ```
+/// use corio::{Barrier, is_broken_barrier, run};
+///
+/// run(|| {
+///     let barrier = Barrier::new(2);
+///     barrier.abort();
+///     let error = std::io::Error::other(barrier.wait().unwrap_err());
+///     assert!(is_broken_barrier(&error)); // whatever it is wrapped in
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub fn is_broken_barrier(error: &(dyn std::error::Error + 'static)) -> bool {
     crate::error::contains::<BrokenBarrier>(error)
 }

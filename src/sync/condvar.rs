@@ -84,6 +84,10 @@ impl Condvar {
     /// # Errors
     ///
     /// Only cancellation; the lock is held all the same.
+    ///
+    /// # Suspends
+    ///
+    /// Unless the value is as it should be.
     #[track_caller]
     pub fn wait_until<T: ?Sized>(
         &self,
@@ -102,7 +106,32 @@ impl Condvar {
         grant(&self.waiters);
     }
 
-    /// Wakes so many of those who wait, in the order in which they came.
+    /// Wakes so many of those who wait, in the order in which they came. asyncio: `notify(n)`.
+    ///
+    /// ```
+    /// use corio::{Condvar, Mutex, run, scope, testing::wait_all_tasks_blocked};
+    /// use std::cell::Cell;
+    ///
+    /// run(|| {
+    ///     let (lock, changed, woken) = (Mutex::new(()), Condvar::new(), Cell::new(0));
+    ///     scope(|s| {
+    ///         for _ in 0..5 {
+    ///             s.spawn(|| {
+    ///                 changed.wait(&mut lock.lock()?)?; // once; what it looks for may still not be so
+    ///                 Ok(woken.set(woken.get() + 1))
+    ///             });
+    ///         }
+    ///         wait_all_tasks_blocked()?;
+    ///         changed.notify(2);
+    ///         wait_all_tasks_blocked()?;
+    ///         assert_eq!(woken.get(), 2);
+    ///         Ok(changed.notify_all())
+    ///     })?;
+    ///     assert_eq!(woken.get(), 5);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn notify(&self, n: usize) {
         for _ in 0..n {
             if grant(&self.waiters).is_none() {
@@ -111,7 +140,7 @@ impl Condvar {
         }
     }
 
-    /// Wakes all who wait.
+    /// Wakes all who wait. asyncio, std: `notify_all`.
     pub fn notify_all(&self) {
         with_loop(&self.waiters, |lp, by| self.waiters.notify_all(lp, by));
     }

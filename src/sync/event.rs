@@ -21,9 +21,13 @@ use crate::task::{Who, caller};
 ///     let ready = Event::new();
 ///     scope(|s| {
 ///         let waiter = s.spawn(|| ready.wait());
+///         corio::yield_now()?; // now it waits
 ///         ready.set();
+///         ready.clear(); // for those who come later
 ///         waiter.join()
-///     })
+///     })?;
+///     assert!(!ready.is_set());
+///     Ok(())
 /// })
 /// # .unwrap()
 /// ```
@@ -55,18 +59,18 @@ impl Event {
         wait_for(self, caller())
     }
 
-    /// Sets it, and lets all go who wait, in the order in which they came. Never suspends.
+    /// Sets it, and lets all go who wait, in the order in which they came. Never suspends. asyncio: `set`.
     pub fn set(&self) {
         self.set.set(true);
         with_loop(&self.waiters, |lp, by| self.waiters.notify_all(lp, by));
     }
 
-    /// Clears it: who comes from now on waits.
+    /// Clears it: who comes from now on waits. asyncio: `clear`.
     pub fn clear(&self) {
         self.set.set(false);
     }
 
-    /// Whether it is set.
+    /// Whether it is set. asyncio: `is_set`.
     pub fn is_set(&self) -> bool {
         self.set.get()
     }

@@ -76,13 +76,25 @@ impl<T: ?Sized> Mutex<T> {
         wait_for(self, caller())
     }
 
-    /// The lock, if it is free. Never suspends.
+    /// The lock, if it is free. Never suspends. std: `try_lock`.
+    ///
+    /// ```
+    /// use corio::Mutex;
+    ///
+    /// let mut lines = Mutex::new(Vec::new());
+    /// lines.get_mut().push("first"); // no lock: nobody else can have it
+    /// let guard = lines.try_lock().unwrap();
+    /// assert!(lines.is_locked() && lines.try_lock().is_none());
+    /// drop(guard);
+    /// lines.try_lock().unwrap().push("second");
+    /// assert_eq!(lines.into_inner(), ["first", "second"]);
+    /// ```
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.take_free(Who::runs())
     }
 
-    /// Whether anybody has the lock.
+    /// Whether anybody has the lock. asyncio: `locked`.
     pub fn is_locked(&self) -> bool {
         self.holder.get() != Who::NOBODY
     }
@@ -174,6 +186,27 @@ impl<T: Default> Default for Mutex<T> {
 /// The lock, and through it the value. Dropping it gives the lock to the task that has waited longest.
 ///
 /// Forgetting it leaves the lock taken for ever.
+///
+/// ```
+/// use corio::{Mutex, MutexGuard, run, yield_now};
+///
+/// /// Whoever calls this has shown that it has the lock.
+/// fn withdraw(account: &mut MutexGuard<'_, u32>, sum: u32) -> std::io::Result<()> {
+///     let left = account.checked_sub(sum).ok_or(std::io::ErrorKind::InvalidInput)?;
+///     yield_now()?; // nobody changes the account meanwhile
+///     **account = left;
+///     Ok(())
+/// }
+///
+/// run(|| {
+///     let account = Mutex::new(10);
+///     withdraw(&mut account.lock()?, 7)?;
+///     assert!(withdraw(&mut account.lock()?, 7).is_err());
+///     assert_eq!(account.into_inner(), 3);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,

@@ -30,6 +30,10 @@ const WRITER: u32 = 2;
 ///     names.write()?.push("Grace");
 ///     let (one, other) = (names.read()?, names.read()?); // both at once
 ///     assert_eq!(one.len() + other.len(), 4);
+///     assert!(names.try_read().is_some() && names.try_write().is_none() && names.is_locked());
+///     drop((one, other));
+///     names.try_write().unwrap().clear();
+///     assert!(names.into_inner().is_empty());
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -110,6 +114,22 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// [`write`](Self::write) as a wait for [`select`](crate::select()).
+    ///
+    /// ```
+    /// use corio::{Runner, RwLock, Which, after, secs, select};
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let mut settings = RwLock::new(1);
+    ///     let reader = settings.read()?;
+    ///     assert!(matches!(select((settings.writing(), after(secs(1))))?, Which::B(()))); // gave up
+    ///     assert!(matches!(select((settings.reading(), after(secs(1))))?, Which::A(_)));
+    ///     drop(reader);
+    ///     *settings.get_mut() += 1;
+    ///     assert_eq!(*settings.read()?, 2);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn writing(&self) -> Writing<'_, T> {
         Writing { lock: self }
     }
@@ -204,13 +224,13 @@ impl<T: ?Sized> RwLock<T> {
     }
 }
 
-/// [`RwLock::read`] as a wait.
+/// [`RwLock::read`] as a wait; from [`RwLock::reading`].
 #[must_use = "it waits for nothing until `select`"]
 pub struct Reading<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
 }
 
-/// [`RwLock::write`] as a wait.
+/// [`RwLock::write`] as a wait; from [`RwLock::writing`].
 #[must_use = "it waits for nothing until `select`"]
 pub struct Writing<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -309,6 +329,26 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 }
 
 /// The right to write, until it is dropped.
+///
+/// ```
+/// use corio::{RwLock, RwLockReadGuard, RwLockWriteGuard, run};
+///
+/// fn first<'a>(names: &'a RwLockReadGuard<'_, Vec<String>>) -> &'a str {
+///     names.first().map_or("nobody", String::as_str)
+/// }
+/// fn rename(mut names: RwLockWriteGuard<'_, Vec<String>>, name: &str) {
+///     *names = vec![name.to_owned()];
+/// }
+///
+/// run(|| {
+///     let names = RwLock::new(Vec::new());
+///     assert_eq!(first(&names.read()?), "nobody");
+///     rename(names.write()?, "Ada");
+///     assert_eq!(first(&names.read()?), "Ada");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,

@@ -67,7 +67,8 @@ impl Semaphore {
         Some(Permit { semaphore: self })
     }
 
-    /// Adds `n` permits, beside those that are given back by their guards; wakes as many of the tasks that wait.
+    /// Adds `n` permits, beside those that are given back by their guards; wakes as many of the tasks that wait. asyncio:
+    /// `release`, which adds one.
     /// A permit that was [forgotten](Permit::forget) can be given back so.
     pub fn release(&self, n: usize) {
         for given in 0..n {
@@ -86,6 +87,21 @@ impl Semaphore {
 }
 
 /// The right to go on, from a [`Semaphore`]; given back when it is dropped.
+///
+/// ```
+/// use corio::{Permit, Semaphore};
+///
+/// let slots = Semaphore::new(2);
+/// let held: Vec<Permit<'_>> = std::iter::from_fn(|| slots.try_acquire()).collect();
+/// assert_eq!((held.len(), slots.available()), (2, 0));
+/// drop(held);
+/// assert_eq!(slots.available(), 2);
+///
+/// slots.try_acquire().unwrap().forget(); // kept by something that is no guard ...
+/// assert_eq!(slots.available(), 1);
+/// slots.release(1); // ... and given back when that is over
+/// assert_eq!(slots.available(), 2);
+/// ```
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
@@ -157,6 +173,7 @@ impl fmt::Debug for Semaphore {
 /// run(|| {
 ///     let limit = BoundedSemaphore::new(1);
 ///     limit.acquire()?.forget();
+///     assert!(limit.try_acquire().is_none());
 ///     limit.release(1)?;
 ///     assert!(limit.release(1).is_err()); // one too many, and nothing has changed
 ///     assert_eq!(limit.available(), 1);

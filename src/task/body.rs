@@ -24,6 +24,26 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 ///
 /// The trait is sealed: it exists so that one closure may be written `|| println!("hello")` and another
 /// `|| Ok(sleep(d)?)`, without an annotation. One that never ends needs it: `|| -> io::Result<()> { loop { .. } }`.
+///
+/// ```
+/// use corio::{IntoResult, now, run, spawn};
+/// use std::{io, time::Duration};
+///
+/// /// A function of one's own that takes a body, as `timeout` does.
+/// fn timed<R: IntoResult>(body: impl FnOnce() -> R) -> io::Result<(R::Value, Duration)> {
+///     let start = now();
+///     let value = body().into_result()?;
+///     Ok((value, now() - start))
+/// }
+///
+/// run(|| {
+///     timed(|| println!("nothing to return"))?;
+///     assert_eq!(timed(|| Ok(6 * 7))?.0, 42);
+///     assert_eq!(timed(|| spawn(|| Ok("joined")))?.0, "joined");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a body returns `Result<T, {E}>`, nothing, or a task's handle here, not `{Self}`",
     label = "this body",

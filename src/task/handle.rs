@@ -31,10 +31,12 @@ use crate::observe::event::{Event, Place, Want};
 ///     let reader = spawn(|| sleep(secs(60)));
 ///     reader.set_name("reader");
 ///     let task = reader.task(); // a second ticket
-///     assert_eq!(task.name(), "reader");
+///     assert_eq!((task.name().as_str(), task.id()), ("reader", 2)); // the main task is 1
+///     assert_eq!(task.spawned_at().file(), file!());
 ///     assert!(task.cancel());
 ///     let _ = reader.join();
-///     assert!(task.is_done() && !task.cancel());
+///     assert!(task.is_done() && task.cancelled());
+///     assert!(!task.cancel()); // too late to ask
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -50,7 +52,7 @@ impl Task {
         self.cell.core.id()
     }
 
-    /// Its name; without one of its own it is `task-` and the id. asyncio: `get_name`.
+    /// Its name; without one of its own it is `task-` and the id, and `main` for the main task. asyncio: `get_name`.
     pub fn name(&self) -> String {
         self.cell.core.name()
     }
@@ -78,6 +80,22 @@ impl Task {
 
     /// The same, with a reason that [`cancel_cause`](crate::cancel_cause) tells inside the task. Whoever joins it is not
     /// told. asyncio: `cancel(msg)`.
+    ///
+    /// ```
+    /// use corio::{Cause, cancel_cause, run, secs, sleep, spawn, yield_now};
+    ///
+    /// run(|| {
+    ///     let worker = spawn(|| {
+    ///         let _ = sleep(secs(60));
+    ///         Ok(cancel_cause())
+    ///     });
+    ///     yield_now()?; // now it sleeps
+    ///     worker.cancel_because("the disk is full");
+    ///     assert_eq!(worker.join()?, Some(Cause::Requested(Some("the disk is full".to_owned()))));
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn cancel_because(&self, why: impl Into<String>) -> bool {
         cancel::cancel_task(&self.cell, Cause::Requested(Some(why.into())))
     }
@@ -100,6 +118,24 @@ impl Task {
 
     /// Takes one request to cancel back and returns how many are left: at none, suspending calls work again. For code
     /// that has met the cancellation and decided to go on. asyncio: `uncancel`.
+    ///
+    /// ```
+    /// use corio::{Runner, current, secs, sleep, spawn, yield_now};
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let stubborn = spawn(|| {
+    ///         assert!(sleep(secs(60)).is_err());
+    ///         assert_eq!((current().cancelling(), current().uncancel()), (1, 0));
+    ///         sleep(secs(1))?; // waits again
+    ///         Ok("still here")
+    ///     });
+    ///     yield_now()?;
+    ///     stubborn.cancel();
+    ///     assert_eq!(stubborn.join()?, "still here");
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn uncancel(&self) -> usize {
         cancel::uncancel_task(&self.cell) as usize
     }
@@ -111,6 +147,24 @@ impl Task {
     ///
     /// Only cancellation, and [`Deadlock`](io::ErrorKind::Deadlock) if the caller would wait for itself or for a task
     /// in whose scope it runs.
+    ///
+    /// # Suspends
+    ///
+    /// Unless it is done.
+    ///
+    /// ```
+    /// use corio::{Runner, is_timed_out, secs, sleep, spawn, timeout};
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let work = spawn(|| sleep(secs(3)).map(|()| "done"));
+    ///     // A limit around `join` would cancel the work. This one only says that it takes long.
+    ///     let late = timeout(secs(1), || work.wait());
+    ///     assert!(is_timed_out(&late.unwrap_err()));
+    ///     assert_eq!(work.join()?, "done");
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> io::Result<()> {
         let at = caller();
@@ -132,6 +186,25 @@ impl Task {
 
     /// Calls `f` when the task is done, in a later turn of the loop; at once in the next turn if it is done already.
     /// Callbacks run in the order in which they were added. They cannot wait. asyncio: `add_done_callback`.
+    ///
+    /// ```
+    /// use corio::{Runner, secs, sleep, spawn};
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let ended = Rc::new(RefCell::new(Vec::new()));
+    ///     for (name, time) in [("slow", 2), ("quick", 1)] {
+    ///         let task = spawn(move || sleep(secs(time)));
+    ///         task.set_name(name);
+    ///         let ended = ended.clone();
+    ///         task.on_done(move |task| ended.borrow_mut().push(task.name())); // and nobody joins it
+    ///     }
+    ///     sleep(secs(3))?;
+    ///     assert_eq!(*ended.borrow(), ["quick", "slow"]);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     #[track_caller]
     pub fn on_done(&self, f: impl FnOnce(&Task) + 'static) {
         let (f, at) = (bound(f), caller());
@@ -149,6 +222,21 @@ impl Task {
 
     /// How much of its stack it has used so far, in bytes, to the page; `None` if it is not on a stack now. The figure
     /// may include what an earlier task left on a recycled stack: read it as "at most".
+    ///
+    /// ```
+    /// use corio::{Builder, current, run};
+    ///
+    /// run(|| {
+    ///     let task = Builder::new().stack_size(256 * 1024).spawn(|| {
+    ///         std::hint::black_box([0u8; 100_000]); // a big frame, gone again
+    ///         Ok(current().stack_used())
+    ///     })?;
+    ///     let used = task.join()?.unwrap();
+    ///     assert!((100_000..256 * 1024).contains(&used)); // so 256 KiB are enough here
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn stack_used(&self) -> Option<usize> {
         self.cell.core.stack_used()
     }
@@ -319,6 +407,28 @@ impl<T, E> Drop for Ticket<T, E> {
 /// Forgetting the handle leaks the result and does nothing else. A handle derefs to [`Task`].
 ///
 /// asyncio: the `asyncio.Task` that `create_task` returns, awaited once; std: `std::thread::JoinHandle`.
+///
+/// ```
+/// use corio::{JoinHandle, Runner, secs, sleep, spawn};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// fn squared(n: u64) -> JoinHandle<u64> {
+///     spawn(move || sleep(secs(n)).map(|()| n * n))
+/// }
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (two, three) = (squared(2), squared(3)); // both run
+///     assert_eq!((three.join()?, two.join()?), (9, 4));
+///
+///     let said = Rc::new(Cell::new(false));
+///     let detached = said.clone();
+///     drop(spawn(move || detached.set(true)));
+///     sleep(secs(1))?;
+///     assert!(said.get()); // it ran all the same
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct JoinHandle<T = (), E = io::Error> {
     pub(crate) ticket: Ticket<T, E>,
 }
@@ -326,6 +436,26 @@ pub struct JoinHandle<T = (), E = io::Error> {
 /// The handle of a task in a [`scope`](crate::scope()); like [`JoinHandle`], but it cannot leave the scope.
 ///
 /// It may be dropped: the scope waits for the task and reports its error.
+///
+/// ```
+/// use corio::{ScopedJoinHandle, run, scope};
+///
+/// run(|| {
+///     let words = ["ant".to_owned(), "beetle".to_owned()];
+///     let longest = scope(|s| {
+///         let handles: Vec<ScopedJoinHandle<'_, &String>> = words.iter().map(|word| s.spawn(move || Ok(word))).collect();
+///         let mut longest = "";
+///         for handle in handles {
+///             let word = handle.join()?; // borrowed from `words`, so it may leave the scope
+///             longest = if word.len() > longest.len() { word } else { longest };
+///         }
+///         Ok(longest)
+///     })?;
+///     assert_eq!(longest, "beetle");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct ScopedJoinHandle<'scope, T = (), E = io::Error> {
     pub(crate) ticket: Ticket<T, E>,
     pub(crate) scope: PhantomData<&'scope mut &'scope ()>,
@@ -392,6 +522,27 @@ handle!(JoinHandle);
 handle!(ScopedJoinHandle<'_>);
 
 /// How a task ended; from [`JoinHandle::outcome`].
+///
+/// ```
+/// use corio::{Outcome, Runner, secs, sleep, spawn};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     for attempt in 1.. {
+///         let worker = spawn(move || {
+///             sleep(secs(1))?;
+///             if attempt < 3 { panic!("attempt {attempt} went wrong") }
+///             Ok(attempt)
+///         });
+///         match worker.outcome() {
+///             Outcome::Returned(attempts) => return Ok(assert_eq!(attempts, 3)),
+///             Outcome::Panicked(payload) => assert!(payload.downcast_ref::<String>().unwrap().ends_with("went wrong")),
+///             Outcome::Failed(error) | Outcome::Cancelled(error) => return Err(error), // not to be tried again
+///         }
+///     }
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub enum Outcome<T, E = io::Error> {
     /// Its function returned a value, whether or not it had been cancelled.

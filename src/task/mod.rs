@@ -178,6 +178,21 @@ impl Builder {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    ///
+    /// ```
+    /// use corio::{Builder, run, scope};
+    ///
+    /// run(|| {
+    ///     let text = String::from("borrowed");
+    ///     scope(|s| {
+    ///         let task = Builder::new().name("counter").spawn_scoped(s, || Ok(text.len()))?;
+    ///         assert_eq!(task.name(), "counter");
+    ///         assert_eq!(task.join()?, 8);
+    ///         Ok(())
+    ///     })
+    /// })
+    /// # .unwrap()
+    /// ```
     #[track_caller]
     pub fn spawn_scoped<'scope, F, R, E>(
         self,
@@ -299,17 +314,56 @@ pub(crate) fn start_now(task: &TaskRef) {
 /// # Panics
 ///
 /// Outside a task; [`try_current`] tells instead.
+///
+/// ```
+/// use corio::{current, run, spawn};
+///
+/// run(|| {
+///     current().set_name("the first");
+///     let child = spawn(|| Ok(current().id()));
+///     assert_eq!((current().name().as_str(), current().id(), child.join()?), ("the first", 1, 2));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn current() -> Task {
     try_current().expect("no task runs here: call `corio::current` inside `corio::run`, and not in a callback")
 }
 
 /// The running task, or `None` outside a loop and in callbacks.
+///
+/// ```
+/// use corio::{run, try_current};
+///
+/// fn who() -> String {
+///     try_current().map_or("nobody".to_owned(), |task| task.name())
+/// }
+/// assert_eq!(who(), "nobody");
+/// assert_eq!(run(|| Ok(who())).unwrap(), "main");
+/// ```
 pub fn try_current() -> Option<Task> {
     EventLoop::with_current(|lp| lp.and_then(|lp| lp.current().map(|cell| Task { cell: cell.clone() })))
 }
 
 /// All tasks of this thread's loop that have not ended, oldest first; none outside a loop. asyncio: `all_tasks`.
+///
+/// ```
+/// use corio::{all_tasks, current, run, secs, sleep, spawn};
+///
+/// run(|| {
+///     for _ in 0..3 {
+///         spawn(|| sleep(secs(60))); // detached
+///     }
+///     for task in all_tasks().iter().filter(|task| **task != current()) {
+///         task.cancel();
+///         task.wait()?;
+///     }
+///     assert_eq!(all_tasks(), [current()]);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub fn all_tasks() -> Vec<Task> {
     EventLoop::with_current(|lp| {
         lp.map_or_else(Vec::new, |lp| lp.all_tasks().into_iter().map(|cell| Task { cell }).collect())
@@ -322,6 +376,10 @@ pub fn all_tasks() -> Vec<Task> {
 ///
 /// Only cancellation. In a callback, [`InvalidInput`](io::ErrorKind::InvalidInput). On a thread without a loop it yields
 /// the thread.
+///
+/// # Suspends
+///
+/// Always, for one turn.
 ///
 /// ```
 /// use corio::{run, spawn, yield_now};

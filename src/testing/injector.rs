@@ -15,6 +15,27 @@ use crate::task::wait::{Context, in_context};
 use crate::task::{IntoResult, State, TaskRef};
 
 /// Cancels a body at one point of it; from [`cancel_everywhere`](super::cancel_everywhere).
+///
+/// ```
+/// use corio::testing::{Injector, cancel_everywhere};
+/// use corio::{Queue, yield_now};
+///
+/// /// Moves an item, and must not lose it, whenever it is cancelled.
+/// fn try_to_move(injector: &Injector) -> std::io::Result<()> {
+///     let (from, to) = (Queue::new(), Queue::bounded(1));
+///     from.put("an item")?;
+///     let moved = injector.run(|| {
+///         let slot = to.reserve()?; // a place first: then nothing can come between
+///         yield_now()?;
+///         slot.put(from.get()?);
+///         Ok(())
+///     });
+///     assert_eq!(from.len() + to.len(), 1);
+///     assert!(moved.is_ok() || injector.cancelled());
+///     Ok(())
+/// }
+/// assert!(cancel_everywhere(try_to_move) > 3);
+/// ```
 pub struct Injector {
     probe: Rc<Aim>,
 }

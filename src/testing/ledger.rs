@@ -25,7 +25,7 @@ use crate::observe::{Names, state::Stage};
 ///     corio::yield_now()?;
 ///     let ledger = Ledger::now();
 ///     assert_eq!((ledger.tasks, ledger.timers), (1, 1));
-///     assert!(ledger.to_string().contains("waits for: timer"));
+///     assert!(!ledger.is_empty() && ledger.to_string().contains("waits for: timer"));
 ///     task.join()
 /// });
 /// ```

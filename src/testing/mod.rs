@@ -227,6 +227,8 @@ fn yield_once() -> io::Result<bool> {
 /// Options::new().schedules(10).cancel_everywhere(|injector| {
 ///     let _ = injector.run(|| sleep(millis(1)));
 /// });
+/// // The schedule that has failed, and those after it.
+/// Options::new().seed(17).schedules(3).explore(|random| sleep(millis(random.below(5))));
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "these do nothing until `run`, `explore` or `cancel_everywhere`"]

@@ -33,6 +33,7 @@ use crate::task::wait::{
 ///
 /// testing::run(|| {
 ///     let (seq, said) = (Sequencer::new(), RefCell::new(Vec::new()));
+///     assert_eq!(seq.next(), 0);
 ///     scope(|s| {
 ///         s.spawn(|| {
 ///             seq.step(1)?;
@@ -127,6 +128,23 @@ impl fmt::Debug for Sequencer {
 }
 
 /// A step of a [`Sequencer`]: the next one goes on when this is dropped.
+///
+/// ```
+/// use corio::testing::{self, Sequencer, Step};
+///
+/// testing::run(|| {
+///     let seq = Sequencer::new();
+///     let first: Step<'_> = seq.step(0)?;
+///     let second = corio::scope(|s| {
+///         let second = s.spawn(|| seq.step(1).map(drop));
+///         testing::wait_all_tasks_blocked()?;
+///         assert!(!second.is_done()); // the first is not over
+///         drop(first);
+///         second.join()
+///     })?;
+///     Ok(second)
+/// });
+/// ```
 pub struct Step<'a> {
     sequence: &'a Sequencer,
     n: u32,
