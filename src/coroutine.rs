@@ -187,7 +187,7 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     ///     loop {
     ///         match y.yield_(n) {
     ///             Ok(()) => n += 1,
-    ///             Err(error) if error.kind() == io::ErrorKind::InvalidData => n = 0, // what this body knows how to mend
+    ///             Err(error) if error.kind() == io::ErrorKind::InvalidData => n = 0, // this body can mend that
     ///             Err(error) => return Err(error),
     ///         }
     ///     }

@@ -150,6 +150,10 @@ impl Executor {
     /// # Panics
     ///
     /// If `f` panics: with the same payload. The pool survives it.
+    ///
+    /// # Suspends
+    ///
+    /// Until `f` has returned. A thread without a loop blocks.
     #[track_caller]
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
         let at = caller();

@@ -7,6 +7,39 @@
 //! A cancelled call that has not begun never begins; one that has begun is waited for, and its result counts (R13). The
 //! functions are those of [`std::fs`] and have its errors; besides, all of them may fail with a cancellation, and with
 //! [`InvalidInput`](io::ErrorKind::InvalidInput) in a callback.
+//!
+//! ```
+//! use corio::{fs, run};
+//! use std::io;
+//!
+//! let place = std::env::temp_dir().join(format!("corio-fs-{}", std::process::id()));
+//! run(|| {
+//!     fs::create_dir_all(place.join("one/two"))?;
+//!     let (text, copy, link) = (place.join("text"), place.join("copy"), place.join("link"));
+//!     fs::write(&text, "a line\n")?;
+//!     assert_eq!(fs::read_to_string(&text)?.into_bytes(), fs::read(&text)?);
+//!     assert_eq!(fs::copy(&text, &copy)?, fs::metadata(&text)?.len());
+//!
+//!     fs::symlink(&text, &link)?;
+//!     assert_eq!(fs::read_link(&link)?, text);
+//!     assert!(fs::symlink_metadata(&link)?.is_symlink() && fs::canonicalize(&link)? == fs::canonicalize(&text)?);
+//!     fs::hard_link(&text, place.join("second name"))?;
+//!     fs::rename(&copy, &text)?; // replaces it in one step; the second name still has the old one
+//!     assert!(fs::exists(&text)? && !fs::exists(&copy)?);
+//!
+//!     let mut permissions = fs::metadata(&text)?.permissions();
+//!     permissions.set_readonly(true);
+//!     fs::set_permissions(&text, permissions)?;
+//!     fs::create_dir(place.join("three"))?;
+//!     fs::remove_dir(place.join("three"))?;
+//!     fs::remove_file(&link)?;
+//!     let mut names = fs::read_dir(&place)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+//!     names.sort();
+//!     assert_eq!(names, ["one", "second name", "text"]);
+//!     fs::remove_dir_all(&place)
+//! })
+//! # .unwrap()
+//! ```
 
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
@@ -29,6 +62,33 @@ use crate::to_thread;
 ///     File::create(&path)?.write_all(b"one\ntwo\n")?;
 ///     let lines = BufReader::new(File::open(&path)?).lines();
 ///     assert_eq!(lines.collect::<Result<Vec<_>, _>>()?, ["one", "two"]); // line by line, while others run
+///     fs::remove_file(&path)
+/// })
+/// # .unwrap()
+/// ```
+///
+/// A file that is on the disk, whatever happens, before another one is told of it:
+///
+/// ```
+/// use corio::fs::{self, File};
+/// use std::io::{Seek, Write};
+///
+/// let path = std::env::temp_dir().join(format!("corio-sync-{}", std::process::id()));
+/// corio::run(|| {
+///     let mut journal = File::create_new(&path)?; // fails if another has it
+///     journal.write_all(b"entry 1, and something that was begun")?;
+///     journal.set_len(7)?;
+///     journal.sync_data()?; // what is in it
+///     journal.sync_all()?; // and its size and times
+///     let mut permissions = journal.metadata()?.permissions();
+///     permissions.set_readonly(true);
+///     journal.set_permissions(permissions)?;
+///
+///     let mut same = journal.try_clone()?;
+///     same.rewind()?;
+///     assert_eq!(journal.stream_position()?, 0); // they share one position
+///     let of_std: std::fs::File = journal.into_std();
+///     assert_eq!(File::from_std(of_std).metadata()?.len(), 7);
 ///     fs::remove_file(&path)
 /// })
 /// # .unwrap()
@@ -217,6 +277,27 @@ impl From<OwnedFd> for File {
 }
 
 /// How a file is to be opened. The counterpart of [`std::fs::OpenOptions`].
+///
+/// ```
+/// use corio::fs::{self, OpenOptions};
+/// use std::{io::{Read, Write}, os::unix::fs::OpenOptionsExt};
+///
+/// let path = std::env::temp_dir().join(format!("corio-log-{}", std::process::id()));
+/// corio::run(|| {
+///     let mut options = OpenOptions::new();
+///     options.read(true).append(true).create(true).as_std_mut().mode(0o600); // for this user alone
+///     options.open(&path)?.write_all(b"one ")?;
+///     options.open(&path)?.write_all(b"two")?;
+///     let mut text = String::new();
+///     options.open(&path)?.read_to_string(&mut text)?;
+///     assert_eq!(text, "one two");
+///
+///     assert!(OpenOptions::new().write(true).create_new(true).open(&path).is_err()); // it is there
+///     assert_eq!(OpenOptions::new().write(true).truncate(true).open(&path)?.metadata()?.len(), 0);
+///     fs::remove_file(&path)
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     options: fs::OpenOptions,
@@ -349,6 +430,19 @@ two_paths! {
 /// # Errors
 ///
 /// As [`std::fs::write`], and see the [module](self).
+///
+/// ```
+/// use corio::{fs, run};
+///
+/// let path = std::env::temp_dir().join(format!("corio-write-{}", std::process::id()));
+/// run(|| {
+///     fs::write(&path, "first")?;
+///     fs::write(&path, [1, 2, 3])?; // what was there is gone
+///     assert_eq!(fs::read(&path)?, [1, 2, 3]);
+///     fs::remove_file(&path)
+/// })
+/// # .unwrap()
+/// ```
 #[track_caller]
 pub fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let (path, contents) = (path.as_ref(), contents.as_ref());
@@ -384,6 +478,19 @@ pub fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
 }
 
 /// What is in a directory; from [`read_dir`]. It fetches some entries at a time.
+///
+/// ```
+/// use corio::fs::{ReadDir, read_dir};
+///
+/// fn sources(entries: ReadDir) -> std::io::Result<usize> {
+///     let mut count = 0;
+///     for entry in entries { // an item may be an error
+///         count += usize::from(entry?.path().extension().is_some_and(|extension| extension == "rs"));
+///     }
+///     Ok(count)
+/// }
+/// assert!(corio::run(|| sources(read_dir("src")?)).unwrap() > 0);
+/// ```
 #[derive(Debug)]
 pub struct ReadDir {
     /// `None` when all of it was fetched.

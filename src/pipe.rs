@@ -106,6 +106,30 @@ macro_rules! pipe_end {
 }
 
 /// The end of a pipe that is read. The counterpart of [`std::io::PipeReader`].
+///
+/// ```
+/// use corio::io::{PipeReader, PipeWriter};
+/// use corio::{run, spawn};
+/// use std::io::{Read, Write};
+/// use std::os::fd::OwnedFd;
+///
+/// run(|| {
+///     let (reader, writer) = std::io::pipe()?; // as another library may hand them out
+///     let (mut reader, writer) = (PipeReader::from_std(reader)?, PipeWriter::from_std(writer)?);
+///     let second = writer.try_clone()?;
+///     let ends = [writer, second].map(|mut end| spawn(move || end.write_all(b"x")));
+///     let mut text = String::new();
+///     reader.read_to_string(&mut text)?; // until both are gone
+///     assert_eq!(text, "xx");
+///     for end in ends {
+///         end.join()?;
+///     }
+///     let fd: OwnedFd = reader.into_fd()?; // in blocking mode, for somebody else
+///     PipeReader::from_fd(fd)?; // or back again
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct PipeReader {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,
@@ -117,6 +141,23 @@ pipe_end!(PipeReader, std::io::PipeReader);
 /// The end of a pipe that is written. The counterpart of [`std::io::PipeWriter`].
 ///
 /// When nobody reads, a write fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe), and never raises SIGPIPE.
+///
+/// ```
+/// use corio::{io::{PipeWriter, pipe}, run};
+/// use std::io::{ErrorKind, Write};
+///
+/// fn tell(mut to: PipeWriter) -> std::io::Result<()> {
+///     to.write_all(b"hello")
+/// }
+///
+/// run(|| {
+///     let (reader, writer) = pipe()?;
+///     drop(reader);
+///     assert_eq!(tell(writer).unwrap_err().kind(), ErrorKind::BrokenPipe);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct PipeWriter {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,

@@ -220,7 +220,8 @@ impl<T: 'static> Promise<T> {
         }
     }
 
-    /// The value or the error, if there is one yet; takes the value. Never suspends. asyncio: `result()`.
+    /// The value or the error, if there is one yet; takes the value. The errors are those of [`take`](Self::take).
+    /// Never suspends. asyncio: `result()`.
     pub fn try_take(&self) -> Option<io::Result<T>> {
         self.is_done().then(|| self.take_now())
     }

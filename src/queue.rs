@@ -58,14 +58,31 @@ use crate::task::{Who, caller, no_suspend};
 ///
 /// let queue = Queue::bounded(2);
 /// assert_eq!((queue.try_put("a"), queue.try_put("b")), (Ok(()), Ok(())));
-/// assert!(queue.is_full() && queue.len() == 2 && queue.bound() == Some(2));
-/// let refused = queue.try_put("c").unwrap_err();
-/// assert_eq!((refused, refused.into_inner()), (TryPutError::Full("c"), "c"));
+/// assert_eq!((queue.is_full(), queue.len(), queue.bound()), (true, 2, Some(2)));
+/// assert_eq!(queue.try_put("c"), Err(TryPutError::Full("c")));
 /// assert_eq!(run(|| queue.get()).unwrap(), "a"); // it belongs to no loop
 ///
 /// queue.shutdown_now(); // and "b" is dropped
 /// assert!(queue.is_empty() && queue.is_shut_down());
 /// assert_eq!(queue.try_get(), Err(TryGetError::ShutDown));
+/// ```
+///
+/// An item that must not be lost gets its place first:
+///
+/// ```
+/// use corio::{Queue, Runner, Which, after, secs, select, timeout};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let queue = Queue::bounded(1);
+///     let precious = String::from("made with much effort");
+///     timeout(secs(1), || queue.reserve())?.put(precious); // `put` itself cannot fail
+///     match select((queue.reserving(), after(secs(1))))? {
+///         Which::A(slot) => slot?.put(String::from("another")),
+///         Which::B(()) => assert!(queue.is_full()),
+///     }
+///     Ok(())
+/// })
+/// # .unwrap()
 /// ```
 pub struct Queue<T, S = Fifo<T>> {
     items: RefCell<S>,
@@ -151,14 +168,15 @@ pub type PriorityQueue<T> = Queue<T, Priority<T>>;
 /// How the items of a [`Queue`] are ordered. Sealed: [`Fifo`], [`Lifo`], [`Priority`].
 ///
 /// ```
-/// use corio::{Queue, queue::Order, run};
+/// use corio::{Queue, queue::{Fifo, Lifo, Order, Priority}, run};
 ///
 /// /// For queues of all three kinds.
 /// fn drain<T, S: Order<T>>(queue: &Queue<T, S>) -> Vec<T> {
 ///     std::iter::from_fn(|| queue.try_get().ok()).collect()
 /// }
 ///
-/// let (first, last, least) = (Queue::new(), Queue::bounded_lifo(9), Queue::bounded_priority(9));
+/// type Three<T> = (Queue<T, Fifo<T>>, Queue<T, Lifo<T>>, Queue<T, Priority<T>>);
+/// let (first, last, least): Three<i32> = (Queue::new(), Queue::bounded_lifo(9), Queue::bounded_priority(9));
 /// run(|| {
 ///     for n in [2, 1, 3] {
 ///         first.put(n)?;
@@ -182,17 +200,7 @@ pub trait Order<T>: sealed::Sealed {
     fn count(&self) -> usize;
 }
 
-/// First in, first out: the order of [`Queue::new`].
-///
-/// ```
-/// use corio::{Queue, queue::Fifo};
-///
-/// struct Inbox {
-///     letters: Queue<String, Fifo<String>>, // the same as `Queue<String>`
-/// }
-/// let inbox = Inbox { letters: Queue::new() };
-/// assert!(inbox.letters.is_empty() && inbox.letters.bound().is_none());
-/// ```
+/// First in, first out: the order of [`Queue::new`]. `Queue<T>` is `Queue<T, Fifo<T>>`.
 pub struct Fifo<T>(VecDeque<T>);
 
 /// Last in, first out: the order of a [`LifoQueue`], which is `Queue<T, Lifo<T>>`.
@@ -726,18 +734,16 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
 /// [`Queue::reserve`] as a wait.
 ///
 /// ```
-/// use corio::{Queue, Runner, Which, after, queue::Reserving, secs, select};
+/// use corio::{Queue, Which, queue::Reserving, run, select};
 ///
-/// Runner::new().virtual_clock().run(|| {
-///     let queue = Queue::bounded(1);
-///     let item = String::from("not to be lost");
-///     let room: Reserving<'_, String> = queue.reserving();
-///     match select((room, after(secs(1))))? {
-///         Which::A(slot) => slot?.put(item),
-///         Which::B(()) => println!("still mine: {item}"),
+/// run(|| {
+///     let (full, free) = (Queue::bounded(1), Queue::bounded(1));
+///     full.put("earlier")?;
+///     let rooms: (Reserving<'_, _>, Reserving<'_, _>) = (full.reserving(), free.reserving());
+///     match select(rooms)? { // wherever there is room
+///         Which::A(slot) | Which::B(slot) => slot?.put("now"),
 ///     }
-///     assert_eq!(queue.len(), 1);
-///     assert!(matches!(select((queue.reserving(), after(secs(1))))?, Which::B(()))); // no room any more
+///     assert_eq!((full.len(), free.len()), (1, 1));
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -904,6 +910,19 @@ impl<'a, T, S: Order<T>> IntoIterator for &'a Queue<T, S> {
 }
 
 /// Why [`Queue::try_put`] did not, with the item.
+///
+/// ```
+/// use corio::{Queue, TryPutError};
+///
+/// let queue = Queue::bounded(1);
+/// queue.try_put("first").unwrap();
+/// match queue.try_put("second") {
+///     Err(TryPutError::Full(item)) => assert_eq!(item, "second"), // not lost
+///     other => unreachable!("{other:?}"),
+/// }
+/// queue.shutdown();
+/// assert_eq!(queue.try_put("third").unwrap_err().into_inner(), "third");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
     /// There is no room.

@@ -124,6 +124,15 @@ pub(crate) trait Registrar: Send + Sync {
 /// Which event loop of the system carries the run's sockets; for [`Runner::backend`](crate::Runner::backend).
 ///
 /// Programs are the same on all of them. asyncio: the choice of an event loop, such as uvloop's.
+///
+/// ```
+/// use corio::testing::Network;
+/// use corio::{Backend, Runner, net::TcpListener};
+///
+/// for backend in [Backend::Mio, Backend::Poll, Backend::Simulated(Network::new())] {
+///     Runner::new().backend(backend).run(|| TcpListener::bind("127.0.0.1:0").map(drop)).unwrap();
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Backend {

@@ -256,7 +256,8 @@ impl Runner {
         self
     }
 
-    /// Lets somebody watch: see [`observe`](crate::observe). Called several times, it lets several watch, in this order.
+    /// Lets somebody watch: see [`observe`](crate::observe). It may be called several times: all are told, in the order
+    /// of the calls.
     ///
     /// ```
     /// use corio::{Runner, observe::Recording, secs, sleep};

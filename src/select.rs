@@ -646,14 +646,15 @@ pub fn until_readable(fd: &impl AsFd) -> Readiness<'_> {
 /// [`writable`](crate::writable) as a wait for [`select`]; see [`until_readable`].
 ///
 /// ```
-/// use corio::{Event, Which, run, select, until_writable};
+/// use corio::{Event, Readiness, Which, run, select, until_writable};
 /// use std::os::unix::net::UnixStream;
 ///
 /// run(|| {
 ///     let (stream, _peer) = UnixStream::pair()?; // of std: a descriptor of somebody else
 ///     stream.set_nonblocking(true)?;
 ///     let stop = Event::new();
-///     match select((&stop, until_writable(&stream)))? {
+///     let ready: Readiness<'_> = until_writable(&stream);
+///     match select((&stop, ready))? {
 ///         Which::A(()) => unreachable!("nobody sets it"),
 ///         Which::B(ready) => ready,
 ///     }

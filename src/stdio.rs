@@ -43,7 +43,7 @@ standard! {
     /// it may be quicker between the news and the read, and then the thread waits for the next input. asyncio:
     /// `connect_read_pipe(sys.stdin)`.
     ///
-    /// ```no_run
+    /// ```
     /// use std::io::{BufRead, BufReader};
     ///
     /// corio::run(|| {
@@ -59,16 +59,45 @@ standard! {
 
 standard! {
     /// The standard output. Writes suspend the task while nobody takes what was written. It has no buffer, and no lock: lines of
-    /// several tasks that are written in pieces may be mixed.
+    /// several tasks that are written in pieces may be mixed. std: [`std::io::stdout`]; asyncio:
+    /// `connect_write_pipe(sys.stdout)`.
+    ///
+    /// ```
+    /// use corio::{io::stdout, run};
+    /// use std::io::{BufWriter, Write};
+    ///
+    /// run(|| {
+    ///     let mut out = BufWriter::new(stdout()); // many lines, one write
+    ///     for n in 0..3 {
+    ///         writeln!(out, "line {n}")?;
+    ///     }
+    ///     out.flush() // waits while a pager, for example, does not read on
+    /// })
+    /// # .unwrap()
+    /// ```
     stdout Stdout
 }
 
 standard! {
-    /// The error output; see [`stdout`].
+    /// The error output; see [`stdout`]. std: [`std::io::stderr`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// corio::run(|| writeln!(corio::io::stderr(), "something is odd")).unwrap();
+    /// ```
     stderr Stderr
 }
 
 /// The standard input; from [`stdin`].
+///
+/// ```
+/// use corio::io::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
+///
+/// struct Console(Stdin, Stdout, Stderr); // they are `Copy`, and `Send`
+/// let console = Console(stdin(), stdout(), stderr());
+/// # drop(console);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Stdin(());
 

@@ -215,14 +215,14 @@ pub enum MissedTicks {
 /// Ticks at a fixed pace: an endless iterator that waits; see [`interval`].
 ///
 /// ```
-/// use corio::{Interval, Runner, interval, now, secs};
+/// use corio::{Interval, MissedTicks, Runner, interval, now, secs};
 ///
 /// struct Heart {
 ///     beat: Interval,
 /// }
 ///
 /// Runner::new().virtual_clock().run(|| {
-///     let (mut heart, start) = (Heart { beat: interval(secs(1)) }, now());
+///     let (mut heart, start) = (Heart { beat: interval(secs(1)).missed(MissedTicks::Delay) }, now());
 ///     let (first, second) = (heart.beat.next().unwrap()?, heart.beat.next().unwrap()?);
 ///     assert_eq!((first - start, second - start), (secs(0), secs(1)));
 ///     Ok(())

@@ -17,6 +17,46 @@
 //!     })
 //! }
 //! ```
+//!
+//! They compose as those do:
+//!
+//! ```
+//! use corio::{Runner, secs, sleep, typed};
+//! use std::io;
+//!
+//! #[derive(Debug, PartialEq)]
+//! enum Error {
+//!     TooLarge(u64),
+//!     Io(io::ErrorKind),
+//! }
+//! impl From<io::Error> for Error {
+//!     fn from(error: io::Error) -> Error {
+//!         Error::Io(error.kind())
+//!     }
+//! }
+//!
+//! fn squared(n: u64) -> Result<u64, Error> {
+//!     sleep(secs(n))?;
+//!     if n < 10 { Ok(n * n) } else { Err(Error::TooLarge(n)) }
+//! }
+//!
+//! Runner::new().virtual_clock().run(|| {
+//!     let task = typed::spawn(|| squared(2));
+//!     let sum = typed::scope(|s| {
+//!         let three = s.spawn(|| squared(3));
+//!         Ok(three.join()? + task.join()?)
+//!     });
+//!     assert_eq!(sum, Ok(13));
+//!
+//!     assert_eq!(typed::gather!(squared(1), squared(2)), Ok((1, 4))); // the macros are here too
+//!     assert_eq!(typed::gather([1, 12], squared), Err(Error::TooLarge(12)));
+//!     assert_eq!(typed::gather_all([1, 12], squared), Ok(vec![Ok(1), Err(Error::TooLarge(12))]));
+//!     assert_eq!(typed::race([3, 12], squared), Ok(9));
+//!     assert_eq!(typed::shield(secs(5), || squared(1)), Ok(1));
+//!     Ok(())
+//! })
+//! # .unwrap()
+//! ```
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
@@ -74,6 +114,10 @@ where
 /// As there.
 ///
 /// # Panics
+///
+/// As there.
+///
+/// # Suspends
 ///
 /// As there.
 #[track_caller]
@@ -178,6 +222,10 @@ where
 /// # Panics
 ///
 /// As there.
+///
+/// # Suspends
+///
+/// As there.
 #[track_caller]
 pub fn gather<I, F, R, E>(items: I, f: F) -> Result<Vec<R::Value>, E>
 where
@@ -198,6 +246,10 @@ where
 /// # Panics
 ///
 /// As there.
+///
+/// # Suspends
+///
+/// As there.
 #[track_caller]
 pub fn gather_all<I, F, R, E>(items: I, f: F) -> Result<Vec<Result<R::Value, E>>, E>
 where
@@ -216,6 +268,10 @@ where
 /// As there.
 ///
 /// # Panics
+///
+/// As there.
+///
+/// # Suspends
 ///
 /// As there.
 #[track_caller]

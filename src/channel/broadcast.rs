@@ -227,7 +227,8 @@ impl std::error::Error for RecvError {
 /// drop(sender);
 /// let mut lost = 0;
 /// let mut got = Vec::new();
-/// for item in receiver.iter() {
+/// let items: broadcast::Iter<'_, i32> = receiver.iter();
+/// for item in items {
 ///     match item {
 ///         Ok(n) => got.push(n),
 ///         Err(RecvError::Lagged(n)) => lost += n, // it is told, and goes on

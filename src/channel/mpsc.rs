@@ -59,7 +59,7 @@ pub fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
 ///     sender.send(n)?; // never waits
 /// }
 /// drop(sender);
-/// assert_eq!(run(|| Ok(receiver.iter().map(Result::unwrap).sum::<u32>()))?, 499_500);
+/// assert_eq!(run(|| receiver.iter().sum::<std::io::Result<u32>>())?, 499_500);
 /// # std::io::Result::Ok(())
 /// ```
 #[doc(alias = "channel")]
@@ -156,6 +156,25 @@ impl<T> State<T> {
 }
 
 /// The end that sends; clones of it are ends of the same channel.
+///
+/// ```
+/// use corio::{call_soon, channel::mpsc, run};
+///
+/// run(|| {
+///     let (sender, receiver) = mpsc::bounded(1);
+///     let other = sender.clone();
+///     call_soon(move || other.try_send("from a callback").unwrap()); // which cannot wait
+///     assert_eq!(receiver.recv()?, "from a callback");
+///     sender.send("from a task")?;
+///     assert_eq!(receiver.recv()?, "from a task");
+///
+///     drop(receiver);
+///     assert!(sender.is_closed());
+///     assert_eq!(sender.send("too late").unwrap_err().into_inner(), "too late");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -244,7 +263,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// }
 /// receiver.close(); // no more
 /// assert!(sender.is_closed() && sender.send(4).is_err());
-/// assert_eq!((receiver.len(), receiver.is_empty()), (3, false));
+/// assert_eq!((receiver.len(), receiver.is_empty(), receiver.try_recv()), (3, false, Ok(1)));
 ///
 /// Runner::new().virtual_clock().run(|| {
 ///     let sum = Cell::new(0);
@@ -258,7 +277,13 @@ impl<T> fmt::Debug for Sender<T> {
 ///         }
 ///         Ok(())
 ///     })?;
-///     assert_eq!(sum.get(), 6);
+///     assert_eq!(sum.get(), 2 + 3);
+///
+///     let (sender, receiver) = mpsc::unbounded();
+///     sender.send("a value")?;
+///     drop(sender);
+///     let values: mpsc::Iter<'_, &str> = receiver.iter();
+///     assert_eq!(values.count(), 1); // and then it ends, since nothing can come
 ///
 ///     let (_quiet, receiver) = mpsc::unbounded::<()>();
 ///     assert!(is_timed_out(&receiver.recv_timeout(millis(10)).unwrap_err()));

@@ -154,8 +154,8 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// sender.send(4)?;
 /// drop(sender);
-/// let rest: Vec<i32> = receiver.iter().map(|value| *value.unwrap()).collect();
-/// assert_eq!(rest, [4]);
+/// let mut rest: watch::Iter<'_, i32> = receiver.iter();
+/// assert_eq!((rest.next().map(|value| *value.unwrap()), rest.next().is_none()), (Some(4), true));
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Receiver<T> {

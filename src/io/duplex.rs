@@ -18,6 +18,29 @@ use crate::task::caller;
 /// It can be read and written through a shared reference, and used on any loop and on threads without one, like a socket.
 /// Those who wait for the same direction are served in the order in which they came. When one end is dropped the other
 /// reads what is left, then the end, and its writes fail with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+///
+/// ```
+/// use corio::io::{Duplex, duplex};
+/// use std::io::{self, Read, Write};
+///
+/// fn ask(mut stream: &Duplex, question: &str) -> io::Result<()> {
+///     stream.write_all(question.as_bytes())?;
+///     stream.end_writing(); // it can still be read
+///     Ok(())
+/// }
+///
+/// let (near, mut far) = duplex(64); // large enough for all of it: nobody has to wait, so it needs no loop
+/// ask(&near, "how long?")?;
+/// let mut question = String::new();
+/// far.read_to_string(&mut question)?; // up to the end
+/// far.write_all(b"9")?;
+/// drop(far);
+/// let mut answer = String::new();
+/// (&near).read_to_string(&mut answer)?;
+/// assert_eq!((question.as_str(), answer.as_str()), ("how long?", "9"));
+/// assert_eq!((&near).write(b"!").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+/// # io::Result::Ok(())
+/// ```
 pub struct Duplex {
     incoming: Arc<Pipe>,
     outgoing: Arc<Pipe>,

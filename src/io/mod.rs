@@ -22,6 +22,33 @@ pub use crate::pipe::{PipeReader, PipeWriter, pipe};
 pub use crate::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 
 /// A stream whose writing half can be ended while the other goes on: the peer reads the end, and may still answer.
+///
+/// ```
+/// use corio::io::{HalfClose, duplex};
+/// use corio::{net::UnixStream, run};
+/// use std::io::{self, Read, Write};
+///
+/// /// Sends a request on any such stream: its end is how the peer knows that it is complete.
+/// fn request<S: HalfClose>(stream: &S, text: &str) -> io::Result<()>
+/// where
+///     for<'a> &'a S: Write,
+/// {
+///     { stream }.write_all(text.as_bytes())?;
+///     stream.end_writing()
+/// }
+///
+/// run(|| {
+///     let (mut text, (near, mut far)) = (String::new(), duplex(16));
+///     request(&near, "memory ")?;
+///     far.read_to_string(&mut text)?;
+///     let (near, mut far) = UnixStream::pair()?;
+///     request(&near, "and sockets")?;
+///     far.read_to_string(&mut text)?;
+///     assert_eq!(text, "memory and sockets");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub trait HalfClose {
     /// Ends the writing half. What was written before is delivered first. A second time does nothing.
     ///

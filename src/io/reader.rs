@@ -35,6 +35,24 @@ const KEPT: usize = 2 * LIMIT;
 /// assert_eq!(IncompleteRead::of(&error).unwrap().partial, b"end");
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// What it has read ahead is its own, until the stream goes to somebody else:
+///
+/// ```
+/// use corio::io::StreamReader;
+/// use std::io::Read;
+///
+/// let mut reader = StreamReader::new(&b"header\nbody"[..]);
+/// assert_eq!(reader.lines().next().unwrap()?, "header");
+/// assert_eq!((reader.buffer(), reader.get_ref().len(), reader.at_eof()), (&b"body"[..], 0, false));
+///
+/// let ahead = reader.buffer().to_vec();
+/// reader.get_mut().read_to_end(&mut Vec::new())?; // past the buffer: nothing was left here
+/// let mut body = String::new();
+/// ahead.chain(reader.into_inner()).read_to_string(&mut body)?;
+/// assert_eq!(body, "body");
+/// # std::io::Result::Ok(())
+/// ```
 pub struct StreamReader<R> {
     inner: R,
     limit: usize,
@@ -94,6 +112,18 @@ impl<const N: usize> Separators for [&[u8]; N] {
 /// The separator did not come within the limit. It lies inside an [`InvalidData`](io::ErrorKind::InvalidData) error.
 ///
 /// asyncio: `LimitOverrunError`.
+///
+/// ```
+/// use corio::io::{LimitOverrun, StreamReader};
+///
+/// let mut reader = StreamReader::with_limit(&b"far too long;ok;"[..], 8)?;
+/// let error = reader.read_until(b";").unwrap_err();
+/// let overrun = LimitOverrun::of(&error).unwrap();
+/// assert_eq!((overrun.limit, overrun.consumed), (8, 12)); // nothing was taken
+/// reader.read_exactly(overrun.consumed)?; // past what is too long
+/// assert_eq!((reader.read_until(b";")?, reader.read_until(b";")?), (b";".to_vec(), b"ok;".to_vec()));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitOverrun {
@@ -122,6 +152,16 @@ impl Error for LimitOverrun {}
 /// The stream ended in the middle. It lies inside an [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) error.
 ///
 /// asyncio: `IncompleteReadError`.
+///
+/// ```
+/// use corio::io::{IncompleteRead, StreamReader};
+///
+/// let mut reader = StreamReader::new(&b"abc"[..]);
+/// let error = reader.read_exactly(8).unwrap_err();
+/// let cut = IncompleteRead::of(&error).unwrap();
+/// assert_eq!((cut.partial.as_slice(), cut.expected), (&b"abc"[..], Some(8)));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IncompleteRead {
@@ -405,6 +445,16 @@ impl<R: fmt::Debug> fmt::Debug for StreamReader<R> {
 }
 
 /// The lines of a stream; from [`StreamReader::lines`].
+///
+/// ```
+/// use corio::io::{Lines, StreamReader};
+///
+/// let mut reader = StreamReader::with_limit(&b"one\r\na line that is too long\ntwo"[..], 8)?;
+/// let lines: Lines<'_, _> = reader.lines();
+/// let lines: Vec<Option<String>> = lines.map(Result::ok).collect();
+/// assert_eq!(lines, [Some("one".to_owned()), None, Some("two".to_owned())]); // it goes on after an error of one line
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Lines<'a, R> {
     reader: &'a mut StreamReader<R>,

@@ -12,6 +12,32 @@ pub struct ReadHalf<S> {
 }
 
 /// The half of a stream that writes; from [`split`]. When it is dropped, the writing half of the stream ends.
+///
+/// ```
+/// use corio::io::{WriteHalf, duplex, split};
+/// use corio::{run, spawn};
+/// use std::io::{self, Read, Write};
+///
+/// /// A task that owns the way out, and nothing more.
+/// fn speak<S: corio::io::HalfClose>(mut to: WriteHalf<S>) -> io::Result<()>
+/// where
+///     for<'a> &'a S: Write,
+/// {
+///     to.write_all(b"goodbye")
+/// }
+///
+/// run(|| {
+///     let (near, mut far) = duplex(16);
+///     let (_reading, writing) = split(near);
+///     assert!(format!("{:?}", writing.get_ref()).starts_with("Duplex"));
+///     let task = spawn(move || speak(writing));
+///     let mut text = String::new();
+///     far.read_to_string(&mut text)?; // to the end, which came with the drop of the half
+///     assert_eq!(text, "goodbye");
+///     task.join()
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub struct WriteHalf<S: HalfClose> {
     stream: Arc<S>,
@@ -62,6 +88,21 @@ impl<S: HalfClose> ReadHalf<S> {
     /// # Errors
     ///
     /// Both of them back, if they are of two streams.
+    ///
+    /// ```
+    /// use corio::io::{ReadHalf, WriteHalf, split};
+    /// use corio::net::UnixStream;
+    ///
+    /// let (stream, peer) = UnixStream::pair()?;
+    /// let (reading, writing): (ReadHalf<UnixStream>, WriteHalf<UnixStream>) = split(stream);
+    /// assert!(reading.get_ref().peer_addr()?.is_unnamed() && writing.get_ref().local_addr()?.is_unnamed());
+    ///
+    /// let (_, other) = split(peer);
+    /// let (reading, _other) = reading.unsplit(other).unwrap_err(); // of another stream
+    /// let whole: UnixStream = reading.unsplit(writing).unwrap();
+    /// # drop(whole);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn unsplit(self, mut other: WriteHalf<S>) -> Result<S, (ReadHalf<S>, WriteHalf<S>)> {
         if !Arc::ptr_eq(&self.stream, &other.stream) {
             return Err((self, other));

@@ -43,6 +43,39 @@ const LAST_FLUSH: Duration = secs(5);
 /// })
 /// # .unwrap()
 /// ```
+///
+/// With an eye on a peer that is slow:
+///
+/// ```
+/// use corio::io::{StreamWriter, duplex};
+/// use corio::{Runner, secs, timeout};
+/// use std::io::Read;
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (near, mut far) = duplex(4);
+///     let writer = StreamWriter::new(near);
+///     writer.set_marks(Some(8), None)?;
+///     assert_eq!(writer.marks(), (8, 2));
+///     writer.write(b"a longer text");
+///     assert!(timeout(secs(1), || writer.drain()).is_err() && writer.buffered() == 9); // the peer does not read
+///
+///     writer.write_eof();
+///     let mut text = String::new();
+///     far.read_to_string(&mut text)?;
+///     writer.drain()?;
+///     assert_eq!((text.as_str(), writer.buffered(), writer.is_closing()), ("a longer text", 0, false));
+///     writer.close();
+///     writer.wait_closed()?;
+///
+///     let (near, _far) = duplex(4);
+///     let lost = StreamWriter::new(near);
+///     lost.write(b"never read by anybody");
+///     lost.abort(); // not even sent
+///     assert!(lost.is_closing());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct StreamWriter {
     shared: Rc<Shared>,
     /// The task that sends.
@@ -139,6 +172,10 @@ impl StreamWriter {
     ///
     /// What went wrong with the connection, now and at every later call; [`ConnectionReset`](io::ErrorKind::ConnectionReset)
     /// if nothing did and it is closed; cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While too much is buffered.
     #[track_caller]
     pub fn drain(&self) -> io::Result<()> {
         self.shared.failed()?;
@@ -205,6 +242,10 @@ impl StreamWriter {
     /// # Errors
     ///
     /// What went wrong with the connection; cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until the stream is given up.
     #[track_caller]
     pub fn wait_closed(&self) -> io::Result<()> {
         self.shared.closed.wait()?;

@@ -294,6 +294,10 @@ macro_rules! stream {
             /// # Errors
             ///
             /// As a read.
+            ///
+            /// # Suspends
+            ///
+            /// Until there is something to read, or the end.
             #[track_caller]
             pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.connection.peek(buffer, caller())

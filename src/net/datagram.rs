@@ -90,6 +90,10 @@ macro_rules! datagram_socket {
             /// # Errors
             ///
             /// What the system says: also that an earlier datagram was refused, which this socket survives. A cancellation.
+            ///
+            /// # Suspends
+            ///
+            /// While there is no room for it.
             #[track_caller]
             pub fn send(&self, datagram: &[u8]) -> io::Result<usize> {
                 self.datagrams.send(datagram, caller())
@@ -102,6 +106,10 @@ macro_rules! datagram_socket {
             ///
             /// What the system says: also that a datagram was refused, which this socket survives. A cancellation, which
             /// takes nothing.
+            ///
+            /// # Suspends
+            ///
+            /// Until a datagram has come.
             #[track_caller]
             pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.datagrams.recv(buffer, 0, caller())
@@ -110,6 +118,10 @@ macro_rules! datagram_socket {
             /// Receives, but leaves the datagram where it is.
             ///
             /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Suspends
             ///
             /// As [`recv`](Self::recv).
             #[track_caller]

@@ -21,6 +21,10 @@ use crate::{is_timed_out, millis, scope, timeout};
 ///
 /// let listeners = ListenOptions::new().backlog(64).bind_all("localhost:0")?; // IPv4 and IPv6, as the name has them
 /// assert!(!listeners.is_empty());
+///
+/// let one = ListenOptions::new().reuse_port(true).only_v6(true).bind("127.0.0.1:0")?;
+/// let other = ListenOptions::new().reuse_port(true).bind(one.local_addr()?)?; // in this process, or in another one
+/// assert_eq!(one.local_addr()?, other.local_addr()?);
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug)]
@@ -66,6 +70,10 @@ impl ListenOptions {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all. It names the address.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(&self, address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         each(address, caller(), |address| self.bind_one(address))
@@ -76,6 +84,10 @@ impl ListenOptions {
     /// # Errors
     ///
     /// That of the first address that cannot be had, with its name; the others are closed again.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind_all(&self, address: impl ToSocketAddrs) -> io::Result<Vec<TcpListener>> {
         address.resolve(caller())?.into_iter().map(|address| self.bind_one(address)).collect()
@@ -112,8 +124,13 @@ impl ListenOptions {
 ///
 /// run(|| {
 ///     let listener = TcpListener::bind("127.0.0.1:0")?;
-///     let stream = ConnectOptions::new().limit(secs(5)).happy_eyeballs(true).connect(listener.local_addr()?)?;
-///     stream.peer_addr().map(drop)
+///     let mut options = ConnectOptions::new().limit(secs(5)).happy_eyeballs(true);
+///     let stream = options.connect(listener.local_addr()?)?;
+///     assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+///
+///     options = options.limit_of_each(secs(1)).local("127.0.0.1:0".parse().unwrap()); // out by this interface
+///     assert!(options.connect(listener.local_addr()?)?.local_addr()?.ip().is_loopback());
+///     Ok(())
 /// })
 /// # .unwrap()
 /// ```

@@ -16,6 +16,26 @@ use crate::task::{IntoResult, caller};
 use crate::{Builder, Scope, Semaphore, Shutdown, Task, current, error, is_timed_out, scope, secs, timeout};
 
 /// What a [`Server`] accepts connections from. The trait is sealed.
+///
+/// ```
+/// use corio::net::{Listener, Server, ServerHandle, TcpListener, UnixListener};
+/// use corio::{secs, signal};
+/// use std::io;
+///
+/// /// For servers of either kind.
+/// fn stop_on_a_signal<L: Listener>(server: ServerHandle<L>) -> io::Result<()> {
+///     signal::termination()?;
+///     Ok(server.stop())
+/// }
+///
+/// let tcp = Server::new([TcpListener::bind("127.0.0.1:0")?]).grace(secs(3));
+/// let path = std::env::temp_dir().join(format!("corio-listener-{}", std::process::id()));
+/// let unix = Server::new([UnixListener::bind(path)?]);
+/// # type Stop<L> = fn(ServerHandle<L>) -> io::Result<()>;
+/// # let _: (Stop<TcpListener>, Stop<UnixListener>) = (stop_on_a_signal, stop_on_a_signal);
+/// # drop((tcp, unix));
+/// # io::Result::Ok(())
+/// ```
 pub trait Listener: sealed::Sealed + Send + Sync + 'static {
     /// A connection.
     type Stream: 'static;
@@ -70,11 +90,11 @@ impl Listener for UnixListener {
 ///
 /// ```
 /// use corio::net::{Server, TcpListener, TcpStream};
-/// use corio::{run, spawn};
+/// use corio::{run, secs, spawn};
 /// use std::io::{Read, Write};
 ///
 /// run(|| {
-///     let server = Server::new([TcpListener::bind("127.0.0.1:0")?]).limit(1_000);
+///     let server = Server::new([TcpListener::bind("127.0.0.1:0")?]).limit(1_000).grace(secs(3));
 ///     let address = server.listeners()[0].local_addr()?;
 ///     let handle = server.handle();
 ///     let serving = spawn(move || {
@@ -113,6 +133,31 @@ struct Shared<L> {
 }
 
 /// The way to a server, from any task and any thread; from [`Server::handle`].
+///
+/// ```
+/// use corio::net::{Server, TcpListener, TcpStream};
+/// use corio::{millis, run, scope, secs, sleep};
+/// use std::io::Read;
+///
+/// run(|| {
+///     let server = Server::new([TcpListener::bind("127.0.0.1:0")?]).grace(millis(10));
+///     let handle = server.handle();
+///     let address = handle.listeners()[0].local_addr()?;
+///     scope(|s| {
+///         let serving = s.spawn(|| server.serve(|_stream| sleep(secs(600))));
+///         let mut client = TcpStream::connect(address)?;
+///         while handle.connections() == 0 {
+///             sleep(millis(1))?;
+///         }
+///         assert!(handle.is_serving());
+///         handle.stop();
+///         serving.join()?; // after the grace: the connection did not end by itself
+///         assert_eq!((handle.is_serving(), handle.connections(), client.read(&mut [0])?), (false, 0, 0));
+///         Ok(())
+///     })
+/// })
+/// # .unwrap()
+/// ```
 pub struct ServerHandle<L: Listener = TcpListener> {
     shared: Arc<Shared<L>>,
 }
@@ -170,6 +215,29 @@ impl<L: Listener> Server<L> {
     }
 
     /// Cancels all connections at once, without grace. It goes on accepting, unless it was stopped. asyncio: `abort_clients`.
+    ///
+    /// ```
+    /// use corio::net::{Server, TcpListener, TcpStream};
+    /// use corio::{millis, run, scope, secs, sleep};
+    /// use std::io::Read;
+    ///
+    /// run(|| {
+    ///     let server = Server::new([TcpListener::bind("127.0.0.1:0")?]);
+    ///     scope(|s| {
+    ///         let serving = s.spawn(|| server.serve(|_stream| sleep(secs(600))));
+    ///         let mut client = TcpStream::connect(server.listeners()[0].local_addr()?)?;
+    ///         while server.handle().connections() == 0 {
+    ///             sleep(millis(1))?;
+    ///         }
+    ///         server.abort();
+    ///         assert_eq!(client.read(&mut [0])?, 0); // closed
+    ///         assert!(server.handle().is_serving()); // others may come
+    ///         server.handle().stop();
+    ///         serving.join()
+    ///     })
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn abort(&self) {
         let tasks = self.tasks.take();
         for task in tasks.values() {

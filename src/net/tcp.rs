@@ -43,6 +43,49 @@ use crate::task::caller;
 /// })
 /// # .unwrap()
 /// ```
+///
+/// What else a socket can do:
+///
+/// ```
+/// use corio::net::{Shutdown, TcpListener, TcpStream};
+/// use corio::{millis, run, secs};
+/// use std::io::{ErrorKind, Read, Write};
+///
+/// run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let mut client = TcpStream::connect_timeout(&listener.local_addr()?, secs(5))?;
+///     let (mut server, from) = listener.accept()?;
+///     assert_eq!((from, client.peer_addr()?), (client.local_addr()?, server.local_addr()?));
+///
+///     client.set_nodelay(true)?;
+///     client.set_ttl(32)?;
+///     client.set_keepalive(Some(secs(60)))?;
+///     client.set_linger(Some(secs(0)))?; // a close resets the connection, as a test may want it
+///     assert_eq!((client.nodelay()?, client.ttl()?, client.linger()?), (true, 32, Some(secs(0))));
+///
+///     client.set_read_timeout(Some(millis(5)))?;
+///     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+///     server.write_all(b"hello")?;
+///     let mut other = client.try_clone()?; // of the same connection, with limits of its own
+///     assert_eq!((client.read_timeout()?, other.read_timeout()?), (Some(millis(5)), None));
+///     let mut bytes = [0; 5];
+///     assert!(client.peek(&mut bytes)? > 0); // it is still to be read
+///     other.read_exact(&mut bytes)?;
+///     assert_eq!(&bytes, b"hello");
+///     other.set_nonblocking(true)?;
+///     assert_eq!(other.read(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
+///
+///     client.set_write_timeout(Some(secs(1)))?;
+///     assert_eq!(client.write_timeout()?, Some(secs(1)));
+///     client.shutdown(Shutdown::Write)?;
+///     assert_eq!(server.read(&mut bytes)?, 0); // the end; the other direction goes on
+///     assert!(client.take_error()?.is_none());
+///
+///     let of_std: std::net::TcpStream = server.into_std()?; // for a library that blocks
+///     TcpStream::from_std(of_std)?.write_all(b"!") // and back
+/// })
+/// # .unwrap()
+/// ```
 pub struct TcpStream {
     connection: Connection,
 }
@@ -56,6 +99,10 @@ impl TcpStream {
     /// # Errors
     ///
     /// If no address answers, one of the last one's kind that tells of all; a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until an address has answered, or none will; before, while a name is looked up.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let at = caller();
@@ -67,6 +114,10 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`TimedOut`](io::ErrorKind::TimedOut); what the peer or the network says; a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until it has answered, or the limit is met.
     #[track_caller]
     pub fn connect_timeout(address: &SocketAddr, limit: Duration) -> io::Result<TcpStream> {
         TcpStream::connect_one(*address, Some(limit), caller())
@@ -194,6 +245,40 @@ impl std::fmt::Debug for TcpStream {
 }
 
 /// A socket that accepts TCP connections. The counterpart of [`std::net::TcpListener`].
+///
+/// ```
+/// use corio::net::{TcpListener, TcpStream};
+/// use corio::{run, scope};
+/// use std::io::{ErrorKind, Read, Write};
+///
+/// run(|| {
+///     let listener = TcpListener::bind_with_backlog("127.0.0.1:0", 16)?;
+///     let address = listener.local_addr()?; // with the port that the system has chosen
+///     scope(|s| {
+///         s.spawn(|| {
+///             for stream in listener.incoming().take(2) {
+///                 let stream = stream?;
+///                 s.spawn(move || (&stream).write_all(b"hello")); // a task for each connection
+///             }
+///             Ok(())
+///         });
+///         for _ in 0..2 {
+///             let mut text = String::new();
+///             TcpStream::connect(address)?.read_to_string(&mut text)?;
+///             assert_eq!(text, "hello");
+///         }
+///         Ok(())
+///     })?;
+///
+///     let second = listener.try_clone()?; // accepts from the same queue
+///     second.set_nonblocking(true)?;
+///     assert_eq!(second.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+///     assert!(second.take_error()?.is_none());
+///     let of_std = std::net::TcpListener::bind("127.0.0.1:0")?; // as a service manager hands one over
+///     TcpListener::from_std(of_std).map(drop)
+/// })
+/// # .unwrap()
+/// ```
 pub struct TcpListener {
     // Before the socket, so that it is deregistered before it is closed.
     gate: Gate,
@@ -215,6 +300,10 @@ impl TcpListener {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
         ListenOptions::new().bind(address)
@@ -226,6 +315,10 @@ impl TcpListener {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind_with_backlog(address: impl ToSocketAddrs, backlog: u32) -> io::Result<TcpListener> {
         ListenOptions::new().backlog(backlog).bind(address)
@@ -260,6 +353,10 @@ impl TcpListener {
     /// # Errors
     ///
     /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
+    ///
+    /// # Suspends
+    ///
+    /// Until a client has connected.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept_at(|| Ok(()), caller()).map(|((), stream, from)| (stream, from))
@@ -374,6 +471,24 @@ impl TcpListener {
 }
 
 /// Connections as they come; from [`TcpListener::incoming`].
+///
+/// ```
+/// use corio::net::{Incoming, TcpListener, TcpStream};
+/// use std::io;
+///
+/// /// The first client that says where it comes from, and is still there.
+/// fn first(mut clients: Incoming<'_>) -> io::Result<TcpStream> {
+///     clients.find(|client| client.as_ref().is_ok_and(|client| client.peer_addr().is_ok())).unwrap()
+/// }
+///
+/// corio::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let client = TcpStream::connect(listener.local_addr()?)?;
+///     assert_eq!(first(listener.incoming())?.peer_addr()?, client.local_addr()?);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,

@@ -29,6 +29,68 @@ use crate::task::caller;
 /// })
 /// # .unwrap()
 /// ```
+///
+/// With one peer only, and with a limit:
+///
+/// ```
+/// use corio::{millis, net::UdpSocket, run};
+/// use std::io::ErrorKind;
+///
+/// run(|| {
+///     let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+///     one.connect(other.local_addr()?)?;
+///     other.connect(one.local_addr()?)?;
+///     assert_eq!(one.peer_addr()?, other.local_addr()?);
+///     one.send(b"ping")?;
+///     let mut buffer = [0; 16];
+///     assert_eq!(other.peek(&mut buffer)?, 4); // it is still there
+///     assert_eq!(other.peek_from(&mut buffer)?, (4, one.local_addr()?));
+///     assert_eq!(other.recv(&mut buffer)?, 4);
+///
+///     other.set_read_timeout(Some(millis(5)))?;
+///     other.set_write_timeout(Some(millis(5)))?;
+///     assert_eq!((other.read_timeout()?, other.write_timeout()?), (Some(millis(5)), Some(millis(5))));
+///     assert_eq!(other.recv(&mut buffer).unwrap_err().kind(), ErrorKind::TimedOut);
+///     let second = other.try_clone()?; // of the same socket, without a limit
+///     second.set_nonblocking(true)?;
+///     assert_eq!(second.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+///     assert!(other.take_error()?.is_none());
+///
+///     let of_std: std::net::UdpSocket = one.into_std()?;
+///     UdpSocket::from_std(of_std)?.set_ttl(8)
+/// })
+/// # .unwrap()
+/// ```
+///
+/// To many at once:
+///
+/// ```
+/// use corio::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+///
+/// # fn example() -> std::io::Result<()> {
+/// let socket = UdpSocket::bind("0.0.0.0:0")?;
+/// socket.set_broadcast(true)?;
+/// socket.set_multicast_loop_v4(true)?; // this machine hears it too
+/// socket.set_multicast_ttl_v4(4)?;
+/// assert_eq!((socket.broadcast()?, socket.multicast_loop_v4()?, socket.multicast_ttl_v4()?), (true, true, 4));
+/// assert!(socket.ttl()? > 0);
+/// let group = Ipv4Addr::new(239, 1, 2, 3);
+/// if socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).is_ok() { // not on every system
+///     socket.leave_multicast_v4(&group, &Ipv4Addr::LOCALHOST)?;
+/// }
+///
+/// if let Ok(socket) = UdpSocket::bind("[::]:0") { // where there is IPv6
+///     socket.set_multicast_loop_v6(false)?;
+///     assert!(!socket.multicast_loop_v6()?);
+///     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 3);
+///     if socket.join_multicast_v6(&group, 0).is_ok() {
+///         socket.leave_multicast_v6(&group, 0)?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// # example().unwrap();
+/// ```
 pub struct UdpSocket {
     datagrams: Datagrams,
 }
@@ -36,6 +98,19 @@ pub struct UdpSocket {
 datagram_socket!(UdpSocket);
 
 /// A datagram that was received; from [`UdpSocket::recv_msg`].
+///
+/// ```
+/// use corio::net::{Received, UdpSocket};
+///
+/// corio::run(|| {
+///     let socket = UdpSocket::bind("127.0.0.1:0")?;
+///     socket.send_to(b"to myself", socket.local_addr()?)?;
+///     let Received { len, from, truncated, .. } = socket.recv_msg(&mut [0; 64])?;
+///     assert_eq!((len, from, truncated), (9, socket.local_addr()?, false));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
@@ -54,6 +129,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         each(address, caller(), |address| UdpSocket::from_std(std::net::UdpSocket::bind(address)?))
@@ -83,6 +162,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
         each(address, caller(), |address| self.datagrams.socket.connect(&address.into()))
@@ -93,6 +176,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no address. What the system says; a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While the kernel's buffer is full; before, while a name is looked up.
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
         let at = caller();
@@ -108,6 +195,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Suspends
+    ///
+    /// Until a datagram has come.
     #[track_caller]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.datagrams.recv_from(buffer, 0, caller())?;
@@ -119,6 +210,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Suspends
+    ///
+    /// Until a datagram has come.
     ///
     /// ```
     /// use corio::{net::UdpSocket, run};
@@ -143,6 +238,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Suspends
+    ///
+    /// Until a datagram has come.
     #[track_caller]
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.datagrams.recv_from(buffer, libc::MSG_PEEK, caller())?;

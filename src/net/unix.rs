@@ -40,6 +40,40 @@ const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
 /// })
 /// # .unwrap()
 /// ```
+///
+/// ```
+/// use corio::{millis, net::{Shutdown, UnixListener, UnixStream}, run};
+/// use std::io::{ErrorKind, Read, Write};
+///
+/// let path = std::env::temp_dir().join(format!("corio-unix-{}", std::process::id()));
+/// run(|| {
+///     let listener = UnixListener::bind(&path)?;
+///     let mut client = UnixStream::connect(&path)?;
+///     let (mut server, _) = listener.accept()?;
+///     assert_eq!(client.peer_addr()?.as_pathname(), Some(path.as_path()));
+///     assert!(client.local_addr()?.is_unnamed());
+///     UnixStream::connect_addr(&listener.local_addr()?)?; // the same by its address
+///
+///     client.set_read_timeout(Some(millis(5)))?;
+///     client.set_write_timeout(Some(millis(5)))?;
+///     assert_eq!((client.read_timeout()?, client.write_timeout()?), (Some(millis(5)), Some(millis(5))));
+///     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+///     server.write_all(b"hi")?;
+///     let second = client.try_clone()?; // of the same connection, without limits
+///     let mut bytes = [0; 8];
+///     assert_eq!((second.peek(&mut bytes)?, client.read(&mut bytes)?), (2, 2));
+///     second.set_nonblocking(true)?;
+///     assert_eq!((&second).read(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
+///     server.shutdown(Shutdown::Write)?;
+///     assert_eq!(client.read(&mut bytes)?, 0);
+///     assert!(client.take_error()?.is_none());
+///
+///     let of_std: std::os::unix::net::UnixStream = client.into_std()?;
+///     UnixStream::from_std(of_std).map(drop)
+/// })
+/// # .unwrap();
+/// assert!(!path.exists()); // the listener has removed it
+/// ```
 pub struct UnixStream {
     connection: Connection,
 }
@@ -53,6 +87,10 @@ impl UnixStream {
     ///
     /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens; a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While the listener's queue is full.
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         UnixStream::connect_to(&SockAddr::unix(path)?, caller())
@@ -61,6 +99,10 @@ impl UnixStream {
     /// Connects to an address, which may be an abstract one.
     ///
     /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Suspends
     ///
     /// As [`connect`](Self::connect).
     #[track_caller]
@@ -147,6 +189,50 @@ impl std::fmt::Debug for UnixStream {
 ///
 /// The file that [`bind`](Self::bind) makes is removed when the listener is dropped, if it is still the one that it made.
 /// asyncio: `start_unix_server`.
+///
+/// ```
+/// use corio::net::{UnixIncoming, UnixListener, UnixStream};
+/// use corio::{run, scope};
+/// use std::io::ErrorKind;
+/// # #[cfg(target_os = "linux")]
+/// use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+///
+/// # #[cfg(target_os = "linux")]
+/// # fn example() -> std::io::Result<()> {
+/// let path = std::env::temp_dir().join(format!("corio-listen-{}", std::process::id()));
+/// run(|| {
+///     let listener = UnixListener::bind(&path)?;
+///     assert_eq!(listener.local_addr()?.as_pathname(), Some(path.as_path()));
+///     assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse); // somebody listens
+///     scope(|s| {
+///         let clients: UnixIncoming<'_> = listener.incoming();
+///         let count = s.spawn(move || Ok(clients.take_while(Result::is_ok).count()));
+///         UnixStream::connect(&path)?;
+///         corio::testing::wait_all_tasks_blocked()?;
+///         listener.close(); // the iterator ends with an error that says so
+///         assert_eq!(count.join()?, 2); // the client, and the `bind` that looked whether somebody listens
+///         Ok(())
+///     })?;
+///     listener.keep_file(true);
+///     drop(listener);
+///     assert!(path.exists());
+///     let successor = UnixListener::bind(&path)?; // nobody listens there any more: it is replaced
+///     successor.set_nonblocking(true)?;
+///     assert_eq!(successor.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+///     assert!(successor.take_error()?.is_none());
+///
+///     let name = SocketAddr::from_abstract_name(format!("corio-{}", std::process::id()))?; // no file at all
+///     let hidden = UnixListener::bind_addr(&name)?;
+///     UnixStream::connect_addr(&name)?;
+///     assert!(hidden.accept()?.1.is_unnamed());
+///     drop(hidden);
+///     let of_std = std::os::unix::net::UnixListener::bind_addr(&name)?;
+///     UnixListener::from_std(of_std).map(drop)
+/// })
+/// # }
+/// # #[cfg(target_os = "linux")]
+/// # example().unwrap();
+/// ```
 pub struct UnixListener {
     // Before the socket, so that it is deregistered before it is closed.
     gate: Gate,
@@ -184,7 +270,8 @@ impl Drop for SocketFile {
 impl UnixListener {
     /// Listens at a path, where it makes a socket file.
     ///
-    /// A socket file that is there already and that nobody listens at, because a server died, is replaced.
+    /// A socket file that is there already and that nobody listens at, because a server died, is replaced. To find that
+    /// out it connects: whoever listens there meets a client that leaves at once.
     ///
     /// # Errors
     ///
@@ -242,6 +329,10 @@ impl UnixListener {
     /// # Errors
     ///
     /// A cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
+    ///
+    /// # Suspends
+    ///
+    /// Until a client has connected.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         self.accept_at(|| Ok(()), caller()).map(|((), stream, from)| (stream, from))

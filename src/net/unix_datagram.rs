@@ -31,6 +31,49 @@ use crate::task::caller;
 /// })
 /// # .unwrap()
 /// ```
+///
+/// ```
+/// use corio::{millis, net::{Shutdown, UnixDatagram}, run};
+/// use std::{io::ErrorKind, os::unix::net::SocketAddr};
+///
+/// let path = std::env::temp_dir().join(format!("corio-datagrams-{}", std::process::id()));
+/// let answers = path.with_extension("answers");
+/// run(|| {
+///     let (log, client) = (UnixDatagram::bind(&path)?, UnixDatagram::bind(&answers)?);
+///     let nobody = UnixDatagram::unbound()?; // cannot be answered
+///     nobody.send_to(b"one", &path)?;
+///     client.send_to_addr(b"two", &log.local_addr()?)?;
+///     client.connect(&path)?;
+///     client.send(b"three")?;
+///     nobody.connect_addr(&log.local_addr()?)?;
+///     nobody.send(b"four")?;
+///
+///     let mut buffer = [0; 16];
+///     assert_eq!(log.peek(&mut buffer)?, 3); // it is still there
+///     assert!(log.recv_from(&mut buffer)?.1.is_unnamed());
+///     let (n, from) = log.recv_from(&mut buffer)?;
+///     assert_eq!((&buffer[..n], from.as_pathname()), (&b"two"[..], Some(answers.as_path())));
+///     assert_eq!((log.recv(&mut buffer)?, log.recv(&mut buffer)?), (5, 4)); // in order, and none was lost
+///     assert_eq!(client.peer_addr()?.as_pathname(), Some(path.as_path()));
+///
+///     log.set_read_timeout(Some(millis(5)))?;
+///     log.set_write_timeout(Some(millis(5)))?;
+///     assert_eq!((log.read_timeout()?, log.write_timeout()?), (Some(millis(5)), Some(millis(5))));
+///     assert_eq!(log.recv(&mut buffer).unwrap_err().kind(), ErrorKind::TimedOut);
+///     let second = log.try_clone()?; // of the same socket, without a limit
+///     second.set_nonblocking(true)?;
+///     assert_eq!(second.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+///     assert!(log.take_error()?.is_none());
+///     client.shutdown(Shutdown::Both)?;
+///
+///     let of_std: std::os::unix::net::UnixDatagram = nobody.into_std()?;
+///     UnixDatagram::from_std(of_std)?;
+///     [&path, &answers].into_iter().try_for_each(std::fs::remove_file)?; // unlike a listener's, the files stay
+///     UnixDatagram::bind_addr(&SocketAddr::from_pathname(&path)?)?;
+///     std::fs::remove_file(&path)
+/// })
+/// # .unwrap()
+/// ```
 pub struct UnixDatagram {
     datagrams: Datagrams,
 }
@@ -117,6 +160,10 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`connect`](Self::connect); a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While the receiver's queue is full.
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         self.datagrams.send_to(datagram, &SockAddr::unix(path)?, caller())
@@ -125,6 +172,10 @@ impl UnixDatagram {
     /// The same with an address, which may be an abstract one.
     ///
     /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    ///
+    /// # Suspends
     ///
     /// As [`send_to`](Self::send_to).
     #[track_caller]
@@ -137,6 +188,10 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Suspends
+    ///
+    /// Until a datagram has come.
     #[track_caller]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, from) = self.datagrams.recv_from(buffer, 0, caller())?;

@@ -2,6 +2,62 @@
 //!
 //! Ids count from 1 in the order of creation, never addresses; text (names, printed lines) stands in side tables of
 //! [`Names`](super::Names), so a record is small and recording it allocates nothing.
+//!
+//! An observer that understands some of them:
+//!
+//! ```
+//! use corio::observe::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Thing, Want, Why};
+//! use corio::observe::Names;
+//! use corio::{Mutex, Runner, millis, scope, secs, sleep, timeout};
+//! use std::{cell::RefCell, rc::Rc};
+//!
+//! /// What is worth a line in a log of one's own.
+//! fn told(record: &Record) -> Option<String> {
+//!     let line = |at: Place| format!("line {}", at.line() > 0);
+//!     Some(match record.event {
+//!         Event::Resume { task, sent: Sent::Cancelled, .. } => format!("{task} is cancelled"),
+//!         Event::Yield { task, want: Want::Thing { thing: Thing::Lock, holder, .. }, .. } => {
+//!             format!("{task} waits for a lock that {holder} has")
+//!         }
+//!         Event::Yield { task, want: Want::Io { direction: Direction::Read, .. }, at } => {
+//!             format!("{task} reads at {}", line(at))
+//!         }
+//!         Event::TimerArm { task, purpose: Purpose::Limit, .. } => format!("{task} has a time limit"),
+//!         Event::CancelAsk { task, why: Why::Deadline, .. } => format!("{task} is late"),
+//!         Event::Wake { task, by: By::Timer(_) } => format!("{task} has slept"),
+//!         Event::PollEnter { why: PollReason::Timer, timeout, .. } => format!("nothing to do for {} ns", timeout?),
+//!         Event::Complete { task, end: End::Failed } => format!("{task} has failed"),
+//!         _ => return None,
+//!     })
+//! }
+//!
+//! # if !cfg!(feature = "observe") { return Ok(()) }
+//! let log = Rc::new(RefCell::new(Vec::new()));
+//! let lines = log.clone();
+//! let observer = move |record: &Record, _: &Names| lines.borrow_mut().extend(told(record));
+//! Runner::new().virtual_clock().observer(observer).run(|| {
+//!     let lock = Mutex::new(());
+//!     scope(|s| {
+//!         s.spawn(|| {
+//!             let _guard = lock.lock()?;
+//!             sleep(millis(20))
+//!         });
+//!         s.spawn(|| lock.lock().map(drop));
+//!         assert!(timeout(millis(5), || sleep(secs(1))).is_err());
+//!         Ok(())
+//!     })
+//! })?;
+//! assert_eq!(*log.borrow(), [
+//!     "1 has a time limit",
+//!     "3 waits for a lock that 2 has",
+//!     "nothing to do for 5000000 ns",
+//!     "1 is late",
+//!     "1 is cancelled",
+//!     "nothing to do for 15000000 ns",
+//!     "2 has slept",
+//! ]);
+//! # std::io::Result::Ok(())
+//! ```
 
 use std::panic::Location;
 

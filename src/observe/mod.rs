@@ -36,6 +36,28 @@ use crate::event_loop::EventLoop;
 use crate::task::TaskCore;
 
 /// Somebody who watches a run; see [`Runner::observer`](crate::Runner::observer).
+///
+/// ```
+/// use corio::observe::event::{Event, Record};
+/// use corio::observe::{Names, Observer};
+/// use corio::{Runner, spawn};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// /// Counts how often tasks were resumed. A closure of two parameters does as well.
+/// struct Switches(Rc<Cell<u32>>);
+///
+/// impl Observer for Switches {
+///     fn record(&mut self, record: &Record, _: &Names) {
+///         self.0.set(self.0.get() + u32::from(matches!(record.event, Event::Resume { .. })));
+///     }
+/// }
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let count = Rc::new(Cell::new(0));
+/// Runner::new().observer(Switches(count.clone())).run(|| spawn(|| Ok(())))?;
+/// assert_eq!(count.get(), 3); // main, the other one, and main again
+/// # std::io::Result::Ok(())
+/// ```
 pub trait Observer {
     /// Something happened. Called on the loop's own stack, in the order of the records. A panic is logged, and the
     /// observer is not called again.
@@ -49,6 +71,25 @@ impl<F: FnMut(&Record, &Names)> Observer for F {
 }
 
 /// The texts that records refer to by number.
+///
+/// ```
+/// use corio::observe::{Recording, event::Event};
+/// use corio::{Runner, say};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let recording = Recording::new();
+/// Runner::new().observer(recording.clone()).run(|| {
+///     say!("hello");
+///     Ok(())
+/// })?;
+/// let names = recording.names();
+/// let said: Vec<String> = recording.records().iter().filter_map(|record| match record.event {
+///     Event::Out { task, text } => Some(format!("{}: {}", names.task(task), names.text(text))),
+///     _ => None,
+/// }).collect();
+/// assert_eq!(said, ["main: hello"]);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     tasks: BTreeMap<u64, String>,
@@ -119,6 +160,20 @@ pub fn say(line: fmt::Arguments<'_>) {
 }
 
 /// Names this moment in the event stream, for slices of recordings. Without an observer it does nothing.
+///
+/// ```
+/// use corio::observe::{Recording, mark};
+/// use corio::{Runner, secs, sleep};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let recording = Recording::new();
+/// Runner::new().virtual_clock().observer(recording.clone()).run(|| {
+///     mark("warm");
+///     sleep(secs(1))
+/// })?;
+/// assert!(recording.narrate(1).contains("── warm ──"));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn mark(name: &str) {
     with_hub(|lp, hub| {
         let text = hub.text(name.to_owned());
@@ -128,6 +183,17 @@ pub fn mark(name: &str) {
 
 /// Prints a line, like `println!`. While somebody watches the run, the line takes its place among the events instead, in
 /// their order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
+///
+/// ```
+/// use corio::{run, say};
+///
+/// run(|| {
+///     let name = "Ada";
+///     say!("hello, {name}"); // nobody watches: it is printed
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[macro_export]
 macro_rules! say {
     ($($arg:tt)*) => {

@@ -100,6 +100,38 @@ impl<W: Write> Narrator<W> {
 
     /// How much it tells: 0, only what the program prints; 1, pauses, resumes and what leads from one to the other; 2,
     /// every event.
+    ///
+    /// ```
+    /// use corio::observe::Narrator;
+    /// use corio::{Runner, say, secs, sleep};
+    /// use std::{cell::RefCell, io, rc::Rc};
+    ///
+    /// #[derive(Clone, Default)]
+    /// struct Text(Rc<RefCell<Vec<u8>>>);
+    /// impl io::Write for Text {
+    ///     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    ///         self.0.borrow_mut().write(bytes)
+    ///     }
+    ///     fn flush(&mut self) -> io::Result<()> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let lines = |detail| {
+    ///     let text = Text::default();
+    ///     let narrator = Narrator::new(text.clone()).detail(detail);
+    ///     Runner::new().virtual_clock().observer(narrator).run(|| {
+    ///         say!("good night");
+    ///         sleep(secs(1))
+    ///     })?;
+    ///     let lines = text.0.borrow().split(|byte| *byte == b'\n').count();
+    ///     io::Result::Ok(lines)
+    /// };
+    /// let (least, usual, most) = (lines(0)?, lines(1)?, lines(2)?);
+    /// assert!(least < usual && usual < most);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use = "this returns the narrator"]
     pub fn detail(mut self, detail: u8) -> Narrator<W> {
         self.detail = detail;

@@ -17,6 +17,8 @@ use super::{Names, Narrator, Observer};
 /// let recording = Recording::new();
 /// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
 /// assert!(recording.narrate(1).contains("nothing is ready"));
+/// assert!(recording.records().windows(2).all(|pair| pair[0].seq < pair[1].seq)); // one total order
+/// assert_eq!(recording.names().task(1), "main");
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, Default)]

@@ -3,6 +3,40 @@
 //! [`State::apply`] is the only interpreter of events. The narrator, the dump and whatever else draws a run are pictures
 //! of a [`State`]. `State::of` reads the same type out of the loop's own tables; in debug builds the two are compared
 //! after every flush while somebody watches, so a picture cannot show what is not so.
+//!
+//! A [`State`] answers questions about each moment, and knows what may not come next:
+//!
+//! ```
+//! use corio::observe::state::{Group, Stage, State, Task, Timer};
+//! use corio::observe::{Recording, event::{Purpose, Want}};
+//! use corio::{Runner, scope, secs, sleep};
+//!
+//! # if !cfg!(feature = "observe") { return Ok(()) }
+//! let recording = Recording::new();
+//! Runner::new().virtual_clock().observer(recording.clone()).run(|| {
+//!     scope(|s| s.spawn(|| sleep(secs(3))).join()) // main waits for its child, and the child for a timer
+//! })?;
+//!
+//! let mut state = State::new();
+//! let mut seen = None;
+//! for record in recording.records() {
+//!     state.check(&record)?;
+//!     state.apply(&record);
+//!     if let Some((_, timer)) = state.next_timer() && state.waits_for(1) == [2] {
+//!         seen = Some((timer, state.tasks[&2].clone(), state.groups.values().next().copied()));
+//!     }
+//!     assert_eq!(state.cycle(), None); // nobody waits in a circle
+//! }
+//! let (timer, child, group): (Timer, Task, Option<Group>) = seen.unwrap();
+//! assert_eq!((timer.due, timer.task, timer.purpose), (3_000_000_000, 2, Purpose::Wake));
+//! assert!(matches!(child.stage, Stage::Parked(Want::Sleep { .. })) && !child.is_done());
+//! assert_eq!(group.unwrap().owner, 1);
+//!
+//! assert!(state.tasks[&2].is_done());
+//! state.forget(2);
+//! assert!(!state.tasks.contains_key(&2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
@@ -371,6 +405,28 @@ impl State {
     }
 
     /// The owner of the region that a task belongs to.
+    ///
+    /// ```
+    /// use corio::observe::{Recording, State, event::Event};
+    /// use corio::{Runner, scope, sleep, secs};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let recording = Recording::new();
+    /// Runner::new().virtual_clock().observer(recording.clone()).run(|| {
+    ///     scope(|s| {
+    ///         s.spawn(|| sleep(secs(1)));
+    ///         Ok(())
+    ///     })
+    /// })?;
+    /// let mut state = State::new();
+    /// for record in recording.records() {
+    ///     state.apply(&record);
+    ///     if matches!(record.event, Event::Spawn { task: 2, .. }) {
+    ///         assert_eq!(state.owner(&state.tasks[&2]), Some(1)); // below main in a tree
+    ///     }
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn owner(&self, task: &Task) -> Option<u64> {
         self.groups.get(&task.group).map(|group| group.owner)
     }

@@ -21,6 +21,31 @@ use crate::task::{caller, try_current};
 /// program runs on, unless it is to be [killed](super::Command::kill_on_drop), and is reaped when it ends.
 ///
 /// asyncio: `asyncio.subprocess.Process`.
+///
+/// ```
+/// use corio::process::{Child, Command, Stdio};
+/// use corio::{is_timed_out, millis, run, signal::Signal, timeout};
+/// use std::os::unix::process::ExitStatusExt;
+///
+/// run(|| {
+///     let sleeper: Child = Command::new("sleep").arg("600").spawn()?;
+///     assert!(sleeper.id() > 0 && sleeper.try_wait()?.is_none());
+///     let late = timeout(millis(5), || sleeper.wait());
+///     assert!(is_timed_out(&late.unwrap_err())); // the wait ended, and not the process
+///     sleeper.signal(Signal::Terminate.number())?;
+///     assert_eq!(sleeper.wait()?.signal(), Some(15));
+///     assert_eq!(sleeper.try_wait()?, Some(sleeper.wait()?)); // the same, as often as one asks
+///
+///     let stubborn = Command::new("sleep").arg("600").spawn()?;
+///     stubborn.kill()?;
+///     assert_eq!(stubborn.wait()?.signal(), Some(9));
+///
+///     let echo = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+///     assert_eq!(echo.wait_with_output()?.stdout, b"hello\n");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 pub struct Child {
     /// Where it reads from, if that is piped. Take it out, and drop it to end its input.
     pub stdin: Option<PipeWriter>,
@@ -225,6 +250,10 @@ impl Child {
     /// [`communicate`](Self::communicate) without input.
     ///
     /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Suspends
     ///
     /// As there.
     #[track_caller]

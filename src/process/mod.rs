@@ -30,6 +30,28 @@ pub use self::child::Child;
 /// })
 /// # .unwrap()
 /// ```
+///
+/// ```
+/// use corio::{process::{Command, Stdio}, run};
+/// use std::os::unix::process::CommandExt;
+///
+/// run(|| {
+///     let script = "echo $0 $A $B ${HOME-nowhere}; pwd; echo trouble >&2";
+///     let mut shell = Command::new("/bin/sh");
+///     shell.args(["-c", script]).current_dir("/");
+///     shell.env_clear().env("A", "1").envs([("B", "2"), ("C", "3")]).env_remove("C");
+///     shell.as_std_mut().arg0("a-shell"); // what is not here, std has
+///     let output = shell.output()?;
+///     assert_eq!(String::from_utf8_lossy(&output.stdout), "a-shell 1 2 nowhere\n/\n");
+///     assert_eq!((output.stderr.as_slice(), output.status.success()), (&b"trouble\n"[..], true));
+///
+///     let mut quiet = Command::new("/bin/sh");
+///     quiet.args(["-c", "read line; exit 3"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+///     assert_eq!(quiet.status()?.code(), Some(3));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
 #[derive(Debug)]
 pub struct Command {
     std: std::process::Command,
@@ -106,6 +128,20 @@ impl Command {
     }
 
     /// Whether a child whose [`Child`] is dropped before its end is killed. If not, it runs on, and is reaped when it ends.
+    ///
+    /// ```
+    /// use corio::{process::{Command, Stdio}, run};
+    /// use std::io::Read;
+    ///
+    /// run(|| {
+    ///     let mut sleeper = Command::new("sleep").arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    ///     let mut output = sleeper.stdout.take().unwrap();
+    ///     drop(sleeper);
+    ///     assert_eq!(output.read(&mut [0])?, 0); // the end, because it is gone
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.kill_on_drop = kill;
         self
@@ -131,6 +167,10 @@ impl Command {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn); a cancellation, which kills and reaps it.
+    ///
+    /// # Suspends
+    ///
+    /// Until it has ended.
     #[track_caller]
     pub fn status(&mut self) -> io::Result<ExitStatus> {
         let child = KillOnError(self.spawn()?, true);
@@ -138,11 +178,17 @@ impl Command {
         Ok(child.done(status))
     }
 
-    /// Runs it, waits for its end, and returns what it wrote. It reads nothing, unless set.
+    /// Runs it, waits for its end, and returns what it wrote. It reads nothing. That settles all three of its streams,
+    /// and what was set for them before does not count, unlike std's. For another input there is
+    /// [`Child::communicate`].
     ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn); a cancellation, which kills and reaps it.
+    ///
+    /// # Suspends
+    ///
+    /// As [`Child::communicate`].
     #[track_caller]
     pub fn output(&mut self) -> io::Result<Output> {
         self.std.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

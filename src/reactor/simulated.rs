@@ -62,6 +62,36 @@ use crate::timer::Nanos;
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// With names, small buffers, writes in pieces, peers of whom each plays a [`Script`], and a cable that is cut:
+///
+/// ```
+/// use corio::net::{TcpListener, TcpStream};
+/// use corio::testing::{Network, Script};
+/// use corio::{Backend, Runner, call_later, millis};
+/// use std::io::{Read, Write};
+///
+/// let network = Network::new().seed(7).short_writes(3).capacity(8).host("server.test", ["10.0.0.9".parse().unwrap()]);
+/// let server = network.server("10.0.0.9:80".parse().unwrap(), Script::new().receive(16).send("thanks"))?;
+/// let client = network.client("10.0.0.1:7".parse().unwrap(), Script::new().wait(millis(5)).send("?"));
+/// let cable = network.clone();
+/// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
+///     let listener = TcpListener::bind("10.0.0.1:7")?;
+///     let mut stream = TcpStream::connect("server.test:80")?;
+///     stream.write_all(b"sixteen bytes...")?;
+///     stream.read_exact(&mut [0; 6])?;
+///     assert_eq!(server.received(), b"sixteen bytes...");
+///
+///     let (mut asking, _) = listener.accept()?;
+///     asking.read_exact(&mut [0])?;
+///     assert_eq!(cable.open(), 5); // the listener, and both ends of both
+///     let cut = cable.clone();
+///     call_later(millis(1), move || cut.reset_all());
+///     assert!(stream.read(&mut [0]).is_err() && client.saw_reset());
+///     Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 pub struct Network {
     shared: Arc<Shared>,

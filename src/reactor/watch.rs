@@ -242,6 +242,30 @@ pub fn add_reader(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
 /// # Panics
 ///
 /// As [`add_reader`].
+///
+/// ```
+/// use corio::{add_writer, millis, remove_writer, run, sleep};
+/// use std::{cell::Cell, io::{ErrorKind, Read, Write}, os::unix::net::UnixStream, rc::Rc};
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (near, mut far) = UnixStream::pair()?;
+/// near.set_nonblocking(true)?;
+/// run(|| {
+///     let sent = Rc::new(Cell::new(0));
+///     let (count, mut to) = (sent.clone(), near.try_clone()?);
+///     add_writer(&near, move || match to.write(b"again and again") {
+///         Ok(n) => count.set(count.get() + n),
+///         Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+///     })?;
+///     while sent.get() < 100 {
+///         sleep(millis(1))?;
+///     }
+///     assert!(remove_writer(&near)); // or it would be called in every turn, and the loop would never rest
+///     far.read_exact(&mut [0; 100])
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
 #[track_caller]
 pub fn add_writer(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
     let at = caller();
@@ -255,6 +279,23 @@ pub fn add_writer(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{add_reader, remove_reader, run, yield_now};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (near, mut far) = UnixStream::pair()?;
+/// run(|| {
+///     far.write_all(b"hello")?;
+///     add_reader(&near, || unreachable!("it was removed before the loop looked"))?;
+///     assert!(remove_reader(&near));
+///     assert!(!remove_reader(&near)); // there is none any more
+///     yield_now()
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
 #[track_caller]
 pub fn remove_reader(fd: &impl AsFd) -> bool {
     on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Read))
@@ -266,6 +307,23 @@ pub fn remove_reader(fd: &impl AsFd) -> bool {
 /// # Panics
 ///
 /// Outside a loop.
+///
+/// ```
+/// use corio::{add_reader, add_writer, remove_reader, remove_writer, run};
+/// use std::os::unix::net::UnixStream;
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (near, _far) = UnixStream::pair()?;
+/// run(|| {
+///     add_reader(&near, || ())?;
+///     add_writer(&near, || ())?;
+///     assert!(remove_writer(&near));
+///     assert!(remove_reader(&near)); // it was still there
+///     Ok(())
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
 #[track_caller]
 pub fn remove_writer(fd: &impl AsFd) -> bool {
     on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Write))
@@ -287,6 +345,10 @@ fn on_the_loop<R>(f: impl FnOnce(&EventLoop) -> R) -> R {
 ///
 /// Cancellation, and what the system says to watching it: a regular file is always ready. In a callback, and while the
 /// caller unwinds, an error unless it is ready now. On a thread without a loop the thread waits.
+///
+/// # Suspends
+///
+/// Unless it can be read now.
 ///
 /// ```
 /// use corio::{readable, run, spawn};
@@ -319,6 +381,40 @@ pub fn readable(fd: &impl AsFd) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`readable`].
+///
+/// # Suspends
+///
+/// Unless it can be written now.
+///
+/// ```
+/// use corio::{run, writable};
+/// use std::{io::{ErrorKind, Write}, os::unix::net::UnixStream};
+///
+/// /// `write_all` for a stream of std's: the loop of a library that knows nothing of corio.
+/// fn write_all(mut stream: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
+///     while !bytes.is_empty() {
+///         match stream.write(bytes) {
+///             Ok(n) => bytes = &bytes[n..],
+///             Err(error) if error.kind() == ErrorKind::WouldBlock => writable(&stream)?,
+///             Err(error) => return Err(error),
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// # fn example() -> std::io::Result<()> {
+/// let (near, mut far) = UnixStream::pair()?;
+/// near.set_nonblocking(true)?;
+/// run(|| {
+///     let reader = corio::spawn(move || corio::to_thread(|| std::io::copy(&mut far, &mut std::io::sink()))?);
+///     write_all(&near, &[b'x'; 1_000_000])?; // more than the socket takes at once
+///     drop(near);
+///     assert_eq!(reader.join()?, 1_000_000);
+///     Ok(())
+/// })
+/// # }
+/// # example().unwrap();
+/// ```
 #[track_caller]
 pub fn writable(fd: &impl AsFd) -> io::Result<()> {
     until(fd.as_fd(), Direction::Write, caller())

@@ -116,13 +116,14 @@ impl<T: ?Sized> RwLock<T> {
     /// [`write`](Self::write) as a wait for [`select`](crate::select()).
     ///
     /// ```
-    /// use corio::{Runner, RwLock, Which, after, secs, select};
+    /// use corio::{Runner, RwLock, Which, after, secs, select, sync::{Reading, Writing}};
     ///
     /// Runner::new().virtual_clock().run(|| {
     ///     let mut settings = RwLock::new(1);
     ///     let reader = settings.read()?;
-    ///     assert!(matches!(select((settings.writing(), after(secs(1))))?, Which::B(()))); // gave up
-    ///     assert!(matches!(select((settings.reading(), after(secs(1))))?, Which::A(_)));
+    ///     let (writing, reading): (Writing<'_, i32>, Reading<'_, i32>) = (settings.writing(), settings.reading());
+    ///     assert!(matches!(select((writing, after(secs(1))))?, Which::B(()))); // gave up
+    ///     assert!(matches!(select((reading, after(secs(1))))?, Which::A(_)));
     ///     drop(reader);
     ///     *settings.get_mut() += 1;
     ///     assert_eq!(*settings.read()?, 2);

@@ -25,6 +25,10 @@ use crate::task::{Who, caller};
 ///         sleep(secs(1))
 ///     })?;
 ///     assert_eq!(corio::now() - start, secs(3));
+///
+///     limit.release(1); // one more from now on
+///     let taken = limit.try_acquire();
+///     assert!(taken.is_some() && limit.available() == 2);
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -67,8 +71,8 @@ impl Semaphore {
         Some(Permit { semaphore: self })
     }
 
-    /// Adds `n` permits, beside those that are given back by their guards; wakes as many of the tasks that wait. asyncio:
-    /// `release`, which adds one.
+    /// Adds `n` permits, beside those that are given back by their guards; wakes as many of the tasks that wait.
+    /// asyncio: `release`, which adds one.
     /// A permit that was [forgotten](Permit::forget) can be given back so.
     pub fn release(&self, n: usize) {
         for given in 0..n {
@@ -196,6 +200,10 @@ impl BoundedSemaphore {
     /// # Errors
     ///
     /// Only cancellation, [in a task](crate#where-a-call-may-wait).
+    ///
+    /// # Suspends
+    ///
+    /// While there is no permit.
     #[inline(always)]
     #[track_caller]
     pub fn acquire(&self) -> io::Result<Permit<'_>> {

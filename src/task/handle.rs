@@ -409,7 +409,7 @@ impl<T, E> Drop for Ticket<T, E> {
 /// asyncio: the `asyncio.Task` that `create_task` returns, awaited once; std: `std::thread::JoinHandle`.
 ///
 /// ```
-/// use corio::{JoinHandle, Runner, secs, sleep, spawn};
+/// use corio::{JoinHandle, Outcome, Runner, secs, sleep, spawn};
 /// use std::{cell::Cell, rc::Rc};
 ///
 /// fn squared(n: u64) -> JoinHandle<u64> {
@@ -418,7 +418,13 @@ impl<T, E> Drop for Ticket<T, E> {
 ///
 /// Runner::new().virtual_clock().run(|| {
 ///     let (two, three) = (squared(2), squared(3)); // both run
+///     let view = two.task(); // for a look at it when the handle is gone
 ///     assert_eq!((three.join()?, two.join()?), (9, 4));
+///     assert!(view.is_done() && !view.cancelled());
+///
+///     let five = squared(5);
+///     five.cancel(); // a handle derefs to `Task`
+///     assert!(matches!(five.outcome(), Outcome::Cancelled(_))); // as a value, where `join` returns the error
 ///
 ///     let said = Rc::new(Cell::new(false));
 ///     let detached = said.clone();
@@ -443,7 +449,8 @@ pub struct JoinHandle<T = (), E = io::Error> {
 /// run(|| {
 ///     let words = ["ant".to_owned(), "beetle".to_owned()];
 ///     let longest = scope(|s| {
-///         let handles: Vec<ScopedJoinHandle<'_, &String>> = words.iter().map(|word| s.spawn(move || Ok(word))).collect();
+///         let handles = words.iter().map(|word| s.spawn(move || Ok(word)));
+///         let handles: Vec<ScopedJoinHandle<'_, &String>> = handles.collect();
 ///         let mut longest = "";
 ///         for handle in handles {
 ///             let word = handle.join()?; // borrowed from `words`, so it may leave the scope
@@ -480,6 +487,10 @@ macro_rules! handle {
             /// # Panics
             ///
             /// If the task panicked: with the same payload.
+            ///
+            /// # Suspends
+            ///
+            /// Until the task is done.
             #[inline(always)]
             #[track_caller]
             pub fn join(self) -> Result<T, E> {
@@ -489,6 +500,10 @@ macro_rules! handle {
             /// Waits like [`join`](Self::join), and tells how the task ended, without resuming its panic: for
             /// supervisors. That the caller was cancelled meanwhile is not told here: before it tries again, a
             /// supervisor asks [`cancel_cause`](crate::cancel_cause), or its loop never ends.
+            ///
+            /// # Suspends
+            ///
+            /// As [`join`](Self::join).
             #[track_caller]
             pub fn outcome(self) -> Outcome<T, E> {
                 self.ticket.outcome(caller())
@@ -535,7 +550,7 @@ handle!(ScopedJoinHandle<'_>);
 ///         });
 ///         match worker.outcome() {
 ///             Outcome::Returned(attempts) => return Ok(assert_eq!(attempts, 3)),
-///             Outcome::Panicked(payload) => assert!(payload.downcast_ref::<String>().unwrap().ends_with("went wrong")),
+///             Outcome::Panicked(payload) => println!("{}", payload.downcast_ref::<String>().unwrap()), // once more
 ///             Outcome::Failed(error) | Outcome::Cancelled(error) => return Err(error), // not to be tried again
 ///         }
 ///     }

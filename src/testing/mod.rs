@@ -187,6 +187,10 @@ pub fn cancel_everywhere<R: IntoResult>(program: impl FnMut(&Injector) -> R) -> 
 ///
 /// Only cancellation. [`InvalidInput`](io::ErrorKind::InvalidInput) outside a loop and in a callback.
 ///
+/// # Suspends
+///
+/// Until then.
+///
 /// ```
 /// use corio::{secs, sleep, spawn, testing, yield_now};
 ///

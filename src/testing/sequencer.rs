@@ -77,6 +77,10 @@ impl Sequencer {
     ///
     /// Cancellation, which breaks the sequence. If it is broken, an error that says where.
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if this number was used before, and outside a task.
+    ///
+    /// # Suspends
+    ///
+    /// Until the steps before it are over.
     #[track_caller]
     pub fn step(&self, n: u32) -> io::Result<Step<'_>> {
         let at = caller();

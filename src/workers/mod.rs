@@ -61,12 +61,14 @@ type MakeRunner = Arc<dyn Fn(usize) -> Runner + Send + Sync>;
 /// What a set of workers is to be; from [`Workers::builder`].
 ///
 /// ```
-/// use corio::{Runner, Workers, secs};
+/// use corio::{Runner, Workers, secs, workers::Accept};
 ///
 /// let workers = Workers::builder()
 ///     .count(2)
 ///     .name("web")
 ///     .stack_size(64 * 1024)
+///     .accept(Accept::One) // by one loop, for all
+///     .drain(secs(5))
 ///     .runner(|_| Runner::new().grace(secs(1)).debug(false))
 ///     .start()?;
 /// let name = workers.spawn_on(1, || Ok(std::thread::current().name().map(str::to_owned))).join()?;
@@ -297,6 +299,19 @@ impl Workers {
     }
 
     /// The handles of the loops, in the order of their numbers.
+    ///
+    /// ```
+    /// use corio::Workers;
+    /// use std::thread;
+    ///
+    /// let workers = Workers::start()?; // as many as there are processors
+    /// assert_eq!(workers.handles().len(), thread::available_parallelism()?.get());
+    /// let all = (0..workers.handles().len()).map(|n| workers.spawn_on(n, || Ok(thread::current().id())));
+    /// let mut threads: Vec<_> = all.collect::<Vec<_>>().into_iter().map(|task| task.join().unwrap()).collect();
+    /// threads.dedup();
+    /// assert_eq!(threads.len(), workers.handles().len()); // a thread each
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn handles(&self) -> &[LoopHandle] {
         &self.handles
     }

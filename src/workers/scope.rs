@@ -105,6 +105,22 @@ impl<'scope, 'env> WorkersScope<'scope, 'env> {
     /// # Panics
     ///
     /// As [`spawn`](Self::spawn), and if there is no such worker.
+    ///
+    /// ```
+    /// use corio::Workers;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let workers = Workers::builder().count(2).start()?;
+    /// let sum = AtomicU32::new(0); // borrowed by tasks of both loops
+    /// workers.scope(|s| {
+    ///     for n in 0..2 {
+    ///         s.spawn_on(n, || Ok(sum.fetch_add(21, Ordering::Relaxed)));
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(sum.into_inner(), 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn_on<F, R>(self, worker: usize, f: F) -> ScopedJoinHandle<'scope, R::Value>
     where

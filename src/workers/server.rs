@@ -37,6 +37,20 @@ pub enum Accept {
 ///
 /// A ticket: clones are of the same server, and dropping them does nothing. The server goes on until it, or its set, is
 /// stopped.
+///
+/// ```
+/// use corio::{Workers, workers::ServerHandle};
+/// use std::net::TcpStream;
+///
+/// let workers = Workers::builder().count(1).start()?;
+/// let server: ServerHandle = workers.serve("127.0.0.1:0", |_stream| Ok(()))?;
+/// let address = server.local_addr(); // with the port that the system has chosen
+/// TcpStream::connect(address)?;
+/// server.clone().stop(); // a ticket, as good as the other
+/// server.join()?;
+/// assert!(TcpStream::connect(address).is_err());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone)]
 pub struct ServerHandle {
     core: Arc<Core>,
@@ -117,6 +131,10 @@ impl Workers {
     ///
     /// What the system says about the address: [`AddrInUse`](io::ErrorKind::AddrInUse) if anybody listens there;
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the set is stopping; a cancellation while a name is looked up.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     ///
     /// ```
     /// use corio::Workers;

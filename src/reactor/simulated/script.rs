@@ -32,6 +32,32 @@ use crate::timer::Nanos;
 /// assert_eq!(peer.arrivals()[0].0, secs(2));
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// Peers may also be slow, or rude:
+///
+/// ```
+/// use corio::net::TcpListener;
+/// use corio::testing::{Network, Script};
+/// use corio::{Backend, Runner, is_timed_out, secs, timeout};
+/// use std::io::{Read, Write};
+///
+/// let network = Network::new().capacity(4);
+/// let slow = Script::new().stop_reading().wait(secs(5)).go_on_reading().end_writing();
+/// network.client("10.0.0.1:7".parse().unwrap(), slow);
+/// network.client("10.0.0.1:7".parse().unwrap(), Script::new().wait(secs(9)).reset());
+/// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
+///     let listener = TcpListener::bind("10.0.0.1:7")?;
+///     let (mut stream, _) = listener.accept()?;
+///     let late = timeout(secs(1), || stream.write_all(b"twelve bytes"));
+///     assert!(is_timed_out(&late.unwrap_err())); // four are under way, and the peer does not read
+///     assert_eq!(stream.read(&mut [0; 8])?, 0); // after five seconds
+///
+///     let (mut stream, _) = listener.accept()?;
+///     assert!(stream.read(&mut [0]).is_err()); // after nine
+///     Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     steps: Vec<Step>,
@@ -103,6 +129,26 @@ impl Script {
 }
 
 /// A scripted peer: what has come to it.
+///
+/// ```
+/// use corio::net::TcpListener;
+/// use corio::testing::{Network, Peer, Script};
+/// use corio::{Backend, Runner, millis, secs, sleep};
+/// use std::io::Write;
+///
+/// let network = Network::new().latency(millis(20)..=millis(20));
+/// let peer: Peer = network.client("10.0.0.1:7".parse().unwrap(), Script::new());
+/// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
+///     let (mut stream, _) = TcpListener::bind("10.0.0.1:7")?.accept()?; // it was under way for 20 ms
+///     stream.write_all(b"hello")?;
+///     stream.shutdown(std::net::Shutdown::Write)?;
+///     sleep(secs(1))
+/// })?;
+/// assert_eq!(peer.received(), b"hello");
+/// assert_eq!(peer.arrivals(), [(millis(40), b"hello".to_vec())]);
+/// assert!(peer.saw_end() && !peer.saw_reset());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Peer {
     network: Network,
