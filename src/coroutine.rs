@@ -252,7 +252,7 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
     ///
     /// let mut average = Coroutine::new(|y| {
     ///     let (mut sum, mut count) = (0.0, 0.0);
-    ///     while let Ok(n) = y.yield_(())  { // until it is closed
+    ///     while let Ok(n) = y.yield_(()) { // until it is closed
     ///         sum += n;
     ///         count += 1.0;
     ///     }

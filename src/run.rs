@@ -361,6 +361,7 @@ impl Runner {
     /// use corio::{Runner, Switch, spawn, yield_now};
     /// use std::{cell::{Cell, RefCell}, collections::BTreeMap};
     ///
+    /// # if !cfg!(feature = "observe") { return }
     /// thread_local! {
     ///     static DEPTH: Cell<u32> = const { Cell::new(0) }; // of a library that knows nothing of tasks
     ///     static SAVED: RefCell<BTreeMap<u64, u32>> = const { RefCell::new(BTreeMap::new()) };

@@ -166,31 +166,14 @@ where
 /// As there; the time limit's error carries the body's as its source.
 ///
 /// ```
-/// use corio::{Runner, is_timed_out, now, secs, sleep, typed};
-/// use std::io;
+/// use corio::{is_timed_out, millis, now, secs, sleep, typed};
 ///
-/// #[derive(Debug)]
-/// enum Error {
-///     Late,
-///     Other(io::Error),
-/// }
-/// impl From<io::Error> for Error {
-///     fn from(error: io::Error) -> Error {
-///         if is_timed_out(&error) { Error::Late } else { Error::Other(error) }
-///     }
-/// }
-/// impl std::fmt::Display for Error {
-///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-///         write!(f, "{self:?}")
-///     }
-/// }
-/// impl std::error::Error for Error {}
-///
-/// let end = Runner::new().virtual_clock().run(|| {
-///     Ok(typed::timeout_at(now() + secs(1), || -> Result<(), Error> { Ok(sleep(secs(60))?) }))
-/// })?;
-/// assert!(matches!(end, Err(Error::Late)));
-/// # io::Result::Ok(())
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
+/// let end: Result<(), Error> = typed::run(|| {
+///     let deadline = now() + millis(5);
+///     typed::timeout_at(deadline, || Ok::<_, Error>(sleep(secs(60))?))
+/// });
+/// assert!(is_timed_out(&*end.unwrap_err()));
 /// ```
 pub fn timeout_at<R, E>(deadline: Instant, f: impl FnOnce() -> R) -> Result<R::Value, E>
 where
