@@ -578,7 +578,7 @@ impl CancelScope {
         self.met.get() != Met::Not
     }
 
-    /// Whether its deadline was met while it ran.
+    /// Whether its deadline was met while it ran. asyncio: `expired`.
     pub fn expired(&self) -> bool {
         self.met.get() == Met::Expired
     }
@@ -592,6 +592,7 @@ impl CancelScope {
     }
 
     /// Moves the deadline; `None` takes it away. A deadline in the past is met at once; one that was met stays met.
+    /// asyncio: `reschedule`.
     pub fn reschedule(&self, deadline: Option<Instant>) {
         self.limit.set(deadline.map_or(Limit::None, Limit::At));
         EventLoop::with_current(|lp| {

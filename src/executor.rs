@@ -195,6 +195,7 @@ impl Executor {
 
     /// Takes no more jobs, and waits until those that it has taken are done and its threads have ended. For all its
     /// tickets: jobs that come later are refused with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+    /// asyncio: `shutdown_default_executor`, `ThreadPoolExecutor.shutdown`.
     ///
     /// # Errors
     ///

@@ -161,6 +161,7 @@ impl<T: 'static> Promise<T> {
 
     /// Gives the promise up: every wait for the value fails with a cancellation. `false` if it is done already; an error
     /// that nobody has looked at is not logged then. Whoever would have kept it is told so by [`set`](Self::set).
+    /// asyncio: `cancel`.
     pub fn cancel(&self) -> bool {
         let pending = !self.is_done();
         if pending {
@@ -171,12 +172,13 @@ impl<T: 'static> Promise<T> {
         pending
     }
 
-    /// Whether it has a value or an error, or was cancelled.
+    /// Whether it has a value or an error, or was cancelled. asyncio: `done`.
     pub fn is_done(&self) -> bool {
         !self.pending()
     }
 
     /// Whether it was [cancelled](Self::cancel). One that [failed](Self::fail) with a cancellation was not.
+    /// asyncio: `cancelled`.
     pub fn cancelled(&self) -> bool {
         matches!(*self.state.outcome.borrow(), Outcome::Cancelled)
     }

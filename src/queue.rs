@@ -373,7 +373,7 @@ impl<T, S> Queue<T, S> {
         self.len.get()
     }
 
-    /// Whether there is no item.
+    /// Whether there is no item. asyncio: `empty`.
     pub fn is_empty(&self) -> bool {
         self.len.get() == 0
     }
@@ -393,7 +393,7 @@ impl<T, S> Queue<T, S> {
         !self.open.get()
     }
 
-    /// Reports that an item that was taken has been worked on. For [`join`](Self::join).
+    /// Reports that an item that was taken has been worked on. For [`join`](Self::join). asyncio: `task_done`.
     ///
     /// # Errors
     ///
@@ -479,7 +479,7 @@ impl<T, S> Queue<T, S> {
 }
 
 impl<T, S: Order<T>> Queue<T, S> {
-    /// Puts an item, and waits for room if there is none.
+    /// Puts an item, and waits for room if there is none. asyncio: `put`.
     ///
     /// # Errors
     ///
@@ -517,7 +517,7 @@ impl<T, S: Order<T>> Queue<T, S> {
         Reserving(self)
     }
 
-    /// Takes the next item, and waits for one if there is none.
+    /// Takes the next item, and waits for one if there is none. asyncio: `get`.
     ///
     /// # Errors
     ///

@@ -207,6 +207,7 @@ impl<T> RemoteHandle<T> {
     }
 
     /// Asks the work to end, and does not wait. `false` if it was done already.
+    /// asyncio: `concurrent.futures.Future.cancel`.
     ///
     /// A task is cancelled like any other: every call in it that waits fails from now on. A job that has not begun is
     /// taken back and never runs; one that runs is not interrupted. What was not begun is joined with a cancellation.
@@ -231,7 +232,7 @@ impl<T> RemoteHandle<T> {
         true
     }
 
-    /// Whether the work has ended.
+    /// Whether the work has ended. asyncio: `concurrent.futures.Future.done`.
     pub fn is_done(&self) -> bool {
         self.shared.lock().is_done
     }

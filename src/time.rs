@@ -354,7 +354,7 @@ pub struct TimerHandle {
 
 impl TimerHandle {
     /// Takes the callback back, so that it is never called; its closure is dropped now. `false` if it has been called or
-    /// cancelled already.
+    /// cancelled already. asyncio: `Handle.cancel`.
     pub fn cancel(&self) -> bool {
         self.on_its_loop(|lp| match self.scheduled {
             Scheduled::Later(timer) if lp.drop_timer(timer).is_some() => true,

@@ -180,7 +180,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends a value. In a bounded channel without room it waits its turn.
+    /// Sends a value. In a bounded channel without room it waits its turn. asyncio: `put`; std: `send`.
     ///
     /// # Errors
     ///
@@ -204,6 +204,7 @@ impl<T> Sender<T> {
     }
 
     /// Sends a value if that is possible at once. It never waits, so it may be called anywhere, also in a callback.
+    /// asyncio: `put_nowait`; std: `try_send`.
     ///
     /// # Errors
     ///
@@ -296,7 +297,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The next value.
+    /// The next value. asyncio: `get`; std: `recv`.
     ///
     /// # Errors
     ///
@@ -311,7 +312,7 @@ impl<T> Receiver<T> {
         self.receive(None, caller())?.ok_or_else(no_sender)
     }
 
-    /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then.
+    /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then. std: `recv_timeout`.
     ///
     /// # Errors
     ///
@@ -331,6 +332,7 @@ impl<T> Receiver<T> {
     }
 
     /// The next value, if it is there. It never waits, so it may be called anywhere.
+    /// asyncio: `get_nowait`; std: `try_recv`.
     ///
     /// # Errors
     ///

@@ -213,7 +213,7 @@ impl<R: Read> StreamReader<R> {
         &self.buffer[self.start..self.end]
     }
 
-    /// Whether the end of the stream was met, and all before it taken.
+    /// Whether the end of the stream was met, and all before it taken. asyncio: `at_eof`.
     pub fn at_eof(&self) -> bool {
         self.ended && self.start == self.end
     }
@@ -279,7 +279,7 @@ impl<R: Read> StreamReader<R> {
     }
 
     /// Reads a line, with its newline. At the end of the stream what is left of the last line, and then nothing. As text, and
-    /// without the newline: `lines().next()`.
+    /// without the newline: `lines().next()`. asyncio: `readline`.
     ///
     /// # Errors
     ///
@@ -307,6 +307,7 @@ impl<R: Read> StreamReader<R> {
     }
 
     /// The lines up to the end of the stream, as text without the newline, or the carriage return before it.
+    /// asyncio: `async for`.
     ///
     /// An item may be an error: a line that is too long or no UTF-8 is dropped, and the next is read. After an error of the
     /// stream, or a cancellation, there is no next one.
@@ -314,7 +315,7 @@ impl<R: Read> StreamReader<R> {
         Lines { reader: self, ended: false }
     }
 
-    /// Reads up to a separator, and that.
+    /// Reads up to a separator, and that. asyncio: `readuntil`.
     ///
     /// # Errors
     ///
@@ -338,7 +339,7 @@ impl<R: Read> StreamReader<R> {
         }
     }
 
-    /// Reads exactly `n` bytes, also if that is more than the limit.
+    /// Reads exactly `n` bytes, also if that is more than the limit. asyncio: `readexactly`.
     ///
     /// # Errors
     ///

@@ -144,6 +144,7 @@ impl StreamWriter {
     }
 
     /// Appends bytes to what is to be sent. It never waits, and may be called anywhere on the loop's thread.
+    /// asyncio: `write`.
     ///
     /// After [`write_eof`](Self::write_eof), [`close`](Self::close) or a failure the bytes are dropped. `drain` tells of it:
     /// after a close, once the stream is given up.
@@ -166,7 +167,7 @@ impl StreamWriter {
     }
 
     /// Waits while too much is buffered: from the moment when it is more than the high-water mark until it is no more than
-    /// the low-water mark. Otherwise it returns at once.
+    /// the low-water mark. Otherwise it returns at once. asyncio: `drain`.
     ///
     /// # Errors
     ///
@@ -188,6 +189,7 @@ impl StreamWriter {
 
     /// Sets the marks. With one of them the other follows: the low one is a quarter of the high one. 64 KiB and 16 KiB if
     /// not set. If more than the new high one is buffered, [`drain`](Self::drain) waits from now on.
+    /// asyncio: `transport.set_write_buffer_limits`.
     ///
     /// # Errors
     ///
@@ -204,23 +206,24 @@ impl StreamWriter {
         Ok(())
     }
 
-    /// The marks: high and low.
+    /// The marks: high and low. asyncio: `transport.get_write_buffer_limits`.
     pub fn marks(&self) -> (usize, usize) {
         (self.shared.high.get(), self.shared.low.get())
     }
 
-    /// Ends the writing half when all is sent: the peer reads the end, and may still answer.
+    /// Ends the writing half when all is sent: the peer reads the end, and may still answer. asyncio: `write_eof`.
     pub fn write_eof(&self) {
         self.shared.advance(Stage::Ended);
     }
 
     /// Closes the stream when all is sent: the peer reads the end, and the writer lets go of the stream. Who holds it as well,
     /// by a clone or the other half, can still read. Nothing is written any more. Closing twice does nothing.
+    /// asyncio: `close`.
     pub fn close(&self) {
         self.shared.advance(Stage::Closing);
     }
 
-    /// Gives the stream up at once, with what is not yet sent.
+    /// Gives the stream up at once, with what is not yet sent. asyncio: `transport.abort`.
     pub fn abort(&self) {
         if self.shared.stage.get() < Stage::Aborted {
             self.shared.buffer.borrow_mut().clear();
@@ -231,13 +234,13 @@ impl StreamWriter {
         }
     }
 
-    /// Whether it is closed or about to be.
+    /// Whether it is closed or about to be. asyncio: `is_closing`.
     pub fn is_closing(&self) -> bool {
         self.shared.stage.get() >= Stage::Closing
     }
 
     /// Waits until the stream is given up, by [`close`](Self::close), [`abort`](Self::abort) or a failure. Any number of
-    /// tasks may wait.
+    /// tasks may wait. asyncio: `wait_closed`.
     ///
     /// # Errors
     ///

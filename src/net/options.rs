@@ -171,6 +171,7 @@ impl ConnectOptions {
 
     /// Whether the next address is tried when one has not answered for 250 ms, or has failed, while the others go on: the first
     /// that answers wins. The families take turns, beginning with that of the first address (RFC 8305). Only in a task.
+    /// asyncio: `happy_eyeballs_delay`.
     pub fn happy_eyeballs(mut self, happy: bool) -> ConnectOptions {
         self.happy_eyeballs = happy;
         self

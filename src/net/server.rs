@@ -245,7 +245,7 @@ impl<L: Listener> Server<L> {
         }
     }
 
-    /// Serves until it is stopped, and until no connection is left.
+    /// Serves until it is stopped, and until no connection is left. asyncio: `Server.serve_forever`.
     ///
     /// # Errors
     ///

@@ -94,7 +94,7 @@ stream!(TcpStream);
 
 impl TcpStream {
     /// Connects to the first address that answers. The kernel's own time limit is minutes: see
-    /// [`timeout`](crate::timeout()).
+    /// [`timeout`](crate::timeout()). asyncio: `open_connection`.
     ///
     /// # Errors
     ///

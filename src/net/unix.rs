@@ -82,6 +82,7 @@ stream!(UnixStream);
 
 impl UnixStream {
     /// Connects to the socket at a path. While its listener's queue is full, it waits and tries again.
+    /// asyncio: `open_unix_connection`.
     ///
     /// # Errors
     ///

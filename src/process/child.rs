@@ -156,12 +156,13 @@ impl Child {
         }
     }
 
-    /// The number of the process. It may be another one's when this one has been waited for.
+    /// The number of the process. It may be another one's when this one has been waited for. asyncio: `pid`; std: `id`.
     pub fn id(&self) -> u32 {
         self.exit.process().child.id()
     }
 
     /// Waits until the process has ended. Any number of tasks and threads may wait; all get the same status, also later.
+    /// asyncio, std: `wait`.
     ///
     /// The pipes are left as they are: what it has written can still be read, and a process that was started by it may hold
     /// their other ends for longer. A process that waits for the end of its input waits for ever, unless
@@ -180,7 +181,7 @@ impl Child {
         self.exit.source.retry(Direction::Read, caller(), attempt, |_| false)
     }
 
-    /// The status, if it has ended.
+    /// The status, if it has ended. asyncio: `returncode`; std: `try_wait`.
     ///
     /// # Errors
     ///
@@ -189,7 +190,7 @@ impl Child {
         self.exit.process().try_wait()
     }
 
-    /// Ends the process at once (SIGKILL). One that has ended already is left alone.
+    /// Ends the process at once (SIGKILL). One that has ended already is left alone. asyncio, std: `kill`.
     ///
     /// # Errors
     ///
@@ -201,7 +202,7 @@ impl Child {
         }
     }
 
-    /// Sends it a signal, by its number: `libc::SIGTERM` asks it to end.
+    /// Sends it a signal, by its number: `libc::SIGTERM` asks it to end. asyncio: `send_signal`.
     ///
     /// # Errors
     ///
@@ -212,6 +213,7 @@ impl Child {
 
     /// Writes `input`, reads all that it writes, and waits for its end, all at once, so that nobody waits for the other for
     /// ever. What is not piped is left out. If it ends without having read its input, that is no error.
+    /// asyncio: `communicate`.
     ///
     /// # Errors
     ///
@@ -247,7 +249,7 @@ impl Child {
         }
     }
 
-    /// [`communicate`](Self::communicate) without input.
+    /// [`communicate`](Self::communicate) without input. std: `wait_with_output`.
     ///
     /// # Errors
     ///

@@ -46,6 +46,7 @@ impl Barrier {
     }
 
     /// Waits until as many have come as the barrier is for, and tells as which of these this task came, from 0.
+    /// asyncio: `wait`.
     ///
     /// # Errors
     ///

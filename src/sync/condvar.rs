@@ -50,7 +50,7 @@ impl Condvar {
         Condvar { waiters: WaitList::new(), id: Id::new() }
     }
 
-    /// Gives the lock away, waits to be notified, and waits for the lock again.
+    /// Gives the lock away, waits to be notified, and waits for the lock again. asyncio, std: `wait`.
     ///
     /// Whatever it returns, the lock is held again: it waits for the lock even if it is cancelled. A wait may end without
     /// reason, and what was waited for may be gone again by the time the lock is had, so it stands in a loop;
@@ -101,7 +101,7 @@ impl Condvar {
     }
 
     /// Wakes the task that has waited longest, if any does. It goes on when it has the lock. It is not remembered: who
-    /// waits later waits for the next.
+    /// waits later waits for the next. asyncio: `notify`; std: `notify_one`.
     pub fn notify_one(&self) {
         grant(&self.waiters);
     }

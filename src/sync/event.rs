@@ -44,7 +44,7 @@ impl Event {
         Event { set: Cell::new(false), waiters: WaitList::new(), id: Id::new() }
     }
 
-    /// Waits until it is set.
+    /// Waits until it is set. asyncio: `wait`.
     ///
     /// # Errors
     ///

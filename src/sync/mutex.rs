@@ -51,7 +51,7 @@ impl<T> Mutex<T> {
         Mutex { holder: Cell::new(Who::NOBODY), waiters: WaitList::new(), id: Id::new(), value: UnsafeCell::new(value) }
     }
 
-    /// The value.
+    /// The value. std: `into_inner`.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -59,6 +59,7 @@ impl<T> Mutex<T> {
 
 impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock. It is given back when the guard is dropped.
+    /// asyncio: `acquire`, or `async with`; std: `lock`.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ impl<T: ?Sized> Mutex<T> {
         self.holder.get() != Who::NOBODY
     }
 
-    /// The value: nobody else can have the lock.
+    /// The value: nobody else can have the lock. std: `get_mut`.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }

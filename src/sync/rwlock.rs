@@ -66,7 +66,7 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until it may read. Other readers may read at the same time.
+    /// Waits until it may read. Other readers may read at the same time. std: `read`.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl<T: ?Sized> RwLock<T> {
         wait_for(self.reading(), caller())
     }
 
-    /// Waits until it may write, alone.
+    /// Waits until it may write, alone. std: `write`.
     ///
     /// # Errors
     ///
@@ -98,12 +98,12 @@ impl<T: ?Sized> RwLock<T> {
         wait_for(self.writing(), caller())
     }
 
-    /// Reads, if nobody writes or waits. Never suspends.
+    /// Reads, if nobody writes or waits. Never suspends. std: `try_read`.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         self.read_free(Who::runs())
     }
 
-    /// Writes, if nobody reads or writes. Never suspends.
+    /// Writes, if nobody reads or writes. Never suspends. std: `try_write`.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         self.write_free(Who::runs())
     }

@@ -47,7 +47,7 @@ impl Semaphore {
         Semaphore { permits: Cell::new(permits), bound: usize::MAX, waiters: WaitList::new(), id: Id::new() }
     }
 
-    /// Waits for a permit. It is given back when it is dropped.
+    /// Waits for a permit. It is given back when it is dropped. asyncio: `acquire`, or `async with`.
     ///
     /// # Errors
     ///

@@ -100,13 +100,14 @@ impl Task {
         cancel::cancel_task(&self.cell, Cause::Requested(Some(why.into())))
     }
 
-    /// Whether its function has ended.
+    /// Whether its function has ended. asyncio: `done`.
     #[inline]
     pub fn is_done(&self) -> bool {
         self.cell.core.state() == State::Done
     }
 
     /// Whether it ended with an error after it had been cancelled, or was cancelled before it began.
+    /// asyncio: `cancelled`.
     pub fn cancelled(&self) -> bool {
         self.is_done() && self.cell.core.ended_cancelled()
     }
