@@ -8,11 +8,11 @@
 //! | a type, a trait | stands on its page at all, or names it elsewhere in its file |
 //! | a type without methods, such as a guard or an argument | stands on its page, or names it anywhere |
 //!
-//! An example in the `//!` of the public module in which an item is found counts too. An example that is marked `no_run`,
-//! `ignore`, `compile_fail` or `text` does not.
+//! An example in the `//!` of the public module in which an item is found counts too. An example that is marked
+//! `no_run`, `ignore`, `compile_fail` or `text` does not.
 //!
-//! The sources are read line by line, in the form that `cargo fmt` gives them: what begins at the margin is an item, and
-//! a `}` at the margin is its end.
+//! The sources are read line by line, in the form that `cargo fmt` gives them: what begins at the margin is an item,
+//! and a `}` at the margin is its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,9 +28,9 @@ fn every_public_item_is_used_in_an_example_that_runs() {
     let unexcused: Vec<&String> = missing.iter().filter(|line| !excepted.contains(what(line))).collect();
     assert!(
         unexcused.is_empty(),
-        "these are in no example that runs:\n{}\nUse each of them in an example on its page: in its own documentation, in \
-         that of its type, or in the `//!` of its public module. Rather let one example of the type show several methods \
-         at work than give each a trivial one.",
+        "these are in no example that runs:\n{}\nUse each of them in an example on its page: in its own documentation, \
+         in that of its type, or in the `//!` of its public module. Rather let one example of the type show several \
+         methods at work than give each a trivial one.",
         unexcused.iter().map(|line| format!("  {line}\n")).collect::<String>()
     );
     let stale: Vec<&str> =
