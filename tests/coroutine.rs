@@ -745,6 +745,71 @@ fn one_that_is_dropped_while_its_owner_panics_is_unwound_and_its_own_panic_goes_
 }
 
 #[test]
+fn what_the_clean_up_panics_with_while_the_owner_panics_is_logged() {
+    let name = "what_the_clean_up_panics_with_while_the_owner_panics_is_logged";
+    let output = in_child(name, || {
+        env_logger::Builder::new().filter_level(log::LevelFilter::Error).init();
+        let mut generator = Generator::<u32>::new(|y| {
+            let stopped = y.yield_(1);
+            assert!(stopped.is_ok(), "the clean-up's");
+            stopped
+        });
+        let payload = catch_unwind(AssertUnwindSafe(move || {
+            assert_eq!(generator.next().unwrap().unwrap(), 1);
+            let _owned = generator;
+            panic!("the owner's");
+        }))
+        .unwrap_err();
+        assert_eq!(panic_text(&*payload), "the owner's");
+    });
+    assert_success(&output);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("panicked while it was dropped: the clean-up's"), "{text}");
+}
+
+/// R2: the clean-up of a generator waits for the children of the scopes that it opens, whoever drops it; while its
+/// owner panics it cannot wait, so no child begins.
+#[test]
+fn a_dropped_generators_clean_up_may_open_a_scope_whose_children_end_first() -> io::Result<()> {
+    let trace = Trace::default();
+    let make = |trace: Trace| {
+        Generator::<u32>::new(move |y| {
+            let lent = trace.on_drop("lent");
+            let stopped = y.yield_(1);
+            scope(|s| {
+                s.spawn(|| {
+                    let _lent = &lent;
+                    sleep(secs(1))?;
+                    trace.say("child");
+                    Ok(())
+                });
+                Ok(())
+            })?;
+            stopped
+        })
+    };
+    let (inside, made) = (trace.clone(), make(trace.clone()));
+    virtually(move || {
+        let mut made = made;
+        assert_eq!(made.next().unwrap()?, 1);
+        spawn(move || drop(made)).join()?;
+        assert_eq!(inside.take(), ["child", "lent"]);
+
+        let mut made = make(inside.clone());
+        assert_eq!(made.next().unwrap()?, 1);
+        let task = spawn(move || -> io::Result<()> {
+            let _owned = made;
+            panic!("the owner's")
+        });
+        let payload = catch_unwind(AssertUnwindSafe(|| task.join())).unwrap_err();
+        assert_eq!(panic_text(&*payload), "the owner's");
+        sleep(secs(5))
+    })?;
+    assert_eq!(trace.take(), ["lent (panicking)"]);
+    Ok(())
+}
+
+#[test]
 fn an_obstinate_one_that_is_dropped_while_its_owner_panics_is_unwound() -> io::Result<()> {
     let mut generator = Generator::<u32>::new(|y| {
         loop {

@@ -7,13 +7,14 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::thread;
 
-use common::{Finally, Log, logged, only, panic_of, runner, sim, since};
+use common::{Finally, Log, child, logged, only, panic_of, plays, runner, sim, since};
 use corio::{
-    Cause, Generator, Scope, ScopedJoinHandle, Task, cancel_cause, current, errors, is_cancelled, is_timed_out, now,
-    scope, secs, shield, sleep, spawn, timeout, typed, yield_now,
+    Builder, Cause, Generator, Scope, ScopedJoinHandle, Task, cancel_cause, current, errors, is_cancelled,
+    is_timed_out, now, scope, secs, shield, sleep, spawn, timeout, typed, yield_now,
 };
 
 fn fail(text: &'static str) -> io::Result<()> {
@@ -750,6 +751,76 @@ fn three_nested_levels_that_ignore_everything_are_unwound_at_shutdown_children_f
         })
         .unwrap();
     assert_eq!(log.take(), "level3 level2 level1");
+}
+
+/// To return from the scope would free what the child borrows.
+#[test]
+fn r2_a12_a_child_that_catches_every_throw_is_named_and_ends_the_process_before_its_scope() {
+    const NAME: &str = "r2_a12_a_child_that_catches_every_throw_is_named_and_ends_the_process_before_its_scope";
+    if plays(NAME) {
+        let _ = runner().grace(secs(1)).run(|| {
+            drop(Builder::new().name("owner").spawn(|| {
+                let lent = Finally(|| println!("what was lent is gone"));
+                scope(|s| {
+                    let hydra = Builder::new().name("hydra").spawn_scoped(s, || {
+                        let _lent = &lent;
+                        for _ in 0_u64.. {
+                            let _ = catch_unwind(|| sleep(secs(60)));
+                        }
+                        Ok(())
+                    });
+                    hydra.map(drop)
+                })
+            })?);
+            yield_now()?;
+            yield_now() // now both have begun
+        });
+        println!("went on");
+        return;
+    }
+    let ended = child(NAME);
+    ended.aborted(&["fatal", "\"hydra\"", "spawned at tests/scope.rs:", "it waits at tests/scope.rs:"]);
+    assert!(!ended.stdout.contains("gone") && !ended.stdout.contains("went on"), "{ended:#?}");
+}
+
+/// Its siblings and its owner are unwound like all others, when it has ended.
+#[test]
+fn r2_a12_a_child_that_catches_some_throws_is_waited_for_by_its_scope() {
+    let log = Log::default();
+    let l = log.clone();
+    runner()
+        .grace(secs(1))
+        .run(move || {
+            drop(spawn(move || {
+                let lent = l.at_drop("owner");
+                scope(|s| {
+                    s.spawn(|| {
+                        let _end = l.at_drop("sibling");
+                        for _ in 0_u64.. {
+                            let _ = sleep(secs(60));
+                        }
+                        Ok(())
+                    });
+                    s.spawn(|| {
+                        let _lent = &lent;
+                        let _end = l.at_drop("child");
+                        let mut caught = 0;
+                        while caught < 50 {
+                            caught += u32::from(catch_unwind(|| sleep(secs(60))).is_err());
+                        }
+                        Ok(())
+                    });
+                    for _ in 0_u64.. {
+                        let _ = sleep(secs(60));
+                    }
+                    Ok(())
+                })
+            }));
+            yield_now()?;
+            yield_now()
+        })
+        .unwrap();
+    assert_eq!(log.take(), "child sibling owner");
 }
 
 #[test]

@@ -391,6 +391,92 @@ fn a_logger_that_panics_does_not_hide_why_the_process_ends() {
 }
 
 #[test]
+fn a11_a_task_that_panics_with_something_else_while_it_is_unwound_by_force_ends_by_that_panic() {
+    let log = Log::default();
+    let l = log.clone();
+    let ((), lines) = logged(|| {
+        let answers = |name: &'static str, answer: fn()| {
+            let l = l.clone();
+            Builder::new().name(name).spawn(move || {
+                let _end = l.at_drop(name);
+                for _ in 0_u64.. {
+                    if catch_unwind(|| sleep(secs(60))).is_err() {
+                        assert!(!panicking(), "the throw was caught");
+                        answer();
+                    }
+                }
+                Ok(())
+            })
+        };
+        runner()
+            .grace(secs(0))
+            .run(|| {
+                drop(answers("by a text", || panic!("instead"))?);
+                drop(answers("by a payload", || resume_unwind(Box::new(7)))?);
+                yield_now()
+            })
+            .unwrap();
+    });
+    assert_eq!(log.take(), "by a payload by a text", "newest first");
+    only(&lines, "ERROR", &["\"by a text\"", "instead", "tests/shutdown.rs"]);
+    only(&lines, "ERROR", &["\"by a payload\"", "tests/shutdown.rs"]);
+    assert!(!panicking());
+    sim(yield_now).unwrap();
+}
+
+#[test]
+fn a11_a_destructor_may_catch_a_panic_of_its_own_while_its_task_is_unwound_by_force() {
+    let log = Log::default();
+    let l = log.clone();
+    runner()
+        .grace(secs(0))
+        .run(move || {
+            drop(spawn(move || {
+                let _end = Finally(|| {
+                    let caught = catch_unwind(|| resume_unwind(Box::new("its own"))).unwrap_err();
+                    assert!(caught.is::<&str>() && panicking(), "the outer unwinding goes on");
+                    assert!(is_cancelled(&sleep(secs(1)).unwrap_err()));
+                    l.say("caught");
+                });
+                for _ in 0_u64.. {
+                    let _ = sleep(secs(60));
+                }
+                Ok(())
+            }));
+            yield_now()
+        })
+        .unwrap();
+    assert_eq!(log.take(), "caught");
+    assert!(!panicking());
+    sim(yield_now).unwrap();
+}
+
+/// Two panics at once are the end of any Rust program; the log says whose they were.
+#[test]
+fn a11_a_destructor_that_panics_while_its_task_is_unwound_by_force_is_named_before_the_process_ends() {
+    const NAME: &str =
+        "a11_a_destructor_that_panics_while_its_task_is_unwound_by_force_is_named_before_the_process_ends";
+    if plays(NAME) {
+        env_logger::Builder::new().filter_level(log::LevelFilter::Debug).init();
+        let _ = runner().grace(secs(0)).run(|| {
+            drop(Builder::new().name("clumsy").spawn(|| {
+                let _end = Finally(|| panic!("in the destructor"));
+                for _ in 0_u64.. {
+                    let _ = sleep(secs(60));
+                }
+                Ok(())
+            })?);
+            yield_now()
+        });
+        println!("went on");
+        return;
+    }
+    let ended = child(NAME);
+    ended.aborted(&["throwing through task \"clumsy\"", "tests/shutdown.rs:", "in the destructor"]);
+    assert!(!ended.stdout.contains("went on"), "{ended:#?}");
+}
+
+#[test]
 #[cfg_attr(feature = "sanitizer", ignore = "the sanitizer keeps a second stack for each that there was")]
 fn r4_stacks_that_were_unwound_by_force_are_used_again() {
     const NAME: &str = "r4_stacks_that_were_unwound_by_force_are_used_again";
@@ -521,6 +607,26 @@ fn r5_a_destructor_that_retries_a_refused_wait_for_ever_is_named_and_ends_the_pr
                     panic!("out")
                 })?
                 .join()
+        });
+        return;
+    }
+    child(NAME).aborted(&["fatal", "\"flusher\"", "does not stop trying to wait", "tests/shutdown.rs:"]);
+}
+
+#[test]
+fn r5_a_destructor_that_retries_for_ever_while_its_task_is_unwound_by_force_ends_the_process_as_well() {
+    const NAME: &str =
+        "r5_a_destructor_that_retries_for_ever_while_its_task_is_unwound_by_force_ends_the_process_as_well";
+    if plays(NAME) {
+        let _ = runner().grace(secs(0)).run(|| {
+            drop(Builder::new().name("flusher").spawn(|| {
+                let _end = Finally(|| while yield_now().is_err() {});
+                for _ in 0_u64.. {
+                    let _ = sleep(secs(60));
+                }
+                Ok(())
+            })?);
+            yield_now()
         });
         return;
     }

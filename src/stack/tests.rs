@@ -7,6 +7,8 @@ use std::env;
 use std::ffi::c_void;
 use std::fs;
 use std::hint::black_box;
+use std::io::{PipeReader, PipeWriter, pipe};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{Location, catch_unwind};
 use std::process::{Command, Output};
@@ -72,6 +74,49 @@ fn recurse(depth: u64) -> u64 {
         return 0;
     }
     recurse(depth + 1) + black_box(&frame)[3]
+}
+
+/// Asks the kernel to read and write a byte for us: where that is not allowed it says so, and nothing faults.
+struct Prober(PipeReader, PipeWriter);
+
+impl Prober {
+    fn new() -> Self {
+        let (reader, writer) = pipe().unwrap();
+        Self(reader, writer)
+    }
+
+    /// Whether the byte can be read, and whether it can be written; it is the same afterwards.
+    fn probe(&self, addr: usize) -> (bool, bool) {
+        let byte = ptr::without_provenance_mut::<c_void>(addr);
+        let worked = |result: isize| {
+            let error = std::io::Error::last_os_error();
+            assert!(result == 1 || error.raw_os_error() == Some(libc::EFAULT), "{result}: {error}");
+            result == 1
+        };
+        // SAFETY: only the kernel follows the pointer, and answers `EFAULT` where it cannot; no value lies there.
+        unsafe {
+            let reads = worked(libc::write(self.1.as_raw_fd(), byte, 1));
+            if !reads {
+                assert_eq!(libc::write(self.1.as_raw_fd(), [0_u8].as_ptr().cast(), 1), 1);
+            }
+            let writes = worked(libc::read(self.0.as_raw_fd(), byte, 1));
+            if !writes {
+                assert_eq!(libc::read(self.0.as_raw_fd(), [0_u8].as_mut_ptr().cast(), 1), 1);
+            }
+            (reads, writes)
+        }
+    }
+
+    /// Every page of the guard is closed, up to its last byte, and what is above it is open.
+    #[track_caller]
+    fn check_guard(&self, stack: &Stack) {
+        let low = stack.bounds().0;
+        let pages = (low - slab::GUARD..low).step_by(sys::page_size());
+        for addr in pages.chain([low - 1]) {
+            assert_eq!(self.probe(addr), (false, false), "{} bytes below the stack", low - addr);
+        }
+        assert_eq!(self.probe(low), (true, true));
+    }
 }
 
 /// The kinds of guard that this kernel, and this run of the tests, can make.
@@ -288,6 +333,17 @@ fn the_smallest_stack_holds_a_panic_with_a_backtrace() {
     assert!(text.contains("stack backtrace:"), "{text}");
 }
 
+/// The second prints a backtrace whatever the variable says, and that takes the most room.
+#[test]
+fn the_smallest_stack_holds_a_panic_inside_a_panic() {
+    let output = child("two_panics", &[("RUST_BACKTRACE", "0")]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?} {text}", output.status);
+    for part in ["the first", "the second", "stack backtrace:"] {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
 #[test]
 fn the_stack_pointer_tells_where_one_runs() {
     let stack = take_shared(size(64 * KIB), ptr::null()).unwrap();
@@ -300,6 +356,16 @@ fn the_stack_pointer_tells_where_one_runs() {
     assert!((low..base).contains(&sp));
     // SAFETY: the coroutine returned.
     unsafe { give_shared(coroutine.into_stack()) };
+}
+
+#[test]
+fn a_system_call_that_is_given_a_guard_fails_and_nobody_crashes() {
+    let (cache, prober) = (StackCache::new(), Prober::new());
+    let stacks: Vec<Stack> = (0..3).map(|_| take(&cache, size(84 * KIB))).collect();
+    for stack in stacks {
+        prober.check_guard(&stack);
+        give(&cache, stack);
+    }
 }
 
 // ---- in a child process ----
@@ -362,6 +428,29 @@ fn scenario() {
                 black_box([1_u8; 3 * MIB]);
             });
         }
+        "std_thread" => thread::spawn(|| {
+            let owner = owner(OwnerKind::Task, 8, Some("spawned"));
+            on_stack(size(64 * KIB), Some(&owner), overflow);
+        })
+        .join()
+        .unwrap(),
+        "two_panics" => on_stack(size(32 * KIB), None, || {
+            struct Panics;
+            impl Drop for Panics {
+                fn drop(&mut self) {
+                    assert!(catch_unwind(|| panic!("the second")).is_err());
+                }
+            }
+            let caught = catch_unwind(|| {
+                let _panics = Panics;
+                panic!("the first");
+            });
+            assert!(caught.is_err());
+        }),
+        #[cfg(target_os = "linux")]
+        "advised" => advised(),
+        #[cfg(target_os = "linux")]
+        "forked" => forked(),
         "long_name" => {
             let name: &'static str = "n".repeat(100_000).leak();
             let owner = owner(OwnerKind::Task, 4, Some(name));
@@ -569,20 +658,110 @@ fn many() {
     assert_eq!(distinct.len(), stacks.len());
 }
 
+/// What one may ask of the kernel about a slot, and its guard must survive.
+#[cfg(target_os = "linux")]
+fn advised() {
+    let (cache, prober) = (StackCache::new(), Prober::new());
+    let stack = take(&cache, size(64 * KIB));
+    prober.check_guard(&stack);
+    let (limit, top) = (stack.limit().get(), stack.0.top());
+    let advise = |from: usize, advice| {
+        // SAFETY: a slot on which nothing runs.
+        unsafe { libc::madvise(ptr::without_provenance_mut(from), top - from, advice) }
+    };
+    for advice in [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_COLD, libc::MADV_PAGEOUT] {
+        touch(&stack);
+        let result = advise(limit, advice);
+        // A protected guard is a mapping of its own that some of them pass over.
+        assert!(result == 0 || guard_kind() == Some(GuardKind::Protected), "{advice}");
+        prober.check_guard(&stack);
+    }
+    // Populating the guard is refused, and leaves it.
+    assert_ne!(advise(limit, libc::MADV_POPULATE_WRITE), 0);
+    prober.check_guard(&stack);
+    if guard_kind() == Some(GuardKind::Light) {
+        let all = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a slot on which nothing runs; it was readable and writable before.
+        assert_eq!(unsafe { libc::mprotect(ptr::without_provenance_mut(limit), top - limit, all) }, 0);
+        prober.check_guard(&stack);
+    }
+    // The way in which memory is given back here.
+    touch(&stack);
+    // SAFETY: nothing is on it.
+    unsafe { stack.0.discard() };
+    prober.check_guard(&stack);
+    touch(&stack);
+    give(&cache, stack);
+}
+
+/// A child of the kind that does not `exec` has the guards of its parent.
+#[cfg(target_os = "linux")]
+fn forked() {
+    let (cache, prober) = (StackCache::new(), Prober::new());
+    let stack = take(&cache, size(64 * KIB));
+    touch(&stack);
+    let flags = mapping_flags(stack.bounds().0);
+    // Wiped in a fork, or left out of it; the first would take the guards away there.
+    assert!(!flags.iter().any(|flag| flag == "wf" || flag == "dc"), "{flags:?}");
+    assert!(flags.iter().any(|flag| flag == "nh"), "{flags:?}");
+    let owner = owner(OwnerKind::Task, 11, Some("forked"));
+    // SAFETY: this process has no other thread that could hold a lock.
+    match unsafe { libc::fork() } {
+        0 => {
+            prober.check_guard(&stack);
+            eprintln!("the child has the guards of its parent");
+            on_stack(size(64 * KIB), Some(&owner), overflow);
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: writes the number it is given.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGABRT, "{status:#x}");
+            prober.check_guard(&stack);
+        }
+    }
+}
+
+/// The kernel's two-letter flags of the mapping that an address lies in.
+#[cfg(target_os = "linux")]
+fn mapping_flags(addr: usize) -> Vec<String> {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut inside = false;
+    for line in maps.lines() {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        if let Some((Some(from), Some(to))) = range.map(|(from, to)| (number(from), number(to))) {
+            inside = (from..to).contains(&addr);
+        } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| inside) {
+            return flags.split_whitespace().map(str::to_owned).collect();
+        }
+    }
+    panic!("{addr:#x} is in no mapping:\n{maps}");
+}
+
 fn locked_memory() {
     let light = size(64 * KIB);
-    drop(take(&StackCache::new(), light));
+    let prober = Prober::new();
+    let early = take(&StackCache::new(), light);
     assert_eq!(guard_kind(), Some(GuardKind::Light));
     // SAFETY: locks memory.
     if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0 {
         eprintln!("mlockall is not allowed here");
         return;
     }
+    prober.check_guard(&early);
     // Those already opened stay as they are; those opened from now on are protected.
     let cache = StackCache::new();
     let stacks: Vec<Stack> = (0..200).map(|_| take(&cache, light)).collect();
     assert_eq!(guard_kind(), Some(GuardKind::Protected));
     stacks.iter().for_each(touch);
+    stacks.iter().for_each(|stack| prober.check_guard(stack));
+    // Whether light guards can be had is asked for each slab: they can again.
+    // SAFETY: unlocks it.
+    assert_eq!(unsafe { libc::munlockall() }, 0);
+    let late = take(&cache, size(88 * KIB));
+    assert_eq!(guard_kind(), Some(GuardKind::Light));
+    prober.check_guard(&late);
     let owner = owner(OwnerKind::Task, 9, Some("locked"));
     on_stack(size(64 * KIB), Some(&owner), overflow);
 }
@@ -645,6 +824,30 @@ fn a_long_name_is_cut() {
 #[test]
 fn a02_overflows_are_reported_on_threads_that_std_did_not_start() {
     check_overflow("foreign_thread", "corio: task \"foreign\" (id 5) overflowed", "");
+}
+
+#[test]
+fn an_overflow_is_reported_on_the_main_thread_and_on_one_of_std() {
+    // The others run on the main thread of their process.
+    check_overflow("std_thread", "corio: task \"spawned\" (id 8) overflowed", "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_guard_stays_when_memory_is_given_back() {
+    for kind in kinds() {
+        assert_succeeds("advised", &[("CORIO_STACK_GUARD", *kind)]);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_fork_has_the_guards_of_its_parent_and_reports_its_own_overflow() {
+    for kind in kinds() {
+        let text = assert_succeeds("forked", &[("CORIO_STACK_GUARD", *kind)]);
+        assert!(text.contains("the child has the guards"), "{text}");
+        assert!(text.contains("corio: task \"forked\" (id 11) overflowed its stack of 64 KiB"), "{text}");
+    }
 }
 
 #[test]
