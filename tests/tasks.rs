@@ -358,6 +358,59 @@ fn a7_task_34_a_panic_that_nobody_joins_is_logged_and_the_loop_goes_on() {
     only(&lines, "ERROR", &["task-3", "bang"]);
 }
 
+/// std's hook knows the thread and not the task; one of the program's own can ask.
+#[test]
+fn a7_a_panic_hook_can_name_the_task_that_panics() {
+    const NAME: &str = "a7_a_panic_hook_can_name_the_task_that_panics";
+    if plays(NAME) {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            match try_current() {
+                Some(task) => eprintln!("in {:?} ({}):", task.name(), task.id()),
+                None => eprintln!("in no task:"),
+            }
+            default(info);
+        }));
+        run(|| {
+            let reader = Builder::new().name("reader").spawn(|| -> io::Result<()> { panic!("of a task") })?;
+            assert_eq!(panic_of(|| reader.join()), "of a task");
+            let caller = Builder::new().name("caller").spawn(|| {
+                // A generator has a stack of its own, and the name of whoever resumes it.
+                Generator::<u32>::new(|_| panic!("of a generator")).next();
+                Ok(())
+            })?;
+            assert_eq!(panic_of(|| caller.join()), "of a generator");
+            scope(|s| {
+                let child =
+                    Builder::new().name("child").spawn_scoped(s, || -> io::Result<()> { panic!("of a child") })?;
+                assert_eq!(panic_of(|| child.join()), "of a child");
+                Ok(())
+            })
+            .unwrap_err();
+            call_soon(|| panic!("of a callback"));
+            yield_now()
+        })
+        .unwrap();
+        assert_eq!(panic_of(|| panic!("of nobody")), "of nobody");
+        return;
+    }
+    let ended = child(NAME);
+    let said = ended.succeeded().stderr.lines().filter(|line| line.starts_with("in ") || line.starts_with("of "));
+    let wanted = [
+        "in \"reader\" (2):",
+        "of a task",
+        "in \"caller\" (3):",
+        "of a generator",
+        "in \"child\" (4):",
+        "of a child",
+        "in no task:",
+        "of a callback",
+        "in no task:",
+        "of nobody",
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), wanted);
+}
+
 #[test]
 fn a7_a_panic_after_the_task_was_cancelled_is_a_panic() {
     let text = panic_of(|| {
@@ -1017,6 +1070,98 @@ fn a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy() 
     let ended = child(NAME);
     let remedy = ["Builder::stack_size", "RUST_MIN_STACK"];
     ended.aborted(&["\"digger\"", "id 3", "overflowed its stack of 128 KiB", "tests/tasks.rs:", remedy[0], remedy[1]]);
+}
+
+/// Writes to the far end of a frame of 40 KiB and to nothing in between, as C code does that was built without probes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(never)]
+fn touch_the_end_of_a_large_frame() {
+    // SAFETY: moves the stack pointer down, writes a byte where no frame lies yet, and moves it back. Where the stack
+    // has less room than that, the byte lies in the guard, and the write faults.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!("sub rsp, 40960", "mov byte ptr [rsp], 0", "add rsp, 40960");
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!("sub sp, sp, #10, lsl #12", "strb wzr, [sp]", "add sp, sp, #10, lsl #12");
+    }
+}
+
+#[test]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn a5_a_large_frame_without_probes_cannot_step_over_the_guard() {
+    const NAME: &str = "a5_a_large_frame_without_probes_cannot_step_over_the_guard";
+    let with_stack = |kib: usize| {
+        Builder::new().name("legacy").stack_size(kib * 1024).spawn(|| {
+            touch_the_end_of_a_large_frame();
+            Ok(())
+        })
+    };
+    if plays(NAME) {
+        sim(|| {
+            with_stack(128)?.join()?;
+            println!("in 128 KiB there is room");
+            // Of 32 KiB nothing is left 40 KiB down, nor is that in the first page below.
+            with_stack(32)?.join()
+        })
+        .unwrap();
+        println!("went on");
+        return;
+    }
+    for kind in [&[] as &[_], &[("CORIO_STACK_GUARD", "mprotect")]] {
+        let ended = child_with(NAME, kind);
+        ended.aborted(&["\"legacy\"", "overflowed its stack of 32 KiB", "tests/tasks.rs:"]);
+        assert!(ended.stdout.contains("there is room") && !ended.stdout.contains("went on"), "{ended:#?}");
+    }
+}
+
+/// A loop keeps some stacks warm, so that what it takes from the kernel does not depend on how many tasks there were.
+#[test]
+#[cfg_attr(feature = "sanitizer", ignore = "nothing is trimmed then")]
+fn a6_a_burst_of_tasks_leaves_a_bounded_pool_of_stacks_behind() {
+    const NAME: &str = "a6_a_burst_of_tasks_leaves_a_bounded_pool_of_stacks_behind";
+    const STACK: usize = 64 * 1024;
+    if plays(NAME) {
+        // Bytes of address space, and of memory.
+        let used = || {
+            let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages: Vec<usize> = text.split(' ').take(2).map(|number| number.parse().unwrap()).collect();
+            (pages[0] * 4096, pages[1] * 4096)
+        };
+        let burst = || {
+            let tasks = (0..6_000).map(|_| {
+                Builder::new().stack_size(STACK).spawn(|| {
+                    let mut frame = [std::hint::black_box(1_u8); 40 * 1024];
+                    std::hint::black_box(&mut frame);
+                    sleep(secs(1))
+                })
+            });
+            let tasks = tasks.collect::<io::Result<Vec<_>>>()?;
+            sleep(millis(500))?;
+            let peak = used();
+            tasks.into_iter().try_for_each(JoinHandle::join)?;
+            for _ in 0..20 {
+                sleep(secs(1))?; // each time that the loop is idle it gives a batch back
+            }
+            io::Result::Ok((peak, used()))
+        };
+        sim(|| {
+            let before = used();
+            let (peak, after) = burst()?;
+            println!("before {before:?}, at the peak {peak:?}, after {after:?}");
+            assert!(peak.1 - before.1 > 6_000 * 40 * 1024);
+            // 1,024 are kept, and the tasks themselves took some memory too.
+            assert!(after.1 < before.1 + 1_024 * STACK + (16 << 20));
+            for _ in 0..3 {
+                let (_, again) = burst()?;
+                println!("again {again:?}");
+                assert!(again.0 < after.0 + (16 << 20) && again.1 < after.1 + (16 << 20), "the pool does not grow");
+            }
+            Ok(())
+        })
+        .unwrap();
+        return;
+    }
+    child(NAME).succeeded();
 }
 
 #[test]
