@@ -1,9 +1,12 @@
 //! The same programs on every backend: mio, `poll(2)`, and networks in memory with various habits. And what only a
 //! network in memory can do: latency, scripts, resets, deadlocks that are seen.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use corio::net::{TcpListener, TcpStream};
@@ -216,6 +219,127 @@ fn a_write_waits_for_whoever_does_not_read_and_goes_on_when_he_does() {
             assert!(got == much);
             writer.join()
         })
+    });
+}
+
+/// What a destructor finds that runs while its task panics. It cannot wait, so nobody else runs meanwhile.
+fn while_its_task_panics<T: 'static>(act: impl FnOnce() -> T + 'static) -> io::Result<T> {
+    struct AtTheEnd<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for AtTheEnd<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    let (turns, found) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None)));
+    scope(|s| {
+        let other = s.spawn(|| -> io::Result<()> {
+            loop {
+                assert!(!std::thread::panicking());
+                turns.set(turns.get() + 1);
+                yield_now()?;
+            }
+        });
+        yield_now()?;
+        let (its_turns, finds) = (turns.clone(), found.clone());
+        let task = spawn(move || -> io::Result<()> {
+            let mut act = Some(act);
+            let _end = AtTheEnd(move || {
+                // Nothing is asserted in here: a panic inside a panic would end all tests.
+                let before = its_turns.get();
+                let result = act.take().map(|act| act());
+                finds.replace(result.map(|result| (result, its_turns.get() - before)));
+            });
+            yield_now()?;
+            resume_unwind(Box::new("its own"))
+        });
+        let payload = catch_unwind(AssertUnwindSafe(|| task.join())).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"its own"));
+        other.cancel();
+        Ok(())
+    })?;
+    let (result, others) = found.take().expect("it has run");
+    assert_eq!(others, 0, "nobody ran meanwhile");
+    Ok(result)
+}
+
+#[test]
+fn r5_a_destructor_that_reads_while_its_task_panics_takes_what_is_there_and_does_not_wait_for_more() {
+    everywhere(|| {
+        let (near, far) = pair()?;
+        (&far).write_all(b"abc")?;
+        sleep(millis(100))?; // it has arrived
+        let (got, more, exactly) = while_its_task_panics(move || {
+            let mut got = [0; 3];
+            let first = (&near).read_exact(&mut got).map(|()| got);
+            (first, (&near).read(&mut [0; 3]), (&near).read_to_end(&mut Vec::new()))
+        })?;
+        assert_eq!(&got?, b"abc");
+        assert!(is_cancelled(&more.unwrap_err()) && is_cancelled(&exactly.unwrap_err()));
+        assert_eq!((&far).read(&mut [0; 3])?, 0, "the peer sees the end");
+        Ok(())
+    });
+}
+
+#[test]
+fn r5_a_destructor_that_writes_while_its_task_panics_sends_what_fits_and_fails_with_the_rest() {
+    everywhere(|| {
+        let (near, far) = pair()?;
+        while_its_task_panics(move || (&near).write_all(b"bye"))??;
+        let mut got = Vec::new();
+        (&far).read_to_end(&mut got)?;
+        assert_eq!(got, b"bye");
+
+        let (near, far) = pair()?;
+        let much = too_much(&near);
+        let sent = much.clone();
+        let error = while_its_task_panics(move || (&near).write_all(&sent))?.unwrap_err();
+        assert!(is_cancelled(&error), "{error}");
+        got.clear();
+        (&far).read_to_end(&mut got)?;
+        assert!(!got.is_empty() && got.len() < much.len() && much.starts_with(&got), "{} bytes", got.len());
+        Ok(())
+    });
+}
+
+#[test]
+fn r5_a_destructor_that_connects_or_accepts_while_its_task_panics_does_not_wait_for_the_other_side() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        // Whether it is connected at once is the network's affair; what is not fails.
+        let connected = while_its_task_panics(move || TcpStream::connect(address).map(|s| (&s).write_all(b"hi")))?;
+        let mut got = Vec::new();
+        match connected {
+            Ok(written) => {
+                written?;
+                listener.accept()?.0.read_to_end(&mut got)?;
+                assert_eq!(got, b"hi");
+            }
+            Err(error) => {
+                assert!(is_cancelled(&error), "{error}");
+                // Perhaps it was on its way; then whoever accepts it sees that it is over.
+                if let Ok((mut stream, _)) = timeout(millis(100), || listener.accept()) {
+                    let end = stream.read_to_end(&mut got).map_err(|error| error.kind());
+                    assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+                }
+            }
+        }
+        // A client that has come is accepted; another is not waited for.
+        scope(|s| {
+            let client = s.spawn(|| TcpStream::connect(address));
+            sleep(millis(100))?;
+            let (first, second) = while_its_task_panics(move || (listener.accept(), listener.accept().map(drop)))?;
+            let (mut stream, client) = (first?.0, client.join()?);
+            assert!(is_cancelled(&second.unwrap_err()));
+            stream.write_all(b"welcome")?;
+            drop(stream);
+            (&client).read_to_end(&mut got)?;
+            assert!(got.ends_with(b"welcome"));
+            Ok(())
+        })?;
+        // Nobody listens any more.
+        let error = while_its_task_panics(move || TcpStream::connect(address).map(drop))?.unwrap_err();
+        assert!(is_cancelled(&error) || error.kind() == ErrorKind::ConnectionRefused, "{error}");
+        Ok(())
     });
 }
 

@@ -18,7 +18,7 @@ use corio::{
     Runner, call_soon, cancel_cause, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout,
     yield_now,
 };
-use support::{assert_success, child, in_child, is_child, watchdog};
+use support::{Finally, assert_success, child, in_child, is_child, watchdog};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -53,6 +53,28 @@ fn noise(seed: u32, len: usize) -> Vec<u8> {
         (state >> 24) as u8
     };
     std::iter::repeat_with(next).take(len).collect()
+}
+
+/// What a destructor finds that runs while a shutdown unwinds its task by force.
+fn while_its_task_is_forced<T: 'static>(act: impl FnOnce() -> T + 'static) -> io::Result<T> {
+    let found = Rc::new(RefCell::new(None));
+    let finds = found.clone();
+    Runner::new().grace(Duration::ZERO).run(move || {
+        drop(spawn(move || {
+            let mut act = Some(act);
+            let _end = Finally(move || {
+                finds.replace(act.take().map(|act| (act(), std::thread::panicking())));
+            });
+            for _ in 0_u64.. {
+                let _ = sleep(secs(60)); // takes no cancellation for an answer
+            }
+            Ok(())
+        }));
+        yield_now()
+    })?;
+    let (result, panicking) = found.take().expect("it has run");
+    assert!(panicking, "it was unwound");
+    Ok(result)
 }
 
 // ---- ends of connections --------------------------------------------------------------------------------------------
@@ -1045,6 +1067,88 @@ fn r12_the_helpers_of_std_end_with_the_cancellation() -> io::Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn r5_a_destructor_that_reads_while_its_task_is_unwound_by_force_does_not_wait() -> io::Result<()> {
+    let _watchdog = watchdog();
+    for registered in [false, true] {
+        let (near, mut far) = pair_with_std()?;
+        far.write_all(b"abc")?;
+        let near = run(move || {
+            // As a stream that was waited for, or as one that the loop has never seen.
+            (&near).read_exact(&mut [0; 2])?;
+            if registered {
+                (&near).read_exact(&mut [0; 1])?;
+                register(&near)?;
+            }
+            Ok(near)
+        })?;
+        if registered {
+            far.write_all(b"c")?;
+        }
+        let results = while_its_task_is_forced(move || {
+            let mut got = [0; 8];
+            let first = (&near).read(&mut got).map(|n| got[..n].to_vec());
+            let mut text = String::new();
+            (first, (&near).read(&mut got), (&near).read_to_string(&mut text))
+        })?;
+        assert_eq!(results.0?, b"c");
+        assert!(is_cancelled(&results.1.unwrap_err()) && is_cancelled(&results.2.unwrap_err()));
+        assert_eq!(far.read(&mut [0; 8])?, 0, "the peer sees the end");
+    }
+    Ok(())
+}
+
+#[test]
+fn r5_a_destructor_that_writes_while_its_task_is_unwound_by_force_sends_what_fits() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let (near, mut far) = pair_with_std()?;
+    while_its_task_is_forced(move || (&near).write_all(b"bye"))??;
+    let mut text = String::new();
+    far.read_to_string(&mut text)?;
+    assert_eq!(text, "bye");
+
+    let (near, mut far) = pair_with_std()?;
+    let bytes = noise(5, 16 << 20);
+    let sent = bytes.clone();
+    let error = while_its_task_is_forced(move || (&near).write_all(&sent))?.unwrap_err();
+    assert!(is_cancelled(&error), "{error}");
+    let mut got = Vec::new();
+    far.read_to_end(&mut got)?;
+    assert!(!got.is_empty() && got.len() < bytes.len() && bytes.starts_with(&got), "{} bytes", got.len());
+    Ok(())
+}
+
+#[test]
+fn r5_a_destructor_that_connects_while_its_task_is_unwound_by_force_does_not_wait_for_an_answer() -> io::Result<()> {
+    let _watchdog = watchdog();
+    // Nobody answers, or a helper thread would have to be asked for the address.
+    let (listener, _clients) = full()?;
+    let address = listener.local_addr()?;
+    let port = address.port();
+    let (plain, limited, named) = while_its_task_is_forced(move || {
+        let limited = TcpStream::connect_timeout(&address, secs(3600)).map(drop);
+        (TcpStream::connect(address).map(drop), limited, TcpStream::connect(("localhost", port)).map(drop))
+    })?;
+    for result in [plain, limited, named] {
+        assert!(is_cancelled(&result.unwrap_err()));
+    }
+
+    // Somebody does: on one machine the answer may be there at once. Then the stream is as good as any.
+    let listener = std::net::TcpListener::bind(ANY)?;
+    let address = listener.local_addr()?;
+    let result = while_its_task_is_forced(move || TcpStream::connect(address).map(|s| (&s).write_all(b"hi")))?;
+    let mut text = String::new();
+    match result {
+        Ok(written) => {
+            written?;
+            listener.accept()?.0.read_to_string(&mut text)?;
+            assert_eq!(text, "hi");
+        }
+        Err(error) => assert!(is_cancelled(&error), "{error}"),
+    }
+    Ok(())
 }
 
 /// R14: a loop that takes no notice cannot starve the others, and ends when it may.
