@@ -8,10 +8,12 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use corio::channel::{TryRecvError, broadcast, mpsc, oneshot, watch};
+use corio::queue::Order;
 use corio::testing::{Injector, Options, Sequencer};
 use corio::{
-    Barrier, Condvar, Event, Mutex, Promise, Queue, RwLock, Semaphore, Which, after, is_cancelled, millis, scope,
-    select, sleep, spawn, yield_now,
+    Barrier, BoundedSemaphore, Condvar, Event, Mutex, Promise, Queue, RwLock, Semaphore, Which, after, is_cancelled,
+    millis, scope, select, sleep, spawn, yield_now,
 };
 
 /// Runs the sweep under the loop's own order and under some others; each of its parts has points, and some of them come
@@ -179,6 +181,52 @@ fn semaphore_with_permits_that_are_given_back_by_hand() {
 }
 
 #[test]
+fn bounded_semaphore() {
+    sweep("bounded semaphore", |injector| {
+        let limit = BoundedSemaphore::new(1);
+        let hold = || {
+            let _permit = limit.acquire()?;
+            sleep(millis(1))
+        };
+        in_a_row(injector, hold, hold)?;
+        assert_eq!(limit.available(), 1);
+        assert!(limit.release(1).is_err(), "none was lost, so there is no room for another");
+        Ok(())
+    });
+}
+
+/// By hand: a permit that the victim was granted and could not use has to be back before it is released again.
+#[test]
+fn bounded_semaphore_with_permits_that_are_given_back_by_hand() {
+    sweep("bounded semaphore", |injector| {
+        let limit = BoundedSemaphore::new(2);
+        limit.acquire()?.forget();
+        limit.acquire()?.forget();
+        let had = Cell::new(0);
+        scope(|s| {
+            s.spawn(|| {
+                let victim = || limit.acquire().map(|permit| permit.forget());
+                if unless_cancelled(injector, injector.run(victim)).is_some() {
+                    had.set(had.get() + 1);
+                }
+                Ok(())
+            });
+            s.spawn(|| {
+                limit.acquire()?.forget();
+                had.set(had.get() + 1);
+                Ok(())
+            });
+            sleep(millis(1))?;
+            limit.release(2)
+        })?;
+        assert_eq!(limit.available() + had.get(), 2);
+        limit.release(had.get())?;
+        assert!(limit.release(1).is_err());
+        Ok(())
+    });
+}
+
+#[test]
 fn event() {
     sweep("event", |injector| {
         let event = Event::new();
@@ -268,8 +316,14 @@ fn barrier() {
 
 #[test]
 fn queue_get() {
-    sweep("queue", |injector| {
-        let queue = Queue::new();
+    queue_get_of("queue", Queue::new);
+    queue_get_of("lifo queue", Queue::lifo);
+    queue_get_of("priority queue", Queue::priority);
+}
+
+fn queue_get_of<S: Order<u32>>(name: &str, make: impl Fn() -> Queue<u32, S>) {
+    sweep(name, |injector| {
+        let queue = make();
         let sum = Cell::new(0);
         let take = |n: u32| sum.set(sum.get() + n);
         scope(|s| {
@@ -297,11 +351,18 @@ fn queue_get() {
 
 #[test]
 fn queue_put_and_reserve() {
+    queue_put_and_reserve_of("queue", || Queue::bounded(1));
+    queue_put_and_reserve_of("lifo queue", || Queue::bounded_lifo(1));
+    queue_put_and_reserve_of("priority queue", || Queue::bounded_priority(1));
+}
+
+fn queue_put_and_reserve_of<S: Order<u32>>(name: &str, make: impl Fn() -> Queue<u32, S>) {
     for reserve in [false, true] {
-        sweep("queue", |injector| {
-            let queue = Queue::bounded(1);
+        sweep(name, |injector| {
+            let queue = make();
             queue.put(1)?;
             let put = Cell::new(1);
+            let put_another = |item: u32| put.set(put.get() + item);
             scope(|s| {
                 s.spawn(|| {
                     let victim = || {
@@ -314,27 +375,23 @@ fn queue_put_and_reserve() {
                         Ok(())
                     };
                     if unless_cancelled(injector, injector.run(victim)).is_some() {
-                        put.set(put.get() + 1);
+                        put_another(2);
                     }
                     Ok(())
                 });
                 s.spawn(|| {
                     queue.put(3)?;
-                    put.set(put.get() + 1);
+                    put_another(3);
                     Ok(())
                 });
                 sleep(millis(1))?;
-                let mut got = 0;
-                while got < 2 {
-                    queue.get()?; // at least two come
-                    got += 1;
-                }
+                let mut got = queue.get()? + queue.get()?; // at least two come
                 sleep(millis(1))?;
-                while queue.try_get().is_ok() {
-                    got += 1;
+                while let Ok(item) = queue.try_get() {
+                    got += item;
                     sleep(millis(1))?;
                 }
-                assert_eq!(got, put.get());
+                assert_eq!(got, put.get(), "what was put comes, once");
                 Ok(())
             })?;
             assert!(queue.is_empty() && !queue.is_full(), "no room is lost");
@@ -385,6 +442,204 @@ fn promise() {
             (taken, other) => panic!("{taken:?} and {other:?}"),
         }
         Ok(())
+    });
+}
+
+/// Two tasks share a receiver; each value goes to one of them, or is still there.
+#[test]
+fn mpsc_recv() {
+    for room in [Some(1), None] {
+        sweep("mpsc", |injector| {
+            let (sender, receiver) = room.map_or_else(mpsc::unbounded, mpsc::bounded);
+            let sum = Cell::new(0);
+            let take = |n: u32| sum.set(sum.get() + n);
+            scope(|s| {
+                s.spawn(|| {
+                    if let Some(value) = unless_cancelled(injector, injector.run(|| receiver.recv())) {
+                        take(value);
+                    }
+                    Ok(())
+                });
+                s.spawn(|| {
+                    take(receiver.recv()?);
+                    Ok(())
+                });
+                sleep(millis(1))?;
+                sender.send(1)?;
+                sender.send(2)?;
+                drop(sender);
+                Ok(())
+            })?;
+            // Whoever comes later gets what is left, and the end.
+            for value in &receiver {
+                take(value?);
+            }
+            assert_eq!(sum.get(), 3, "nothing is lost, nothing comes twice");
+            Ok(())
+        });
+    }
+}
+
+/// The victim is told the end, or was cancelled; the end itself is not used up.
+#[test]
+fn mpsc_end() {
+    sweep("mpsc", |injector| {
+        let (sender, receiver) = mpsc::bounded::<u32>(1);
+        scope(|s| {
+            s.spawn(|| {
+                let error = injector.run(|| receiver.recv()).unwrap_err();
+                let is_end = error.kind() == io::ErrorKind::BrokenPipe;
+                assert!(is_end || injector.cancelled() && is_cancelled(&error), "{error}");
+                Ok(())
+            });
+            s.spawn(|| {
+                assert_eq!(receiver.recv().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+                Ok(())
+            });
+            sleep(millis(1))?;
+            drop(sender);
+            Ok(())
+        })?;
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+        Ok(())
+    });
+}
+
+/// A value that was not sent comes back, and its room goes to the next; 0 is the channel without room.
+#[test]
+fn mpsc_send() {
+    for room in [0, 1] {
+        sweep("mpsc", |injector| {
+            let (sender, receiver) = mpsc::bounded(room);
+            let sent = Cell::new(0);
+            if room == 1 {
+                sender.send(1)?;
+                sent.set(1);
+            }
+            scope(|s| {
+                s.spawn(|| {
+                    let back = Cell::new(0);
+                    let victim = || {
+                        sender.send(2).map_err(|failed| {
+                            assert!(is_cancelled(failed.error()), "{failed}");
+                            back.set(failed.into_inner());
+                            io::Error::other("not sent")
+                        })
+                    };
+                    match injector.run(victim) {
+                        Ok(()) => sent.set(sent.get() + 2),
+                        Err(error) => assert!(injector.cancelled() && back.get() == 2, "{error}"),
+                    }
+                    Ok(())
+                });
+                s.spawn(|| {
+                    sender.send(3)?;
+                    sent.set(sent.get() + 3);
+                    Ok(())
+                });
+                sleep(millis(1))?;
+                let mut got = receiver.recv()?;
+                sleep(millis(1))?;
+                while let Ok(value) = receiver.try_recv() {
+                    got += value;
+                    sleep(millis(1))?;
+                }
+                assert_eq!(got, sent.get(), "what was sent comes, once");
+                Ok(())
+            })?;
+            assert!(receiver.is_empty());
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn oneshot_recv() {
+    for is_sent in [true, false] {
+        sweep("oneshot", |injector| {
+            let (sender, mut receiver) = oneshot::channel();
+            let sends = spawn(move || {
+                sleep(millis(1))?;
+                if is_sent {
+                    sender.send(7)?;
+                } // or it is dropped without a value
+                Ok(())
+            });
+            let take = |receiver: &mut oneshot::Receiver<u32>| match receiver.recv() {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !is_sent => Ok(0),
+                result => result,
+            };
+            let first = unless_cancelled(injector, injector.run(|| take(&mut receiver)));
+            sends.join()?;
+            // What was not received can still be.
+            let value = first.map_or_else(|| take(&mut receiver), Ok)?;
+            assert_eq!(value, if is_sent { 7 } else { 0 });
+            Ok(())
+        });
+    }
+}
+
+/// Each receiver gets every value, whatever was cancelled in between.
+#[test]
+fn broadcast_recv() {
+    sweep("broadcast", |injector| {
+        let (sender, first) = broadcast::channel(4);
+        let second = sender.subscribe();
+        let all = |mut receiver: broadcast::Receiver<u32>| {
+            let mut got = Vec::new();
+            for value in &mut receiver {
+                got.push(value.map_err(io::Error::from)?);
+            }
+            Ok(got)
+        };
+        scope(|s| {
+            let victim = s.spawn(|| {
+                let mut receiver = first;
+                let recv = || receiver.recv().map_err(io::Error::from);
+                let value = unless_cancelled(injector, injector.run(recv));
+                let mut got: Vec<u32> = value.into_iter().collect();
+                got.extend(all(receiver)?);
+                Ok(got)
+            });
+            let other = s.spawn(|| all(second));
+            sleep(millis(1))?;
+            sender.send(1)?;
+            sender.send(2)?;
+            sleep(millis(1))?;
+            sender.send(3)?;
+            drop(sender);
+            assert_eq!((victim.join()?, other.join()?), (vec![1, 2, 3], vec![1, 2, 3]));
+            Ok(())
+        })
+    });
+}
+
+/// A value that a cancelled receiver was told of counts as seen by it only if it got it.
+#[test]
+fn watch_recv() {
+    sweep("watch", |injector| {
+        let (sender, first) = watch::channel(0);
+        let second = sender.subscribe();
+        scope(|s| {
+            let victim = s.spawn(|| {
+                let mut receiver = first;
+                let seen = unless_cancelled(injector, injector.run(|| receiver.recv()));
+                let seen = seen.map_or_else(|| receiver.recv(), Ok)?;
+                assert_eq!(*seen, 1);
+                receiver.recv()
+            });
+            let other = s.spawn(|| {
+                let mut receiver = second;
+                assert_eq!(*receiver.recv()?, 1);
+                receiver.recv()
+            });
+            sleep(millis(1))?;
+            sender.send(1)?;
+            sleep(millis(1))?;
+            sender.send(2)?;
+            assert_eq!((*victim.join()?, *other.join()?), (2, 2));
+            Ok(())
+        })
     });
 }
 
