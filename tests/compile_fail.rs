@@ -1,8 +1,10 @@
 //! What the type system must refuse: the files of `compile_fail/`, each of which says in its first line how.
 //!
 //! `//~ E0597 does not live long enough` is the error's code, or `-` if it has none, and a phrase of the message;
-//! `//~ compiles` is a control, so that the others do not fail for a reason that nobody meant.
+//! `//~ compiles` is a control, so that the others do not fail for a reason that nobody meant. In a file of several cases
+//! each line that ends with `//~` must be refused, and no other.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, thread};
@@ -58,7 +60,26 @@ fn check(file: &Path, library: &Path) -> Option<String> {
     let coded: Vec<&str> = said.lines().filter(|line| line.starts_with("error[")).collect();
     let code = format!("error[{code}]");
     let as_wanted = coded.iter().all(|line| line.starts_with(&code)) && coded.is_empty() == (code == "error[-]");
-    if as_wanted && said.contains(phrase) { None } else { complain(&format!("wanted {wanted}")) }
+    if !as_wanted || !said.contains(phrase) {
+        return complain(&format!("wanted {wanted}"));
+    }
+    let marked: BTreeSet<usize> =
+        (1..).zip(text.lines()).filter(|(_, line)| line.ends_with("//~")).map(|(number, _)| number).collect();
+    if !marked.is_empty() && marked != refused(&said, &code) {
+        return complain(&format!("wanted errors in these lines and no others: {marked:?}"));
+    }
+    None
+}
+
+/// The lines in which the compiler found errors of this code.
+fn refused(said: &str, code: &str) -> BTreeSet<usize> {
+    let mut lines = said.lines();
+    let mut found = BTreeSet::new();
+    while lines.any(|line| line.starts_with(code)) {
+        let place = lines.find_map(|line| line.trim_start().strip_prefix("--> "));
+        found.extend(place.and_then(|place| place.rsplit(':').nth(1)?.parse::<usize>().ok()));
+    }
+    found
 }
 
 /// RUNNER-10: a body that is none. PORT-08: a cancellation that is ignored. PORT-09: a handle on another thread.
