@@ -544,3 +544,27 @@ fn b11_unix_07_a_regular_file_is_no_pipe() {
     let directory = fs::File::open("/").unwrap();
     assert_eq!(PipeWriter::from_fd(directory.into()).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn output_collects_what_goes_nowhere_else_and_leaves_the_command_as_it_was() {
+    run(|| {
+        let (near, mut far) = std::os::unix::net::UnixStream::pair()?;
+        let mut command = shell("echo out; echo err >&2");
+        command.stderr(std::os::fd::OwnedFd::from(near));
+        for _ in 0..2 {
+            let output = command.output()?;
+            assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b""[..]));
+        }
+        drop(command);
+        let mut errors = String::new();
+        far.read_to_string(&mut errors)?;
+        assert_eq!(errors, "err\nerr\n");
+        let mut command = shell("exit 0");
+        command.output()?;
+        let child = command.spawn()?;
+        assert!(child.stdin.is_none() && child.stdout.is_none() && child.stderr.is_none());
+        child.wait_with_output()?;
+        Ok(())
+    })
+    .unwrap();
+}

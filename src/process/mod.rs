@@ -55,13 +55,15 @@ pub use self::child::Child;
 #[derive(Debug)]
 pub struct Command {
     std: std::process::Command,
+    /// Whether input, output and error output were settled by [`stdin`](Self::stdin) and its like.
+    settled: [bool; 3],
     kill_on_drop: bool,
 }
 
 impl Command {
     /// A program, by its path, or by its name if it is to be looked for in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Command {
-        Command { std: std::process::Command::new(program), kill_on_drop: false }
+        Command { std: std::process::Command::new(program), settled: [false; 3], kill_on_drop: false }
     }
 
     /// Adds an argument.
@@ -112,18 +114,21 @@ impl Command {
     /// Where its standard input comes from; [`Stdio::piped`] for [`Child::stdin`].
     pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Command {
         self.std.stdin(stdin);
+        self.settled[0] = true;
         self
     }
 
     /// Where its standard output goes; [`Stdio::piped`] for [`Child::stdout`].
     pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Command {
         self.std.stdout(stdout);
+        self.settled[1] = true;
         self
     }
 
     /// Where its error output goes; [`Stdio::piped`] for [`Child::stderr`].
     pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Command {
         self.std.stderr(stderr);
+        self.settled[2] = true;
         self
     }
 
@@ -178,9 +183,9 @@ impl Command {
         Ok(child.done(status))
     }
 
-    /// Runs it, waits for its end, and returns what it wrote. It reads nothing. That settles all three of its streams,
-    /// and what was set for them before does not count, unlike std's. For another input there is
-    /// [`Child::communicate`].
+    /// Runs it, waits for its end, and returns what it wrote. It reads nothing. A stream that was set by
+    /// [`stdin`](Self::stdin) and its like stays as it was set: what goes elsewhere is not in the result. For another input
+    /// there is [`Child::communicate`].
     ///
     /// # Errors
     ///
@@ -191,10 +196,29 @@ impl Command {
     /// As [`Child::communicate`].
     #[track_caller]
     pub fn output(&mut self) -> io::Result<Output> {
-        self.std.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = KillOnError(self.spawn()?, true);
+        self.settle(Stdio::null, Stdio::piped);
+        let spawned = self.spawn();
+        // As if nothing had been settled, for whoever starts it again.
+        self.settle(Stdio::inherit, Stdio::inherit);
+        let mut child = KillOnError(spawned?, true);
         let output = child.0.communicate(b"")?;
         Ok(child.done(output))
+    }
+}
+
+impl Command {
+    /// Settles the streams that the user has not.
+    fn settle(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) {
+        let [stdin, stdout, stderr] = self.settled;
+        if !stdin {
+            self.std.stdin(input());
+        }
+        if !stdout {
+            self.std.stdout(output());
+        }
+        if !stderr {
+            self.std.stderr(output());
+        }
     }
 }
 
