@@ -655,6 +655,18 @@ impl EventLoop {
         }
     }
 
+    /// The task begins to wait for what others may bring, from any thread. A task waits in one place at a time, so one entry
+    /// is enough, also if it waits for several things there.
+    pub(crate) fn begin_to_expect(&self, task: &TaskRef) {
+        self.employers.borrow_mut().insert(task.core.id(), task.clone());
+    }
+
+    /// That wait is over.
+    pub(crate) fn expect_no_more(&self, task: &TaskRef) {
+        let entry = self.employers.borrow_mut().remove(&task.core.id());
+        drop(entry);
+    }
+
     /// Wakes a task that waited for another thread, and perhaps does no more.
     pub(crate) fn wake_employer(&self, id: u64, by: By) {
         let task = self.employers.borrow().get(&id).cloned();

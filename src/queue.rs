@@ -708,7 +708,7 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
     }
 
     #[inline(always)]
-    fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+    fn enter(&mut self, _: &Cx<'_>, spot: &Spot<()>) {
         spot.node.brings.set(std::ptr::from_ref(self.item).cast());
     }
 

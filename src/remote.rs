@@ -207,12 +207,12 @@ pub(crate) struct Expecting<'a> {
 impl<'a> Expecting<'a> {
     pub(crate) fn work(lp: &'a EventLoop, task: &'a TaskRef) -> Expecting<'a> {
         lp.workers.set(lp.workers.get() + 1);
-        lp.employers.borrow_mut().insert(task.core.id(), task.clone());
+        lp.begin_to_expect(task);
         Expecting { lp, task, work: true }
     }
 
     pub(crate) fn news(lp: &'a EventLoop, task: &'a TaskRef) -> Expecting<'a> {
-        lp.employers.borrow_mut().insert(task.core.id(), task.clone());
+        lp.begin_to_expect(task);
         Expecting { lp, task, work: false }
     }
 }
@@ -220,8 +220,7 @@ impl<'a> Expecting<'a> {
 impl Drop for Expecting<'_> {
     fn drop(&mut self) {
         self.lp.workers.set(self.lp.workers.get() - usize::from(self.work));
-        let entry = self.lp.employers.borrow_mut().remove(&self.task.core.id());
-        drop(entry);
+        self.lp.expect_no_more(self.task);
     }
 }
 

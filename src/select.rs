@@ -3,19 +3,27 @@
 //! What can be waited for implements [`Arm`]: try at once; take a place in a list; collect what was granted; pass on
 //! what was granted and cannot be collected. One engine drives it, [`wait_for`] with one arm and [`select`] with several.
 //! It looks once, registers once, and parks. A grant goes to one arm only: the lists skip a waiter that has got something
-//! elsewhere. So of all arms exactly one happens, and nothing is taken and thrown away. Chapter:
-//! `docs/book/waiting-for-several.md`.
+//! elsewhere. So of all arms exactly one happens, and nothing is taken and thrown away.
+//!
+//! What other threads bring, through channels and signals, is granted by nobody: there the arm is an
+//! [`Attempt`] that stands in the channel's own line, with a waker. The waker makes the task look at all arms, and an arm
+//! that leaves its line passes on what was handed to it. Chapter: `docs/book/waiting-for-several.md`.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::channel::wait::Attempt;
+use crate::channel::{broadcast, mpsc, oneshot, watch};
 use crate::error::cancelled;
 use crate::event_loop::{EventLoop, TimerAction};
 use crate::observe::event::{Direction, Event, Place, Want};
 use crate::reactor::{Slot, Watched, is_ready};
+use crate::remote::Waker;
+use crate::signal::{Signal, Signals};
 use crate::task::wait::{
     Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
 };
@@ -26,12 +34,14 @@ use crate::timer::TimerKey;
 ///
 /// Waits are the things themselves, by reference: `&Queue` (the next item), `&Mutex` (the guard), `&Semaphore` (a
 /// permit), `&Event`, `&Promise` (its value), `&JoinHandle` and `&Task` (the end of the task, whose result can then be
-/// joined); and what these return: [`after`], [`until_readable`], [`until_writable`], [`Queue::reserving`](crate::Queue::reserving),
-/// [`RwLock::reading`](crate::RwLock::reading) and [`writing`](crate::RwLock::writing). The trait is sealed.
+/// joined); the receivers of [channels](crate::channel), `&mpsc::Receiver`, `&mut oneshot::Receiver`,
+/// `&mut broadcast::Receiver` and `&mut watch::Receiver` (what their `recv` returns); [`&Signals`](crate::signal::Signals)
+/// (the next signal); and what these return: [`after`], [`until_readable`], [`until_writable`],
+/// [`Queue::reserving`](crate::Queue::reserving), [`RwLock::reading`](crate::RwLock::reading) and
+/// [`writing`](crate::RwLock::writing). The trait is sealed.
 ///
-/// An `Rc` is not one of them: `&*queue`, and not `&queue`. Nor is a [channel](crate::channel) or a
-/// [`RemoteHandle`](crate::RemoteHandle). A task that receives and puts into a queue brings a channel's values here; for a
-/// limit in time alone there is `recv_timeout`, or [`timeout`](crate::timeout).
+/// An `Rc` is not one of them: `&*queue`, and not `&queue`. Nor is a [`RemoteHandle`](crate::RemoteHandle): a task that joins
+/// it has a handle that is. For a limit in time alone there is [`timeout`](crate::timeout).
 ///
 /// ```
 /// use corio::{Queue, Runner, Wait, Which, after, secs, select};
@@ -56,9 +66,9 @@ use crate::timer::TimerKey;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that `select` can wait for",
-    note = "pass the thing itself by reference, such as `&queue` or `&handle` (`&*queue`, if it is in an `Rc`), or \
-            `after(duration)`; a function that waits goes into a task, and its handle into `select`; so does a \
-            `recv` from a channel"
+    note = "pass the thing itself by reference, such as `&queue` or `&handle` (`&*queue`, if it is in an `Rc`), \
+            `&receiver` of an `mpsc` channel and `&mut receiver` of another, or `after(duration)`; a function that waits \
+            goes into a task, and its handle into `select`"
 )]
 #[expect(
     private_bounds,
@@ -77,6 +87,9 @@ pub(crate) trait Arm {
     /// What else is kept in the waiting frame.
     type Hook: Default;
 
+    /// Another thread may bring it, and so at any moment: it is looked for once more when the wait has begun.
+    const FROM_ANY_THREAD: bool = false;
+
     /// Takes it if it is there. `me` is who asks.
     fn poll(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Option<Self::Brings>;
 
@@ -94,10 +107,10 @@ pub(crate) trait Arm {
     fn list(&self) -> Option<&WaitList>;
 
     /// The wait begins: it is about to be put into the list.
-    fn enter(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
+    fn enter(&mut self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
     /// The wait is over, however it ended: it is in the list no more.
-    fn leave(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
+    fn leave(&mut self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
     /// Collects what was granted.
     fn take(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Self::Brings;
@@ -138,7 +151,7 @@ pub(crate) struct Spot<H> {
 ///
 /// Spot and waiter stay where they are until [`unregister`].
 #[inline(always)]
-unsafe fn register<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: &Waiter, arm: u32) {
+unsafe fn register<W: Arm>(wait: &mut W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: &Waiter, arm: u32) {
     wait.enter(cx, spot);
     if let Some(list) = wait.list() {
         // SAFETY: the caller's promise is the same.
@@ -148,7 +161,7 @@ unsafe fn register<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>, waiter: 
 
 /// Takes the registration back.
 #[inline(always)]
-fn unregister<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
+fn unregister<W: Arm>(wait: &mut W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
     if let Some(list) = wait.list() {
         list.unlink(&spot.node);
     }
@@ -159,14 +172,15 @@ fn unregister<W: Arm>(wait: &W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
 pub(crate) trait Arms {
     type Output;
     type Spots: Default;
+    const FROM_ANY_THREAD: bool;
 
     fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<Self::Output>;
     fn prepare(&self, cx: &Cx<'_>) -> io::Result<()>;
     /// # Safety
     ///
     /// As [`register`].
-    unsafe fn register(&self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter);
-    fn unregister(&self, cx: &Cx<'_>, spots: &Self::Spots);
+    unsafe fn register(&mut self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter);
+    fn unregister(&mut self, cx: &Cx<'_>, spots: &Self::Spots);
     fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> Self::Output;
     fn refuse(&mut self, arm: u32);
     fn want(&self, cx: &Cx<'_>) -> Want;
@@ -179,6 +193,7 @@ struct Only<W>(W);
 impl<W: Arm> Arms for Only<W> {
     type Output = W::Brings;
     type Spots = Spot<W::Hook>;
+    const FROM_ANY_THREAD: bool = W::FROM_ANY_THREAD;
 
     #[inline(always)]
     fn poll(&mut self, me: Who, spot: &Self::Spots) -> Option<W::Brings> {
@@ -191,14 +206,14 @@ impl<W: Arm> Arms for Only<W> {
     }
 
     #[inline(always)]
-    unsafe fn register(&self, cx: &Cx<'_>, spot: &Self::Spots, waiter: &Waiter) {
+    unsafe fn register(&mut self, cx: &Cx<'_>, spot: &Self::Spots, waiter: &Waiter) {
         // SAFETY: the caller's promise is the same.
-        unsafe { register(&self.0, cx, spot, waiter, 0) }
+        unsafe { register(&mut self.0, cx, spot, waiter, 0) }
     }
 
     #[inline(always)]
-    fn unregister(&self, cx: &Cx<'_>, spot: &Self::Spots) {
-        unregister(&self.0, cx, spot);
+    fn unregister(&mut self, cx: &Cx<'_>, spot: &Self::Spots) {
+        unregister(&mut self.0, cx, spot);
     }
 
     #[inline(always)]
@@ -303,6 +318,11 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
     unsafe { registered.arms.register(&cx, &spots, &waiter) };
     if let Some(holder) = registered.arms.holder() {
         task.core.set_holder(Some(holder));
+    }
+    if A::FROM_ANY_THREAD
+        && let Some(output) = registered.arms.poll(me, &spots)
+    {
+        return Ok(output);
     }
     let want = registered.arms.want(&cx);
     loop {
@@ -445,6 +465,7 @@ macro_rules! tuple {
         impl<$($arm: Arm),+> Arms for ($($arm,)+) {
             type Output = Which<$($arm::Brings),+>;
             type Spots = ($(Spot<$arm::Hook>,)+);
+            const FROM_ANY_THREAD: bool = $($arm::FROM_ANY_THREAD)||+;
 
             fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
                 $(if let Some(output) = self.$n.poll(me, &spots.$n) {
@@ -459,13 +480,13 @@ macro_rules! tuple {
                 Ok(())
             }
 
-            unsafe fn register(&self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter) {
+            unsafe fn register(&mut self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter) {
                 // SAFETY: the caller's promise is the same.
-                unsafe { $(register(&self.$n, cx, &spots.$n, waiter, $n);)+ }
+                unsafe { $(register(&mut self.$n, cx, &spots.$n, waiter, $n);)+ }
             }
 
-            fn unregister(&self, cx: &Cx<'_>, spots: &Self::Spots) {
-                $(unregister(&self.$n, cx, &spots.$n);)+
+            fn unregister(&mut self, cx: &Cx<'_>, spots: &Self::Spots) {
+                $(unregister(&mut self.$n, cx, &spots.$n);)+
             }
 
             fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> <Self as Arms>::Output {
@@ -586,13 +607,13 @@ impl Arm for After {
         None
     }
 
-    fn enter(&self, cx: &Cx<'_>, spot: &Spot<Armed>) {
+    fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Armed>) {
         let due = cx.lp.clock.nanos_at(self.deadline);
         let action = TimerAction::Wake(cx.task.clone());
         spot.hook.0.set(Some(cx.lp.arm_timer(due, action, cx.task.core.id())));
     }
 
-    fn leave(&self, cx: &Cx<'_>, spot: &Spot<Armed>) {
+    fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Armed>) {
         if let Some(key) = spot.hook.0.take() {
             cx.lp.drop_timer(key);
         }
@@ -690,7 +711,7 @@ impl Arm for Readiness<'_> {
         self.watched.get().map(|(_, slot)| slot.waiters(self.direction))
     }
 
-    fn leave(&self, cx: &Cx<'_>, _: &Spot<()>) {
+    fn leave(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
         if let Some((watched, _)) = self.watched.get() {
             cx.lp.reactor.remove_waiter();
             watched.give_up(cx.lp);
@@ -710,6 +731,63 @@ impl std::fmt::Debug for Readiness<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Readiness").field("fd", &self.fd).field("direction", &self.direction).finish()
     }
+}
+
+/// What comes through a channel, and whatever else has a line with wakers in it and not a list of waiters. Nobody grants it:
+/// the waker makes the task look. What was handed to the place in line and not looked for goes to the next when it leaves.
+impl<A: Attempt> Arm for A {
+    type Brings = A::Output;
+    type Hook = Cell<Option<usize>>;
+
+    const FROM_ANY_THREAD: bool = true;
+
+    fn poll(&mut self, _: Who, spot: &Spot<Self::Hook>) -> Option<A::Output> {
+        if spot.hook.get().is_some() { self.look(&spot.hook) } else { self.now() }
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        None
+    }
+
+    fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
+        cx.lp.begin_to_expect(cx.task);
+        spot.hook.set(Some(self.enlist(Waker::of_task(cx.lp, cx.task))));
+    }
+
+    fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
+        if let Some(place) = spot.hook.take() {
+            self.give_up(place);
+        }
+        cx.lp.expect_no_more(cx.task);
+    }
+
+    fn take(&mut self, _: Who, _: &Spot<Self::Hook>) -> A::Output {
+        unreachable!("what has no list is not granted")
+    }
+
+    fn want(&self, _: &Cx<'_>) -> Want {
+        Want::Any { of: 1 }
+    }
+}
+
+impl<T> Wait for &mpsc::Receiver<T> {
+    type Output = io::Result<T>;
+}
+
+impl<T> Wait for &mut oneshot::Receiver<T> {
+    type Output = io::Result<T>;
+}
+
+impl<T: Clone> Wait for &mut broadcast::Receiver<T> {
+    type Output = Result<T, broadcast::RecvError>;
+}
+
+impl<T> Wait for &mut watch::Receiver<T> {
+    type Output = io::Result<Arc<T>>;
+}
+
+impl Wait for &Signals {
+    type Output = Signal;
 }
 
 /// Waits for the end of a task; its result is still there to be joined.

@@ -17,8 +17,8 @@ use common::{Finally, Log, sim};
 use corio::channel::broadcast::RecvError;
 use corio::channel::{TryRecvError, TrySendError, broadcast, mpsc, oneshot, watch};
 use corio::{
-    Runner, call_soon, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout, to_thread,
-    yield_now,
+    Event, Runner, Which, after, call_soon, is_cancelled, is_timed_out, millis, now, run, scope, secs, select, sleep,
+    spawn, testing, timeout, to_thread, yield_now,
 };
 
 // ---- mpsc ---------------------------------------------------------------------------------------------------
@@ -609,4 +609,253 @@ fn ends_that_may_go_to_other_threads_do() {
     goes::<oneshot::Receiver<Cell<u8>>>();
     goes::<broadcast::Receiver<String>>();
     goes::<watch::Receiver<String>>();
+}
+
+// ---- as arms of `select` ------------------------------------------------------------------------------------
+
+#[test]
+fn receivers_of_every_kind_are_arms_of_select() {
+    testing::run(|| {
+        let (values, promise) = (mpsc::unbounded(), oneshot::channel());
+        let (many, latest) = (broadcast::channel(2), watch::channel(0));
+        let (receiver, mut once, mut each, mut newest) = (values.1, promise.1, many.1, latest.1);
+        let order = RefCell::new(Vec::new());
+        scope(|s| {
+            s.spawn(|| {
+                sleep(secs(1))?;
+                values.0.send("one of many")?;
+                sleep(secs(1))?;
+                promise.0.send("once")?;
+                sleep(secs(1))?;
+                many.0.send("to all")?;
+                sleep(secs(1))?;
+                Ok(latest.0.send(7)?)
+            });
+            let start = now();
+            let mut hears_once = true;
+            for second in 1..=4 {
+                // A oneshot that has brought its value has ended, and would be ready for ever.
+                let got = if hears_once {
+                    match select((&receiver, &mut once, &mut each, &mut newest))? {
+                        Which::A(value) => value?,
+                        Which::B(value) => {
+                            hears_once = false;
+                            value?
+                        }
+                        Which::C(value) => value?,
+                        Which::D(value) => panic!("{value:?} came too early"),
+                    }
+                } else {
+                    match select((&mut each, &mut newest, after(secs(9))))? {
+                        Which::A(value) => value?,
+                        Which::B(value) => {
+                            if *value? == 7 {
+                                "the latest"
+                            } else {
+                                "another"
+                            }
+                        }
+                        Which::C(()) => panic!("nothing came"),
+                    }
+                };
+                assert_eq!(now() - start, secs(second));
+                order.borrow_mut().push(got);
+            }
+            Ok(())
+        })?;
+        assert_eq!(order.take(), ["one of many", "once", "to all", "the latest"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_arm_of_a_channel_that_has_ended_says_so() {
+    let kind = |result: io::Result<()>| result.unwrap_err().kind();
+    sim(|| {
+        let (sender, receiver) = mpsc::bounded::<()>(1);
+        let (once, mut promised) = oneshot::channel::<()>();
+        scope(|s| {
+            s.spawn(|| {
+                sleep(secs(1))?;
+                drop(sender);
+                sleep(secs(1))?;
+                drop(once);
+                Ok(())
+            });
+            let Which::A(ended) = select((&receiver, &mut promised))? else { panic!("the oneshot") };
+            assert_eq!(kind(ended), ErrorKind::BrokenPipe);
+            let Which::B(ended) = select((after(secs(9)), &mut promised))? else { panic!("the time") };
+            assert_eq!(kind(ended), ErrorKind::BrokenPipe);
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+/// What was handed to a wait that another arm has won goes back to the front, or to the next who waits.
+#[test]
+fn an_arm_that_loses_takes_nothing_and_leaves_nothing_behind() {
+    testing::run(|| {
+        let (sender, receiver) = &mpsc::bounded(0);
+        let event = &Event::new();
+        scope(|s| {
+            let chooser = s.spawn(|| match select((event, receiver))? {
+                Which::A(()) => Ok(0),
+                Which::B(value) => value,
+            });
+            testing::wait_all_tasks_blocked()?;
+            sender.try_send(1).expect("somebody waits");
+            event.set(); // before the chooser has run
+            assert_eq!(chooser.join()?, 0);
+            assert_eq!(receiver.try_recv(), Ok(1), "it came back");
+            assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)), "nobody waits any more");
+
+            event.clear();
+            let chooser = s.spawn(|| select((event, receiver)).map(drop));
+            let next = s.spawn(|| receiver.recv());
+            testing::wait_all_tasks_blocked()?;
+            sender.try_send(3).expect("two wait");
+            event.set();
+            chooser.join()?;
+            assert_eq!(next.join()?, 3, "it went to the next");
+
+            event.clear();
+            assert!(is_timed_out(&timeout(secs(1), || select((event, receiver)).map(drop)).unwrap_err()));
+            assert_eq!(sender.try_send(4), Err(TrySendError::Full(4)));
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn one_channel_may_be_several_arms_and_the_task_hopes_no_longer_than_it_waits() {
+    let ended = sim(|| {
+        let (sender, receiver) = mpsc::unbounded();
+        let (_other_sender, other) = mpsc::unbounded::<i32>();
+        sender.send(1)?;
+        assert!(matches!(select((&other, &receiver, &receiver))?, Which::B(Ok(1))));
+        assert!(matches!(select((&receiver, &other, &receiver, after(secs(1))))?, Which::D(())));
+        scope(|s| {
+            let waiter =
+                s.spawn(|| select((&other, &receiver, &receiver)).map(|which| matches!(which, Which::B(Ok(2)))));
+            sleep(secs(1))?;
+            sender.send(2)?;
+            assert!(waiter.join()?);
+            assert!(receiver.is_empty());
+            Ok(())
+        })?;
+        // Nobody on another thread is waited for any more: this can never come, and the run says so.
+        Event::new().wait()
+    });
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Deadlock);
+}
+
+#[test]
+fn a_wait_that_is_unwound_gives_back_what_was_handed_to_it() {
+    #[derive(Debug)]
+    struct Unclonable;
+    impl Clone for Unclonable {
+        fn clone(&self) -> Unclonable {
+            panic!("on purpose")
+        }
+    }
+    sim(|| {
+        let (broadcaster, mut each) = broadcast::channel(1);
+        let _second = each.clone();
+        let (sender, receiver) = mpsc::bounded(0);
+        scope(|s| {
+            let chooser = s.spawn(|| {
+                let caught = catch_unwind(AssertUnwindSafe(|| select((&mut each, &receiver)).map(drop)));
+                assert!(caught.is_err());
+            });
+            testing::wait_all_tasks_blocked()?;
+            sender.try_send(1).expect("somebody waits");
+            broadcaster.send(Unclonable)?;
+            chooser.join()?;
+            assert_eq!(receiver.try_recv(), Ok(1));
+            assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_select_over_channels_loses_nothing_wherever_it_is_cancelled() {
+    let points = testing::cancel_everywhere(|injector| {
+        let (sender, receiver) = &mpsc::bounded(0);
+        let (stop, mut stopped) = oneshot::channel();
+        let (taken, left) = (&RefCell::new(Vec::new()), &RefCell::new(Vec::new()));
+        scope(|s| {
+            s.spawn(move || {
+                for n in 0..3 {
+                    sleep(secs(1))?;
+                    // To whoever waits; if nobody does, there is a list.
+                    if sender.try_send(n).is_err() {
+                        left.borrow_mut().push(n);
+                    }
+                }
+                sleep(secs(1))?;
+                let _ = stop.send(());
+                Ok(())
+            });
+            let result = injector.run(|| {
+                loop {
+                    match select((receiver, &mut stopped, after(secs(60))))? {
+                        Which::A(value) => taken.borrow_mut().push(value?),
+                        Which::B(end) => return end,
+                        Which::C(()) => panic!("nothing comes"),
+                    }
+                }
+            });
+            assert!(result.is_ok() || injector.cancelled());
+            assert!(receiver.is_empty() || injector.cancelled());
+            taken.borrow_mut().extend(std::iter::from_fn(|| receiver.try_recv().ok()));
+            Ok(())
+        })?;
+        taken.borrow_mut().extend(left.take());
+        assert_eq!(taken.take(), [0, 1, 2]);
+        assert!(sender.try_send(9).is_err(), "nobody is in line");
+        Ok(())
+    });
+    assert!(points > 9, "{points}");
+}
+
+#[test]
+fn select_hears_other_threads_and_each_value_goes_to_one() {
+    const EACH: u32 = 500;
+    let (first, a) = mpsc::bounded(1);
+    let (second, b) = mpsc::bounded(0);
+    let senders = [first, second]
+        .map(|sender| thread::spawn(move || (1..=EACH).try_for_each(|n| sender.send(n)).map_err(io::Error::from)));
+    let sum = run(|| {
+        // Two tasks with the arms in either order, and a third that only receives.
+        let (a, b, sum) = (&a, &b, &Cell::new(0));
+        let add = |value: io::Result<u32>| value.map(|n| sum.set(sum.get() + n)).is_ok();
+        scope(|s| {
+            s.spawn(move || {
+                while let Which::A(value) | Which::B(value) = select((a, b))?
+                    && add(value)
+                {}
+                Ok(())
+            });
+            s.spawn(move || {
+                while let Which::A(value) | Which::B(value) = select((b, a))?
+                    && add(value)
+                {}
+                Ok(())
+            });
+            for receiver in [a, b] {
+                s.spawn(move || {
+                    receiver.iter().for_each(|value| assert!(add(value)));
+                    Ok(())
+                });
+            }
+            Ok(())
+        })?;
+        Ok(sum.get())
+    })
+    .unwrap();
+    senders.into_iter().for_each(|sender| sender.join().unwrap().unwrap());
+    assert_eq!(sum, EACH * (EACH + 1));
 }

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use corio::signal::{self, Signal, Signals, add_signal_handler, remove_signal_handler};
-use corio::{Cause, Runner, cancel_cause, is_cancelled, millis, now, run, scope, secs, shield, sleep, spawn, timeout};
+use corio::{
+    Cause, LoopHandle, Queue, Runner, Which, after, cancel_cause, is_cancelled, millis, now, run, scope, secs, select,
+    shield, sleep, spawn, timeout,
+};
 use support::{assert_success, child, in_child, is_child, watchdog};
 
 fn raise(signal: i32) {
@@ -573,6 +576,33 @@ fn a_listener_that_is_cancelled_takes_nothing() {
             }
             assert_eq!(second.join()?, Signal::User1);
             assert_eq!((&*signals).into_iter().size_hint().1, None);
+            Ok(())
+        })
+        .unwrap();
+    });
+    assert_success(&output);
+}
+
+#[test]
+fn a_signal_is_an_arm_of_select() {
+    const NAME: &str = "a_signal_is_an_arm_of_select";
+    let output = in_child(NAME, || {
+        run(|| {
+            let (signals, jobs) = (Signals::new([Signal::User1])?, Queue::new());
+            assert_eq!(select((&signals, after(millis(1))))?, Which::B(()));
+            spawn({
+                let handle = LoopHandle::current()?;
+                move || handle.call_soon(|| raise(libc::SIGUSR1))
+            });
+            let Which::A(signal) = select((&signals, &jobs))? else { panic!("a job") };
+            assert_eq!(signal, Signal::User1);
+            // One that loses leaves the signal to the next wait.
+            jobs.put("first")?;
+            raise(libc::SIGUSR1);
+            let Which::A(job) = select((&jobs, &signals))? else { panic!("the signal") };
+            assert_eq!(job?, "first");
+            assert_eq!(signals.recv()?, Signal::User1);
+            assert_eq!(signals.try_recv(), None);
             Ok(())
         })
         .unwrap();

@@ -20,6 +20,7 @@
 //! # .unwrap()
 //! ```
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -279,13 +280,32 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`Lagged`](RecvError::Lagged), and [`Disconnected`](RecvError::Disconnected).
     pub fn try_recv(&mut self) -> Result<Option<T>, RecvError> {
-        let received = Receiving { receiver: self, place: None }.now();
-        received.transpose().map(|value| value.map(unwrap))
+        self.take().transpose()
+    }
+
+    fn take(&mut self) -> Option<Result<T, RecvError>> {
+        let (value, everybody_has) = {
+            let mut state = self.shared.lock();
+            if self.next < state.first {
+                let lost = state.first - self.next;
+                self.next = state.first;
+                return Some(Err(RecvError::Lagged(lost)));
+            }
+            let Some(slot) = state.unseen(self.next).next() else {
+                return (state.senders == 0).then_some(Err(RecvError::Disconnected));
+            };
+            slot.left -= 1;
+            let value = slot.value.clone();
+            self.next += 1;
+            (value, state.trim())
+        };
+        drop(everybody_has);
+        // The value itself for the last who has it. A clone is made when no lock is held: cloning is the user's code.
+        Some(Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())))
     }
 
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> Result<T, RecvError> {
-        let mut receiving = Receiving { receiver: self, place: None };
-        wait(&mut receiving, Want::Message, limit, at).map_err(RecvError::Failed)?.map(unwrap)
+        wait(&mut &mut *self, Want::Message, limit, at).map_err(RecvError::Failed)?
     }
 
     /// The values, until every sender is gone: an iterator that waits. A gap is an item too, and so is a cancellation, after
@@ -293,11 +313,6 @@ impl<T: Clone> Receiver<T> {
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self, ended: false }
     }
-}
-
-/// The value itself for the last who has it. A clone is made when no lock is held: cloning is the user's code.
-fn unwrap<T: Clone>(value: Arc<T>) -> T {
-    Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())
 }
 
 impl<T> Clone for Receiver<T> {
@@ -358,64 +373,23 @@ impl<'a, T: Clone> IntoIterator for &'a mut Receiver<T> {
     }
 }
 
-/// A value, and the slots that everybody has got now: to be dropped when the lock is released.
-type Taken<T> = (Arc<T>, Vec<Slot<T>>);
-
-struct Receiving<'a, T> {
-    receiver: &'a mut Receiver<T>,
-    place: Option<usize>,
-}
-
-impl<T> Receiving<'_, T> {
-    fn take(state: &mut State<T>, next: &mut u64) -> Option<Result<Taken<T>, RecvError>> {
-        if *next < state.first {
-            let lost = state.first - *next;
-            *next = state.first;
-            return Some(Err(RecvError::Lagged(lost)));
-        }
-        let Some(slot) = state.unseen(*next).next() else {
-            return (state.senders == 0).then_some(Err(RecvError::Disconnected));
-        };
-        slot.left -= 1;
-        let value = slot.value.clone();
-        *next += 1;
-        Some(Ok((value, state.trim())))
-    }
-}
-
-impl<T> Attempt for Receiving<'_, T> {
-    type Output = Result<Arc<T>, RecvError>;
+/// A `recv`. All who are in line are called at each value, and each of them finds it.
+impl<T: Clone> Attempt for &mut Receiver<T> {
+    type Output = Result<T, RecvError>;
 
     fn now(&mut self) -> Option<Self::Output> {
-        let taken = Self::take(&mut self.receiver.shared.lock(), &mut self.receiver.next)?;
-        Some(taken.map(|(value, _)| value))
+        self.take()
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Self::Output> {
-        let taken = {
-            let mut state = self.receiver.shared.lock();
-            let taken = Self::take(&mut state, &mut self.receiver.next);
-            if taken.is_none() {
-                self.place = Some(state.line.join(waker, ()));
-            }
-            taken?
-        };
-        Some(taken.map(|(value, _)| value))
+    fn enlist(&mut self, waker: Waker) -> usize {
+        self.shared.lock().line.join(waker, ())
     }
 
-    fn look(&mut self) -> Option<Self::Output> {
-        self.now()
+    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<Self::Output> {
+        self.take()
     }
 
-    fn leave(&mut self) -> Option<Self::Output> {
-        self.now()
-    }
-}
-
-impl<T> Drop for Receiving<'_, T> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.receiver.shared.lock().line.leave(place);
-        }
+    fn give_up(&mut self, place: usize) {
+        self.shared.lock().line.leave(place);
     }
 }

@@ -35,6 +35,11 @@ impl<X> Line<X> {
         self.first == NONE
     }
 
+    /// A place for somebody who is served as he comes.
+    pub(crate) fn join_served(&mut self, own: X) -> usize {
+        self.places.insert(Place { waker: None, own, before: NONE, behind: NONE })
+    }
+
     /// Gets in line, at the end.
     pub(crate) fn join(&mut self, waker: Waker, own: X) -> usize {
         let place = self.places.insert(Place { waker: Some(waker), own, before: self.last, behind: NONE });

@@ -10,10 +10,41 @@
 //! Every end may go to any thread. Where a call has to wait, a task pauses and its loop goes on, and a thread without a
 //! loop blocks. Between tasks of one loop channels work as well; what is made for one loop alone is lighter.
 //!
+//! Receivers are arms of [`select`](crate::select()), by reference: it waits for a value beside a timer, a task, another
+//! channel.
+//!
+//! ```
+//! use corio::channel::{mpsc, oneshot};
+//! use corio::{Which, after, run, secs, select};
+//!
+//! let (sender, receiver) = mpsc::bounded(10);
+//! let (stop, mut stopped) = oneshot::channel();
+//! std::thread::spawn(move || {
+//!     for reading in [3, 4] {
+//!         sender.send(reading)?;
+//!     }
+//!     std::io::Result::Ok(())
+//! });
+//! let sum = run(|| {
+//!     let mut sum = 0;
+//!     loop {
+//!         match select((&receiver, &mut stopped, after(secs(60))))? {
+//!             Which::A(Ok(reading)) => sum += reading,
+//!             Which::A(Err(_)) => return Ok(sum), // the end is news as well
+//!             Which::B(why) => return Err(why?),
+//!             Which::C(()) => return Err(std::io::ErrorKind::TimedOut.into()),
+//!         }
+//!     }
+//! });
+//! assert_eq!(sum.unwrap(), 7);
+//! # drop(stop);
+//! ```
+//!
 //! All of them keep these rules:
 //!
-//! - **Nothing is lost.** A cancelled `recv` has taken nothing; a `send` that fails gives the value back. What was handed
-//!   over when the cancellation came counts as received, or sent.
+//! - **Nothing is lost.** A cancelled `recv` has taken nothing, nor has a `select` in which another arm has won; a `send`
+//!   that fails gives the value back. What was handed over when the cancellation came counts as received, or sent. What was
+//!   handed to an arm that does not win goes to the next who waits, or back to the front.
 //! - **First come, first served.** Whoever waits longest is served first, tasks and threads alike, and nobody slips in
 //!   before them.
 //! - **The end is told.** When the last sender is gone, receivers get what is left, and then
@@ -36,9 +67,6 @@ pub mod watch;
 
 use std::error::Error;
 use std::{fmt, io};
-
-/// The channel is closed, and empty.
-pub(crate) struct Closed;
 
 fn no_sender() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the channel is closed: every sender is gone, and it is empty")

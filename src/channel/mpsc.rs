@@ -26,6 +26,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +34,7 @@ use std::{fmt, io};
 
 use super::line::{Line, wake};
 use super::wait::{Attempt, wait};
-use super::{Closed, SendError, TryRecvError, TrySendError, no_receiver, no_sender};
+use super::{SendError, TryRecvError, TrySendError, no_receiver, no_sender};
 use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
 use crate::task::caller;
@@ -93,12 +94,12 @@ impl<T> Shared<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn receive(&self) -> Option<Result<T, Closed>> {
+    fn receive(&self) -> Option<io::Result<T>> {
         let (value, waker) = {
             let mut state = self.lock();
             match state.take() {
                 Some(taken) => taken,
-                None => return state.is_at_its_end().then_some(Err(Closed)),
+                None => return state.is_at_its_end().then(|| Err(no_sender())),
             }
         };
         wake(waker);
@@ -193,14 +194,13 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         let at = caller();
-        let mut sending = Sending { shared: &self.shared, value: Some(value), place: None };
-        let error = match wait(&mut sending, Want::Room, None, at) {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(Closed)) => no_receiver(),
-            Err(error) => error,
-        };
-        let value = sending.value.take().expect("what was not sent is still here");
-        Err(SendError { value, error })
+        let mut sending = Sending { shared: &self.shared, value: Some(value) };
+        let sent = wait(&mut sending, Want::Room, None, at).and_then(|sent| sent);
+        match (sending.value.take(), sent) {
+            (Some(value), Err(error)) => Err(SendError { value, error }),
+            // Taken, if need be when it was about to give up (R13).
+            _ => Ok(()),
+        }
     }
 
     /// Sends a value if that is possible at once. It never waits, so it may be called anywhere, also in a callback.
@@ -309,7 +309,7 @@ impl<T> Receiver<T> {
     /// While nothing is there. A thread without a loop blocks.
     #[track_caller]
     pub fn recv(&self) -> io::Result<T> {
-        self.receive(None, caller())?.ok_or_else(no_sender)
+        self.receive(None, caller())?
     }
 
     /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then. std: `recv_timeout`.
@@ -323,12 +323,12 @@ impl<T> Receiver<T> {
     /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&self, limit: Duration) -> io::Result<T> {
-        self.receive(Some(limit), caller())?.ok_or_else(no_sender)
+        self.receive(Some(limit), caller())?
     }
 
-    fn receive(&self, limit: Option<Duration>, at: Place) -> io::Result<Option<T>> {
-        let mut receiving = Receiving { shared: &self.shared, place: None };
-        wait(&mut receiving, Want::Message, limit, at).map(Result::ok)
+    /// The inner error is that of the end.
+    fn receive(&self, limit: Option<Duration>, at: Place) -> io::Result<io::Result<T>> {
+        wait(&mut &*self, Want::Message, limit, at)
     }
 
     /// The next value, if it is there. It never waits, so it may be called anywhere.
@@ -339,7 +339,7 @@ impl<T> Receiver<T> {
     /// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) when nothing will come any more.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         match self.shared.receive() {
-            Some(received) => received.map_err(|Closed| TryRecvError::Disconnected),
+            Some(received) => received.map_err(|_| TryRecvError::Disconnected),
             None => Err(TryRecvError::Empty),
         }
     }
@@ -396,7 +396,7 @@ impl<T> Iterator for Iter<'_, T> {
         if self.ended {
             return None;
         }
-        let next = self.receiver.receive(None, caller()).transpose();
+        let next = self.receiver.receive(None, caller()).map(Result::ok).transpose();
         self.ended = !matches!(next, Some(Ok(_)));
         next
     }
@@ -411,64 +411,43 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
     }
 }
 
-/// A `recv` that may wait.
-struct Receiving<'a, T> {
-    shared: &'a Shared<T>,
-    place: Option<usize>,
-}
+/// A `recv`.
+impl<T> Attempt for &Receiver<T> {
+    type Output = io::Result<T>;
 
-impl<T> Receiving<'_, T> {
-    /// Out of the line, with what was handed over, and whether it still waited.
-    fn take_leave(&mut self) -> Option<(Option<T>, bool)> {
-        let place = self.place.take()?;
-        Some(self.shared.lock().takers.leave(place))
-    }
-}
-
-impl<T> Attempt for Receiving<'_, T> {
-    type Output = Result<T, Closed>;
-
-    fn now(&mut self) -> Option<Result<T, Closed>> {
+    fn now(&mut self) -> Option<io::Result<T>> {
         self.shared.receive()
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Result<T, Closed>> {
-        let (value, giver) = {
+    fn enlist(&mut self, waker: Waker) -> usize {
+        let (place, giver) = {
             let mut state = self.shared.lock();
             match state.take() {
-                Some(taken) => taken,
-                None if state.is_at_its_end() => return Some(Err(Closed)),
-                None => {
-                    self.place = Some(state.takers.join(waker, None));
-                    return None;
-                }
+                Some((value, giver)) => (state.takers.join_served(Some(value)), giver),
+                None if state.is_at_its_end() => (state.takers.join_served(None), None),
+                None => (state.takers.join(waker, None), None),
             }
         };
         wake(giver);
-        Some(Ok(value))
+        place
     }
 
-    fn look(&mut self) -> Option<Result<T, Closed>> {
-        if self.shared.lock().takers.is_in_line(self.place?) {
-            return None;
-        }
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<io::Result<T>> {
+        let value = {
+            let mut state = self.shared.lock();
+            let own = place.get().filter(|place| !state.takers.is_in_line(*place))?;
+            place.set(None);
+            state.takers.leave(own).0
+        };
         // Served, or sent away because nothing will come.
-        let (value, _) = self.take_leave()?;
-        Some(value.ok_or(Closed))
+        Some(value.ok_or_else(no_sender))
     }
 
-    fn leave(&mut self) -> Option<Result<T, Closed>> {
-        let (value, waited) = self.take_leave()?;
-        if waited { None } else { Some(value.ok_or(Closed)) }
-    }
-}
-
-impl<T> Drop for Receiving<'_, T> {
-    fn drop(&mut self) {
-        // Unwound while it waited: what was handed over goes to the next, or back to the front.
-        let Some((Some(value), _)) = self.take_leave() else { return };
+    /// What was handed over goes to the next, or back to the front.
+    fn give_up(&mut self, place: usize) {
         let waker = {
             let mut state = self.shared.lock();
+            let (Some(value), _) = state.takers.leave(place) else { return };
             match state.takers.serve() {
                 Some((place, waker)) => {
                     *place = Some(value);
@@ -487,29 +466,23 @@ impl<T> Drop for Receiving<'_, T> {
 /// A `send` that may wait.
 struct Sending<'a, T> {
     shared: &'a Shared<T>,
-    /// Here while it is not in the line.
+    /// Here while it is not in the line, and was not taken.
     value: Option<T>,
-    place: Option<usize>,
 }
 
-impl<T> Sending<'_, T> {
-    fn try_put(&mut self, waker: Option<Waker>) -> Option<Result<(), Closed>> {
+impl<T> Attempt for Sending<'_, T> {
+    type Output = io::Result<()>;
+
+    fn now(&mut self) -> Option<io::Result<()>> {
         let value = self.value.take()?;
         let taker = {
             let mut state = self.shared.lock();
-            if state.closed {
-                self.value = Some(value);
-                return Some(Err(Closed));
-            }
-            match (state.put(value), waker) {
-                (Ok(taker), _) => taker,
-                (Err(value), Some(waker)) => {
-                    self.place = Some(state.givers.join(waker, Some(value)));
-                    return None;
-                }
-                (Err(value), None) => {
+            let put = if state.closed { Err(value) } else { state.put(value) };
+            match put {
+                Ok(taker) => taker,
+                Err(value) => {
                     self.value = Some(value);
-                    return None;
+                    return state.closed.then(|| Err(no_receiver()));
                 }
             }
         };
@@ -517,44 +490,31 @@ impl<T> Sending<'_, T> {
         Some(Ok(()))
     }
 
-    /// Out of the line; whether the value was taken, or it was sent away.
-    fn take_leave(&mut self) -> Option<Result<(), Closed>> {
-        let place = self.place.take()?;
-        let (value, waited) = self.shared.lock().givers.leave(place);
-        self.value = value;
-        match self.value {
-            None => Some(Ok(())),
-            Some(_) if waited => None,
-            Some(_) => Some(Err(Closed)),
-        }
-    }
-}
-
-impl<T> Attempt for Sending<'_, T> {
-    type Output = Result<(), Closed>;
-
-    fn now(&mut self) -> Option<Result<(), Closed>> {
-        self.try_put(None)
+    fn enlist(&mut self, waker: Waker) -> usize {
+        let value = self.value.take().expect("a value that was not sent");
+        let (place, taker) = {
+            let mut state = self.shared.lock();
+            let put = if state.closed { Err(value) } else { state.put(value) };
+            match put {
+                Ok(taker) => (state.givers.join_served(None), taker),
+                Err(value) if state.closed => (state.givers.join_served(Some(value)), None),
+                Err(value) => (state.givers.join(waker, Some(value)), None),
+            }
+        };
+        wake(taker);
+        place
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Result<(), Closed>> {
-        self.try_put(Some(waker))
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<io::Result<()>> {
+        let mut state = self.shared.lock();
+        let own = place.get().filter(|place| !state.givers.is_in_line(*place))?;
+        place.set(None);
+        self.value = state.givers.leave(own).0;
+        // Taken, or sent away because nobody receives any more.
+        Some(if self.value.is_none() { Ok(()) } else { Err(no_receiver()) })
     }
 
-    fn look(&mut self) -> Option<Result<(), Closed>> {
-        if self.shared.lock().givers.is_in_line(self.place?) {
-            return None;
-        }
-        self.take_leave()
-    }
-
-    fn leave(&mut self) -> Option<Result<(), Closed>> {
-        self.take_leave()
-    }
-}
-
-impl<T> Drop for Sending<'_, T> {
-    fn drop(&mut self) {
-        self.take_leave();
+    fn give_up(&mut self, place: usize) {
+        self.value = self.shared.lock().givers.leave(place).0;
     }
 }

@@ -8,13 +8,14 @@
 //! assert_eq!(run(|| receiver.recv()).unwrap(), 42);
 //! ```
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
 use super::line::wake;
 use super::wait::{Attempt, wait};
-use super::{Closed, SendError, TryRecvError, no_receiver, no_sender};
+use super::{SendError, TryRecvError, no_receiver, no_sender};
 use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
 use crate::task::caller;
@@ -160,7 +161,7 @@ impl<T> Receiver<T> {
     }
 
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<T> {
-        wait(&mut Receiving(&self.shared), Want::Message, limit, at)?.map_err(|Closed| no_sender())
+        wait(&mut &mut *self, Want::Message, limit, at)?
     }
 
     /// The value, if it is there. It never waits.
@@ -169,9 +170,14 @@ impl<T> Receiver<T> {
     ///
     /// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) when it will not come any more.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match Receiving(&self.shared).now() {
-            Some(received) => received.map_err(|Closed| TryRecvError::Disconnected),
-            None => Err(TryRecvError::Empty),
+        self.take().ok_or(TryRecvError::Empty)?.map_err(|_| TryRecvError::Disconnected)
+    }
+
+    fn take(&self) -> Option<io::Result<T>> {
+        let mut state = self.shared.lock();
+        match state.value.take() {
+            Some(value) => Some(Ok(value)),
+            None => (!state.sender).then(|| Err(no_sender())),
         }
     }
 }
@@ -193,35 +199,24 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-struct Receiving<'a, T>(&'a Shared<T>);
+/// A `recv`. There is one receiver, so there is no line, and all places are the same.
+impl<T> Attempt for &mut Receiver<T> {
+    type Output = io::Result<T>;
 
-impl<T> Attempt for Receiving<'_, T> {
-    type Output = Result<T, Closed>;
-
-    fn now(&mut self) -> Option<Result<T, Closed>> {
-        let mut state = self.0.lock();
-        match state.value.take() {
-            Some(value) => Some(Ok(value)),
-            None => (!state.sender).then_some(Err(Closed)),
-        }
+    fn now(&mut self) -> Option<io::Result<T>> {
+        self.take()
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Result<T, Closed>> {
-        self.0.lock().waiter = Some(waker);
-        self.now()
+    fn enlist(&mut self, waker: Waker) -> usize {
+        self.shared.lock().waiter = Some(waker);
+        0
     }
 
-    fn look(&mut self) -> Option<Result<T, Closed>> {
-        self.now()
+    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<io::Result<T>> {
+        self.take()
     }
 
-    fn leave(&mut self) -> Option<Result<T, Closed>> {
-        self.now()
-    }
-}
-
-impl<T> Drop for Receiving<'_, T> {
-    fn drop(&mut self) {
-        self.0.lock().waiter = None;
+    fn give_up(&mut self, _: usize) {
+        self.shared.lock().waiter = None;
     }
 }

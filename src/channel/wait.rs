@@ -1,5 +1,6 @@
 //! How an attempt at a channel waits, on a task and on a thread.
 
+use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -11,22 +12,47 @@ use crate::task::not_in_a_callback;
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::time::Alarm;
 
-/// Something that succeeds at once, or later. It lies in the frame of the wait; dropped, it gives up its place in line, and
-/// what was handed to it goes to the next.
+/// Something that succeeds at once, or later. While it waits it has a place in a line.
 pub(crate) trait Attempt {
     type Output;
 
     /// Does it, if that is possible at once.
     fn now(&mut self) -> Option<Self::Output>;
 
-    /// Does it, or gets in line, in one step. Whoever can help wakes the waker.
-    fn enlist(&mut self, waker: Waker) -> Option<Self::Output>;
+    /// Gets in line. Where it could be done at once, that is not missed: the next [look](Self::look) does it. Whoever can help
+    /// wakes the waker.
+    fn enlist(&mut self, waker: Waker) -> usize;
 
-    /// Woken, perhaps for nothing: whether it is done. If not, it is still in line.
-    fn look(&mut self) -> Option<Self::Output>;
+    /// In line, woken or not: whether it is done, and then perhaps out of the line. If not, it is still there, or there again.
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<Self::Output>;
 
-    /// Leaves the line. What was handed over meanwhile counts (R13).
-    fn leave(&mut self) -> Option<Self::Output>;
+    /// Leaves the line. What was handed over meanwhile, and not looked for, goes to the next.
+    fn give_up(&mut self, place: usize);
+}
+
+/// An attempt in line, which it leaves however the wait ends.
+struct InLine<'a, A: Attempt> {
+    attempt: &'a mut A,
+    place: Cell<Option<usize>>,
+}
+
+impl<'a, A: Attempt> InLine<'a, A> {
+    fn new(attempt: &'a mut A, waker: Waker) -> Self {
+        let place = Cell::new(Some(attempt.enlist(waker)));
+        InLine { attempt, place }
+    }
+
+    fn look(&mut self) -> Option<A::Output> {
+        self.attempt.look(&self.place)
+    }
+}
+
+impl<A: Attempt> Drop for InLine<'_, A> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.attempt.give_up(place);
+        }
+    }
 }
 
 /// Tries, and waits until it succeeds, for `limit` at most.
@@ -45,7 +71,9 @@ pub(crate) fn wait<A: Attempt>(
             }
             let _expecting = Expecting::news(lp, task);
             let alarm = limit.map(|limit| Alarm::wake(lp, task, lp.clock.now().saturating_add(nanos(limit))));
-            if let Some(output) = attempt.enlist(Waker::of_task(lp, task)) {
+            let mut attempt = InLine::new(attempt, Waker::of_task(lp, task));
+            // Another thread may have been quicker than the line.
+            if let Some(output) = attempt.look() {
                 return Ok(output);
             }
             loop {
@@ -54,10 +82,10 @@ pub(crate) fn wait<A: Attempt>(
                     return Ok(output);
                 }
                 if task.core.is_cancelled() {
-                    return attempt.leave().ok_or_else(cancelled);
+                    return Err(cancelled());
                 }
                 if alarm.as_ref().is_some_and(Alarm::has_fired) {
-                    return attempt.leave().ok_or_else(|| io::ErrorKind::TimedOut.into());
+                    return Err(io::ErrorKind::TimedOut.into());
                 }
             }
         }
@@ -68,15 +96,13 @@ pub(crate) fn wait<A: Attempt>(
             if let Some(output) = attempt.now() {
                 return Ok(output);
             }
-            if let Some(output) = attempt.enlist(Waker::of_this_thread()) {
-                return Ok(output);
-            }
+            let mut attempt = InLine::new(attempt, Waker::of_this_thread());
             loop {
                 if let Some(output) = attempt.look() {
                     return Ok(output);
                 }
                 if !park_thread(deadline) {
-                    return attempt.leave().ok_or_else(|| io::ErrorKind::TimedOut.into());
+                    return Err(io::ErrorKind::TimedOut.into());
                 }
             }
         }

@@ -16,13 +16,14 @@
 //! # .unwrap()
 //! ```
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem};
 
 use super::line::{Line, wake};
 use super::wait::{Attempt, wait};
-use super::{Closed, SendError, TryRecvError, no_receiver, no_sender};
+use super::{SendError, TryRecvError, no_receiver, no_sender};
 use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
 use crate::task::caller;
@@ -187,7 +188,7 @@ impl<T> Receiver<T> {
     #[doc(alias = "changed")]
     #[track_caller]
     pub fn recv(&mut self) -> io::Result<Arc<T>> {
-        self.receive(None, caller())?.ok_or_else(no_sender)
+        self.receive(None, caller())?
     }
 
     /// The same, for `limit` at most: [`TimedOut`](io::ErrorKind::TimedOut) then.
@@ -201,12 +202,12 @@ impl<T> Receiver<T> {
     /// As [`recv`](Self::recv).
     #[track_caller]
     pub fn recv_timeout(&mut self, limit: Duration) -> io::Result<Arc<T>> {
-        self.receive(Some(limit), caller())?.ok_or_else(no_sender)
+        self.receive(Some(limit), caller())?
     }
 
-    fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<Option<Arc<T>>> {
-        let mut receiving = Receiving { receiver: self, place: None };
-        wait(&mut receiving, Want::Message, limit, at).map(Result::ok)
+    /// The inner error is that of the end.
+    fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<io::Result<Arc<T>>> {
+        wait(&mut &mut *self, Want::Message, limit, at)
     }
 
     /// The latest value, if it was not yet received. It never waits.
@@ -215,8 +216,15 @@ impl<T> Receiver<T> {
     ///
     /// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) when nothing will come any more.
     pub fn try_recv(&mut self) -> Result<Arc<T>, TryRecvError> {
-        let received = Receiving { receiver: self, place: None }.now();
-        received.ok_or(TryRecvError::Empty)?.map_err(|Closed| TryRecvError::Disconnected)
+        self.take().ok_or(TryRecvError::Empty)?.map_err(|_| TryRecvError::Disconnected)
+    }
+
+    fn take(&mut self) -> Option<io::Result<Arc<T>>> {
+        let state = self.shared.lock();
+        if mem::replace(&mut self.seen, state.version) != state.version {
+            return Some(Ok(state.value.clone()));
+        }
+        (state.senders == 0).then(|| Err(no_sender()))
     }
 
     /// Newer and newer values, until every sender is gone: an iterator that waits. A cancellation is an item, after which it
@@ -260,7 +268,7 @@ impl<T> Iterator for Iter<'_, T> {
         if self.ended {
             return None;
         }
-        let next = self.receiver.receive(None, caller()).transpose();
+        let next = self.receiver.receive(None, caller()).map(Result::ok).transpose();
         self.ended = !matches!(next, Some(Ok(_)));
         next
     }
@@ -275,49 +283,23 @@ impl<'a, T> IntoIterator for &'a mut Receiver<T> {
     }
 }
 
-struct Receiving<'a, T> {
-    receiver: &'a mut Receiver<T>,
-    place: Option<usize>,
-}
-
-impl<T> Receiving<'_, T> {
-    fn take(state: &State<T>, seen: &mut u64) -> Option<Result<Arc<T>, Closed>> {
-        if mem::replace(seen, state.version) != state.version {
-            return Some(Ok(state.value.clone()));
-        }
-        (state.senders == 0).then_some(Err(Closed))
-    }
-}
-
-impl<T> Attempt for Receiving<'_, T> {
-    type Output = Result<Arc<T>, Closed>;
+/// A `recv`. All who are in line are called at each value, and each of them finds it.
+impl<T> Attempt for &mut Receiver<T> {
+    type Output = io::Result<Arc<T>>;
 
     fn now(&mut self) -> Option<Self::Output> {
-        Self::take(&self.receiver.shared.lock(), &mut self.receiver.seen)
+        self.take()
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Self::Output> {
-        let mut state = self.receiver.shared.lock();
-        let taken = Self::take(&state, &mut self.receiver.seen);
-        if taken.is_none() {
-            self.place = Some(state.line.join(waker, ()));
-        }
-        taken
+    fn enlist(&mut self, waker: Waker) -> usize {
+        self.shared.lock().line.join(waker, ())
     }
 
-    fn look(&mut self) -> Option<Self::Output> {
-        self.now()
+    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<Self::Output> {
+        self.take()
     }
 
-    fn leave(&mut self) -> Option<Self::Output> {
-        self.now()
-    }
-}
-
-impl<T> Drop for Receiving<'_, T> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.receiver.shared.lock().line.leave(place);
-        }
+    fn give_up(&mut self, place: usize) {
+        self.shared.lock().line.leave(place);
     }
 }

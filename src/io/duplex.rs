@@ -1,5 +1,6 @@
 //! A stream in memory.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::HalfClose;
-use crate::channel::line::Line;
+use crate::channel::line::{Line, wake};
 use crate::channel::wait::{Attempt, wait};
 use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
@@ -166,7 +167,7 @@ impl Pipe {
         change(&mut state);
         let wakers = [state.readers.call_all(), state.writers.call_all()];
         drop(state);
-        wakers.into_iter().flatten().for_each(|waker| waker.wake());
+        wake(wakers.into_iter().flatten());
     }
 }
 
@@ -176,14 +177,18 @@ struct Move<'a, F> {
     side: Side,
     /// Moves what can be moved now; `None`: nothing.
     step: F,
-    place: Option<usize>,
 }
 
 impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
-    /// Moves, and wakes whom that helps: the other side, and the next on this one if something is left for him.
-    fn attempt(&mut self, state: &mut MutexGuard<'_, State>) -> Option<(io::Result<usize>, Vec<Waker>)> {
-        let result = (self.step)(state, self.pipe.capacity)?;
-        if let Some(place) = self.place.take() {
+    /// Moves, gives the place up, and wakes whom that helps: the other side, and the next on this one if something is left
+    /// for him. If nothing can be moved, the lock is given back.
+    fn attempt<'a>(
+        &mut self,
+        mut state: MutexGuard<'a, State>,
+        place: &Cell<Option<usize>>,
+    ) -> Result<io::Result<usize>, MutexGuard<'a, State>> {
+        let Some(result) = (self.step)(&mut state, self.pipe.capacity) else { return Err(state) };
+        if let Some(place) = place.take() {
             state.queue(self.side).leave(place);
         }
         let wakers = [Side::Reader, Side::Writer].map(|side| {
@@ -194,27 +199,9 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
             // One at a time, who calls the next when he has come: so nobody comes for nothing and loses his place.
             if useful && state.queue(side).called == 0 { state.queue(side).call() } else { None }
         });
-        Some((result, wakers.into_iter().flatten().collect()))
-    }
-
-    /// Tries, or gets in line, behind those who are there.
-    fn try_now(&mut self, in_line: impl FnOnce() -> Option<Waker>) -> Option<io::Result<usize>> {
-        let mut state = self.pipe.state();
-        if (self.place.is_some() || !state.is_late(self.side))
-            && let Some((result, wakers)) = self.attempt(&mut state)
-        {
-            drop(state);
-            wakers.into_iter().for_each(|waker| waker.wake());
-            return Some(result);
-        }
-        if let Some(waker) = in_line() {
-            // Whoever was called for nothing goes to the end.
-            if let Some(place) = self.place.take() {
-                state.queue(self.side).leave(place);
-            }
-            self.place = Some(state.queue(self.side).line.join(waker, ()));
-        }
-        None
+        drop(state);
+        wake(wakers.into_iter().flatten());
+        Ok(result)
     }
 }
 
@@ -222,38 +209,44 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Attempt for Move<
     type Output = io::Result<usize>;
 
     fn now(&mut self) -> Option<io::Result<usize>> {
-        self.try_now(|| None)
+        let mut state = self.pipe.state();
+        if state.is_late(self.side) { None } else { self.attempt(state, &Cell::new(None)).ok() }
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<io::Result<usize>> {
-        self.try_now(|| Some(waker))
-    }
-
-    fn look(&mut self) -> Option<io::Result<usize>> {
-        let place = self.place?;
-        if self.pipe.state().queue(self.side).line.is_in_line(place) {
-            return None;
+    /// Behind those who are there. If there is nobody, it is called at once, and tries.
+    fn enlist(&mut self, waker: Waker) -> usize {
+        let mut state = self.pipe.state();
+        let is_late = state.is_late(self.side);
+        let queue = state.queue(self.side);
+        let place = queue.line.join(waker, ());
+        if !is_late {
+            queue.call();
         }
-        self.try_now(|| Some(Waker::of_caller()))
+        place
     }
 
-    /// Dropping it does that.
-    fn leave(&mut self) -> Option<io::Result<usize>> {
-        None
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<io::Result<usize>> {
+        let mut state = self.pipe.state();
+        let own = place.get().filter(|place| !state.queue(self.side).line.is_in_line(*place))?;
+        match self.attempt(state, place) {
+            Ok(result) => Some(result),
+            Err(mut state) => {
+                // Called for nothing: it goes to the end.
+                let queue = state.queue(self.side);
+                queue.leave(own);
+                place.set(Some(queue.line.join(Waker::of_caller(), ())));
+                None
+            }
+        }
     }
-}
 
-impl<F> Drop for Move<'_, F> {
-    /// Gives up the place in line. Whoever was called and does not come lets the next one go.
-    fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+    /// Whoever was called and does not come lets the next one go.
+    fn give_up(&mut self, place: usize) {
         let mut state = self.pipe.state();
         let queue = state.queue(self.side);
         let next = if queue.leave(place) { queue.call() } else { None };
         drop(state);
-        if let Some(waker) = next {
-            waker.wake();
-        }
+        wake(next);
     }
 }
 
@@ -272,7 +265,7 @@ impl Duplex {
     ) -> io::Result<usize> {
         const NO_LIMIT: Option<Duration> = None;
         let want = if side == Side::Reader { Want::Message } else { Want::Room };
-        wait(&mut Move { pipe, side, step, place: None }, want, NO_LIMIT, at)?
+        wait(&mut Move { pipe, side, step }, want, NO_LIMIT, at)?
     }
 }
 

@@ -1,5 +1,6 @@
 //! Listeners, and the thread that tells them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -173,53 +174,41 @@ impl Ear {
     }
 }
 
-/// An attempt to hear something.
-struct Hearing<'a>(&'a Ear, Option<usize>);
-
-impl Attempt for Hearing<'_> {
+/// A `recv`.
+impl Attempt for &Signals {
     type Output = Signal;
 
     fn now(&mut self) -> Option<Signal> {
-        self.0.take()
+        self.ear.take()
     }
 
-    fn enlist(&mut self, waker: Waker) -> Option<Signal> {
-        self.1 = Some(self.0.line().join(waker, ()));
-        // What came in between has called nobody.
-        self.look()
+    fn enlist(&mut self, waker: Waker) -> usize {
+        self.ear.line().join(waker, ())
     }
 
-    fn look(&mut self) -> Option<Signal> {
-        let signal = self.0.take();
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<Signal> {
+        let signal = self.ear.take();
         if signal.is_none()
-            && let Some(place) = self.1
-            && !self.0.line().is_in_line(place)
+            && let Some(own) = place.get()
+            && !self.ear.line().is_in_line(own)
         {
             // Called, and somebody was quicker: it is called again with the next.
             let waker = Waker::of_caller();
-            let mut line = self.0.line();
-            line.leave(place);
-            self.1 = Some(line.join(waker, ()));
+            let mut line = self.ear.line();
+            line.leave(own);
+            place.set(Some(line.join(waker, ())));
             drop(line);
             // What came in between has called nobody.
-            return self.0.take();
+            return self.ear.take();
         }
         signal
     }
 
-    fn leave(&mut self) -> Option<Signal> {
-        None
-    }
-}
-
-impl Drop for Hearing<'_> {
     /// Whoever was called and leaves something lets the next one look.
-    fn drop(&mut self) {
-        if let Some(place) = self.1.take() {
-            self.0.line().leave(place);
-        }
-        if self.0.heard.load(Ordering::SeqCst) != 0 {
-            self.0.call_next();
+    fn give_up(&mut self, place: usize) {
+        self.ear.line().leave(place);
+        if self.ear.heard.load(Ordering::SeqCst) != 0 {
+            self.ear.call_next();
         }
     }
 }
@@ -246,7 +235,7 @@ impl Signals {
     /// Until one comes. While it waits, the loop may hope: it reports no deadlock.
     #[track_caller]
     pub fn recv(&self) -> io::Result<Signal> {
-        wait(&mut Hearing(&self.ear, None), Want::Signal, None, caller())
+        wait(&mut &*self, Want::Signal, None, caller())
     }
 
     /// What has come, if anything has.

@@ -3,6 +3,8 @@
 //! [`Signals`] is a listener: any number of them, on any loops and threads, hear the same signals, each on its own. Signals are
 //! not counted: what comes several times before somebody looks has come once; and no kind is lost to another.
 //!
+//! A listener is an arm of [`select`](crate::select()): `select((&signals, &jobs))`.
+//!
 //! While nobody listens, a run has a watch of its own for Ctrl-C and SIGTERM ([`Runner::ctrl_c`](crate::Runner::ctrl_c)): the
 //! first cancels its main task, and the second ends the process. A program that listens to one of them takes it over for
 //! as long. When the last listener of a signal is gone, the system does again what it did before.

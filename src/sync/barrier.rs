@@ -153,12 +153,12 @@ impl Arm for Arrival<'_> {
         Some(&self.barrier.waiters)
     }
 
-    fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+    fn enter(&mut self, _: &Cx<'_>, spot: &Spot<()>) {
         self.barrier.arrived.set(self.barrier.arrived.get() + 1);
         spot.node.tag.set(WAITING);
     }
 
-    fn leave(&self, _: &Cx<'_>, spot: &Spot<()>) {
+    fn leave(&mut self, _: &Cx<'_>, spot: &Spot<()>) {
         // It goes before the round is full: it has not come.
         if spot.node.tag.get() == WAITING {
             self.barrier.arrived.set(self.barrier.arrived.get() - 1);

@@ -261,11 +261,11 @@ macro_rules! wait {
                 Some(&self.lock.waiters)
             }
 
-            fn enter(&self, _: &Cx<'_>, spot: &Spot<()>) {
+            fn enter(&mut self, _: &Cx<'_>, spot: &Spot<()>) {
                 spot.node.tag.set($tag);
             }
 
-            fn leave(&self, _: &Cx<'_>, _: &Spot<()>) {
+            fn leave(&mut self, _: &Cx<'_>, _: &Spot<()>) {
                 // The readers behind a writer that gave up need not wait any longer.
                 self.lock.hand_on();
             }
