@@ -141,7 +141,7 @@ pub enum Backend {
     Mio,
     /// `poll(2)`: the plainest, and slower with every descriptor.
     Poll,
-    /// A network in memory, on which only TCP exists.
+    /// A network in memory.
     Simulated(Network),
 }
 

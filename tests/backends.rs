@@ -3,15 +3,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use corio::net::{TcpListener, TcpStream};
+use corio::net::{Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use corio::testing::{self, Ledger, Network, Script};
-use corio::{Backend, Runner, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, yield_now};
+use corio::{
+    Backend, Runner, gather, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, yield_now,
+};
 
 /// Networks that differ in what a program must not rely on.
 fn networks() -> Vec<Network> {
@@ -498,6 +502,189 @@ fn b11_a_regular_file_cannot_be_waited_for_on_any_backend() {
     }
 }
 
+/// A path for a socket, which the test of that name has for itself.
+fn path(test: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("corio-{}-{test}-{n}", std::process::id()))
+}
+
+#[test]
+fn f3_datagrams_of_udp_come_whole_with_their_senders_on_every_backend() {
+    everywhere(|| {
+        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+        let (here, there) = (one.local_addr()?, other.local_addr()?);
+        assert_ne!(here, there);
+        assert_eq!(UdpSocket::bind(there).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let mut buffer = [0; 64];
+        for text in [&b"first"[..], b"", b"third"] {
+            assert_eq!(one.send_to(text, there)?, text.len());
+            assert_eq!(other.peek_from(&mut buffer)?, (text.len(), here));
+            let (n, from) = other.recv_from(&mut buffer)?;
+            assert_eq!((&buffer[..n], from), (text, here));
+        }
+        one.send_to(b"too long", there)?;
+        let received = other.recv_msg(&mut buffer[..3])?;
+        assert_eq!((received.len, received.truncated, &buffer[..3]), (3, true, &b"too"[..]));
+        // Connected: it hears its peer only, and its handles are one socket.
+        assert_eq!(one.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+        one.connect(there)?;
+        other.connect(here)?;
+        assert_eq!(one.peer_addr()?, there);
+        UdpSocket::bind("127.0.0.1:0")?.send_to(b"unheard", there)?;
+        one.try_clone()?.send(b"heard")?;
+        let n = other.try_clone()?.recv(&mut buffer)?;
+        assert_eq!(&buffer[..n], b"heard");
+        other.set_read_timeout(Some(millis(50)))?;
+        assert_eq!(other.recv(&mut buffer).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(one.send(&vec![0; 70_000]).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+        Ok(())
+    });
+}
+
+#[test]
+fn f8_that_nobody_has_an_address_is_an_error_of_whoever_is_connected_to_it() {
+    everywhere(|| {
+        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+        let address = other.local_addr()?;
+        drop(other);
+        one.send_to(b"anybody?", address)?; // nobody is told
+        one.connect(address)?;
+        one.send(b"anybody?")?;
+        let error = timeout(secs(20), || one.recv(&mut [0; 8])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let other = UdpSocket::bind(address)?;
+        one.send(b"you?")?;
+        let (n, from) = other.recv_from(&mut [0; 8])?;
+        other.send_to(b"me", from)?;
+        assert_eq!((n, one.recv(&mut [0; 8])?), (4, 2));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_datagram_waits_for_the_next_receive_if_the_one_before_was_cancelled() {
+    everywhere(|| {
+        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+        scope(|s| {
+            let waiter = s.spawn(|| other.recv(&mut [0; 8]));
+            yield_now()?;
+            waiter.cancel();
+            assert!(is_cancelled(&waiter.join().unwrap_err()));
+            one.send_to(b"still here", other.local_addr()?)?;
+            assert_eq!(other.recv(&mut [0; 64])?, 10);
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn unix_streams_go_by_paths_on_every_backend() {
+    everywhere(|| {
+        let path = path("streams");
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path)?;
+        assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+        scope(|s| {
+            s.spawn(|| {
+                let (mut stream, from) = listener.accept()?;
+                assert!(from.is_unnamed());
+                assert_eq!(stream.local_addr()?.as_pathname(), Some(&*path));
+                let mut text = String::new();
+                stream.read_to_string(&mut text)?;
+                stream.write_all(text.to_uppercase().as_bytes())
+            });
+            let mut stream = UnixStream::connect(&path)?;
+            assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
+            stream.write_all(b"a question that is not so short")?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            assert_eq!(answer, "A QUESTION THAT IS NOT SO SHORT");
+            Ok(())
+        })?;
+        let error = UnixListener::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        drop(listener);
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound, "the name is free again");
+
+        let (near, far) = UnixStream::pair()?;
+        (&near).write_all(b"to the other end")?;
+        drop(near);
+        let mut text = String::new();
+        (&far).read_to_string(&mut text)?;
+        assert_eq!(text, "to the other end");
+        assert_eq!((&far).write(b"!").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_serves_unix_streams_on_every_backend() {
+    everywhere(|| {
+        let path = path("server");
+        let server = Server::new([UnixListener::bind(&path)?]);
+        let handle = server.handle();
+        scope(|s| {
+            s.spawn(|| {
+                server.serve(|mut stream: UnixStream| {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte)?;
+                    stream.write_all(&[byte[0] + 1])
+                })
+            });
+            let answers = gather(0..20, |n| {
+                let mut stream = UnixStream::connect(&path)?;
+                stream.write_all(&[n])?;
+                let mut byte = [0];
+                stream.read_exact(&mut byte).map(|()| byte[0])
+            })?;
+            assert_eq!(answers, (1..21).collect::<Vec<u8>>());
+            handle.stop();
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn dgram_05_unix_datagrams_keep_their_order_and_wait_for_room_on_every_backend() {
+    everywhere(|| {
+        let (path, answers) = (path("inbox"), path("answers"));
+        let (one, other) = (UnixDatagram::bind(&answers)?, UnixDatagram::bind(&path)?);
+        assert_eq!(UnixDatagram::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        one.send_to(b"ping", &path)?;
+        let mut buffer = [0; 8];
+        let (n, from) = other.recv_from(&mut buffer)?;
+        assert_eq!((&buffer[..n], from.as_pathname()), (&b"ping"[..], Some(&*answers)));
+        other.connect(&answers)?;
+        other.send(b"pong")?;
+        assert_eq!(one.recv(&mut buffer)?, 4);
+        let is_simulated = one.as_raw_fd() < 0;
+        drop((one, other));
+        if !is_simulated {
+            [&path, &answers].into_iter().try_for_each(std::fs::remove_file)?;
+        }
+        assert_eq!(UnixDatagram::unbound()?.send_to(b"?", &path).unwrap_err().kind(), ErrorKind::NotFound);
+
+        let (one, other) = UnixDatagram::pair()?;
+        scope(|s| {
+            s.spawn(|| (0..20_000_u32).try_for_each(|n| one.send(&n.to_ne_bytes()).map(drop)));
+            yield_now()?;
+            for n in 0..20_000_u32 {
+                let mut number = [0; 4];
+                assert_eq!((other.recv(&mut number)?, u32::from_ne_bytes(number)), (4, n));
+            }
+            Ok(())
+        })?;
+        one.send(b"last")?;
+        drop(one);
+        assert_eq!(other.recv(&mut buffer)?, 4);
+        assert_eq!(other.send(b"nobody").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        Ok(())
+    });
+}
+
 // ---- networks in memory only ----------------------------------------------------------------------------------------
 
 fn on<T>(network: &Network, program: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -662,6 +849,142 @@ fn what_the_network_cannot_carry_is_refused_with_a_reason() {
     })
     .unwrap();
     assert!(stream.try_clone().is_ok());
+}
+
+/// What arrives when on a network with that seed, of ten datagrams that are sent at once.
+fn arrivals(network: Network) -> Vec<(Duration, u8)> {
+    on(&network, || {
+        let (one, other) = (UdpSocket::bind("10.0.0.2:0")?, UdpSocket::bind("0.0.0.0:9")?);
+        let start = now();
+        (0..10).try_for_each(|n| one.send_to(&[n], "10.0.0.1:9").map(drop))?;
+        let mut byte = [0];
+        let next = || timeout(secs(1), || other.recv(&mut byte)).ok().map(|_| (now() - start, byte[0]));
+        Ok(std::iter::from_fn(next).collect())
+    })
+    .unwrap()
+}
+
+#[test]
+fn datagrams_of_udp_change_places_are_lost_and_come_twice_as_the_seed_has_it() {
+    let numbers = |network: Network| arrivals(network).into_iter().map(|(_, n)| n).collect::<Vec<u8>>();
+    let all: Vec<u8> = (0..10).collect();
+    assert_eq!(numbers(Network::new()), all);
+    assert_eq!(numbers(Network::new().lose_one_in(1)), []);
+    assert_eq!(numbers(Network::new().repeat_one_in(1)).len(), 20);
+
+    let slow = |seed| Network::new().seed(seed).latency(millis(1)..=millis(100));
+    let got = arrivals(slow(3));
+    assert!(got.iter().all(|(at, _)| (millis(1)..=millis(100)).contains(at)) && got.is_sorted());
+    let mut numbers_of_it = numbers(slow(3));
+    assert_ne!(numbers_of_it, all, "some have overtaken others");
+    numbers_of_it.sort();
+    assert_eq!(numbers_of_it, all);
+
+    let bad = |seed| slow(seed).lose_one_in(3).repeat_one_in(3);
+    assert_eq!(arrivals(bad(5)), arrivals(bad(5)), "the same seed is the same run");
+    let runs: Vec<_> = (0..20).map(|seed| numbers(bad(seed))).collect();
+    assert!(runs.iter().any(|run| all.iter().any(|n| !run.contains(n))), "one is lost");
+    assert!(runs.iter().any(|run| all.iter().any(|n| run.iter().filter(|m| *m == n).count() == 2)), "one comes twice");
+}
+
+#[test]
+fn a_datagram_of_udp_that_finds_no_room_is_lost() {
+    let network = Network::new().capacity(10);
+    on(&network, || {
+        let (one, other) = (UdpSocket::bind("10.0.0.2:0")?, UdpSocket::bind("10.0.0.1:9")?);
+        for text in [&b"four"[..], b"five!", b"six", b"!", b"eleven bytes"] {
+            one.send_to(text, "10.0.0.1:9")?; // nobody waits
+        }
+        let mut buffer = [0; 16];
+        let mut got = Vec::new();
+        while let Ok(n) = timeout(secs(1), || other.recv(&mut buffer)) {
+            got.push(String::from_utf8_lossy(&buffer[..n]).into_owned());
+        }
+        assert_eq!(got, ["four", "five!", "!"]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn r18_waiting_for_a_datagram_that_can_never_come_is_a_deadlock() {
+    let error = on(&Network::new(), || UdpSocket::bind("10.0.0.1:9")?.recv(&mut [0; 8])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadlock, "{error}");
+}
+
+#[test]
+fn groups_and_broadcasts_have_no_meaning_on_a_network_in_memory() {
+    on(&Network::new(), || {
+        let socket = UdpSocket::bind("0.0.0.0:9")?;
+        let group = Ipv4Addr::new(239, 1, 2, 3);
+        let refused = [
+            socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED).unwrap_err(),
+            socket.leave_multicast_v6(&Ipv6Addr::LOCALHOST, 0).unwrap_err(),
+            socket.set_broadcast(true).unwrap_err(),
+            socket.multicast_ttl_v4().unwrap_err(),
+            socket.send_to(b"!", (group, 9)).unwrap_err(),
+            socket.send_to(b"!", (Ipv4Addr::BROADCAST, 9)).unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+        socket.set_ttl(3)?;
+        assert_eq!(socket.ttl()?, 64, "it makes no difference");
+        assert_eq!(socket.into_std().unwrap_err().kind(), ErrorKind::Unsupported);
+        // A socket of the system is not of this network.
+        let kernel = UdpSocket::from_std(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+        assert_eq!(kernel.recv(&mut [0]).unwrap_err().kind(), ErrorKind::Unsupported);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn unix_sockets_know_no_latency_no_loss_and_no_cut_cables() {
+    let network = Network::new().latency(secs(60)..=secs(60)).lose_one_in(1);
+    on(&network, || {
+        let start = now();
+        let listener = UnixListener::bind("/run/server")?;
+        let near = UnixStream::connect("/run/server")?; // before it is accepted, as a kernel has it
+        let (far, _) = listener.accept()?;
+        network.reset_all();
+        (&near).write_all(b"1")?;
+        (&far).read_exact(&mut [0])?;
+        let (inbox, sender) = (UnixDatagram::bind("/run/inbox")?, UnixDatagram::unbound()?);
+        sender.send_to(b"!", "/run/inbox")?;
+        let (n, from) = inbox.recv_from(&mut [0; 8])?;
+        assert_eq!((n, from.is_unnamed(), now()), (1, true, start));
+        // One name, whatever has it; and the wrong kind of socket is no partner.
+        assert_eq!(UnixDatagram::bind("/run/server").unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(UnixListener::bind("/run/inbox").unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(UnixStream::connect("/run/inbox").unwrap_err().raw_os_error(), Some(libc::EPROTOTYPE));
+        assert!(!std::path::Path::new("/run/inbox").exists());
+        inbox.shutdown(Shutdown::Read)?;
+        assert_eq!(inbox.recv(&mut [0])?, 0);
+        assert_eq!(sender.send_to(b"!", "/run/inbox").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(network.open(), 0);
+}
+
+#[test]
+fn a_unix_stream_waits_while_the_queue_of_the_listener_is_full() {
+    on(&Network::new(), || {
+        let listener = UnixListener::bind("/run/busy")?;
+        scope(|s| {
+            let clients =
+                s.spawn(|| gather(0..1_500, |_| UnixStream::connect("/run/busy").map(drop)).map(|all| all.len()));
+            sleep(secs(1))?;
+            assert!(!clients.is_done(), "1,024 fit");
+            for _ in 0..1_500 {
+                listener.accept()?;
+            }
+            assert_eq!(clients.join()?, 1_500);
+            Ok(())
+        })
+    })
+    .unwrap();
 }
 
 #[test]

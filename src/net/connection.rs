@@ -2,14 +2,13 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
 use socket2::{MaybeUninitSlice, SockAddr, Socket};
 
-use super::address::inet;
 use super::endpoint::{Endpoint, unsupported};
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
@@ -74,7 +73,7 @@ impl Connection {
     /// Connects on a network in memory.
     pub(super) fn connect_simulated(
         network: Network,
-        to: SocketAddr,
+        to: SockAddr,
         limit: Option<Duration>,
         at: Place,
     ) -> io::Result<Connection> {
@@ -100,14 +99,6 @@ impl Connection {
         Ok(self)
     }
 
-    /// The kernel's socket, of a connection that is none in memory for certain.
-    pub(super) fn socket(&self) -> io::Result<&Socket> {
-        match &self.wire {
-            Kernel(socket) => Ok(socket),
-            Simulated(_) => Err(unsupported("a simulated network has no such socket")),
-        }
-    }
-
     /// An option that makes no difference on a network in memory.
     pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
         match &self.wire {
@@ -116,16 +107,16 @@ impl Connection {
         }
     }
 
-    pub(super) fn local_inet(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_addr(&self) -> io::Result<SockAddr> {
         match &self.wire {
-            Kernel(socket) => inet(&socket.local_addr()?),
+            Kernel(socket) => socket.local_addr(),
             Simulated(endpoint) => endpoint.local_addr(),
         }
     }
 
-    pub(super) fn peer_inet(&self) -> io::Result<SocketAddr> {
+    pub(super) fn peer_addr(&self) -> io::Result<SockAddr> {
         match &self.wire {
-            Kernel(socket) => inet(&socket.peer_addr()?),
+            Kernel(socket) => socket.peer_addr(),
             Simulated(endpoint) => endpoint.peer_addr(),
         }
     }

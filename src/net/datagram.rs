@@ -2,76 +2,171 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
 
 use super::connection::SEND;
+use super::endpoint::{Endpoint, of_one_only, unsupported};
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
 
 pub(super) struct Datagrams {
     // Before the socket, so that it is deregistered before it is closed.
     pub(super) source: Source,
-    pub(super) socket: Socket,
+    carrier: Carrier,
 }
+
+/// What carries the datagrams.
+enum Carrier {
+    Kernel(Socket),
+    Simulated(Endpoint),
+}
+use Carrier::{Kernel, Simulated};
 
 impl Datagrams {
     /// Takes over a socket in any mode.
     pub(super) fn adopt(socket: Socket) -> io::Result<Datagrams> {
         set_nonblocking(socket.as_fd())?;
-        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
-        Ok(Datagrams { source: unsafe { Source::new(socket.as_raw_fd()) }, socket })
+        Ok(Datagrams::over(socket.as_raw_fd(), Kernel(socket)))
+    }
+
+    /// Takes over a socket of a network in memory.
+    pub(super) fn simulated(endpoint: Endpoint) -> Datagrams {
+        Datagrams::over(endpoint.id, Simulated(endpoint))
+    }
+
+    fn over(number: RawFd, carrier: Carrier) -> Datagrams {
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
+        // by a number that no descriptor has.
+        Datagrams { source: unsafe { Source::new(number) }, carrier }
     }
 
     /// The socket, in blocking mode and unknown to any loop.
     pub(super) fn into_blocking(self) -> io::Result<Socket> {
-        let Datagrams { source, socket } = self;
+        let Datagrams { source, carrier } = self;
         drop(source);
-        socket.set_nonblocking(false)?;
-        Ok(socket)
+        match carrier {
+            Kernel(socket) => {
+                socket.set_nonblocking(false)?;
+                Ok(socket)
+            }
+            Simulated(_) => Err(unsupported("a socket of a simulated network is none of std's")),
+        }
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Datagrams> {
+        match &self.carrier {
+            Kernel(socket) => Datagrams::adopt(socket.try_clone()?),
+            Simulated(endpoint) => Ok(Datagrams::simulated(endpoint.second())),
+        }
+    }
+
+    pub(super) fn connect(&self, to: &SockAddr) -> io::Result<()> {
+        match &self.carrier {
+            Kernel(socket) => socket.connect(to),
+            Simulated(endpoint) => endpoint.connect_datagrams(to),
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SockAddr> {
+        match &self.carrier {
+            Kernel(socket) => socket.local_addr(),
+            Simulated(endpoint) => endpoint.local_addr(),
+        }
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SockAddr> {
+        match &self.carrier {
+            Kernel(socket) => socket.peer_addr(),
+            Simulated(endpoint) => endpoint.peer_addr(),
+        }
+    }
+
+    pub(super) fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.carrier {
+            Kernel(socket) => socket.take_error(),
+            Simulated(endpoint) => Ok(endpoint.take_error()),
+        }
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.carrier {
+            Kernel(socket) => socket.shutdown(how),
+            Simulated(endpoint) => endpoint.shutdown(how),
+        }
+    }
+
+    /// An option: `simulated` is what it is on a network in memory, if it makes no difference there; without that, it has no
+    /// meaning there.
+    pub(super) fn option<R>(&self, simulated: Option<R>, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+        match &self.carrier {
+            Kernel(socket) => f(socket),
+            Simulated(_) => simulated.ok_or_else(of_one_only),
+        }
     }
 
     pub(super) fn recv(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<usize> {
-        let attempt = || self.socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT);
+        let attempt = || match &self.carrier {
+            Kernel(socket) => socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
+            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, ..)| n),
+        };
         // One datagram says nothing about the next: only "would block" does.
         self.source.retry(Direction::Read, at, attempt, |_| false)
     }
 
     pub(super) fn recv_from(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<(usize, SockAddr)> {
-        let attempt = || self.socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT);
+        let attempt = || match &self.carrier {
+            Kernel(socket) => socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
+            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, from, _)| (n, from)),
+        };
         self.source.retry(Direction::Read, at, attempt, |_| false)
     }
 
     /// The same, with the word of the kernel whether the datagram was longer than the buffer.
     pub(super) fn recv_whole(&self, buffer: &mut [u8], at: Place) -> io::Result<(usize, SockAddr, bool)> {
-        let attempt = || {
-            // SAFETY: zeroes are a valid address of no family; the kernel fills it in.
-            let mut from = unsafe { SockAddr::new(std::mem::zeroed(), size_of::<libc::sockaddr_storage>() as _) };
-            let mut slices = [MaybeUninitSlice::new(uninit(buffer))];
-            let mut message = MsgHdrMut::new().with_addr(&mut from).with_buffers(&mut slices);
-            let n = self.socket.recvmsg(&mut message, libc::MSG_DONTWAIT)?;
-            let is_cut = message.flags().is_truncated();
-            Ok((n, from, is_cut))
+        let attempt = || match &self.carrier {
+            Kernel(socket) => recv_whole(socket, buffer),
+            Simulated(endpoint) => endpoint.receive(buffer, false),
         };
         self.source.retry(Direction::Read, at, attempt, |_| false)
     }
 
     pub(super) fn send(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
-        let attempt = || self.socket.send_with_flags(bytes, SEND);
+        let attempt = || match &self.carrier {
+            Kernel(socket) => socket.send_with_flags(bytes, SEND),
+            Simulated(endpoint) => endpoint.send(bytes, None),
+        };
         self.source.retry(Direction::Write, at, attempt, |_| false)
     }
 
     pub(super) fn send_to(&self, bytes: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
-        let attempt = || self.socket.send_to_with_flags(bytes, to, SEND);
+        let attempt = || match &self.carrier {
+            Kernel(socket) => socket.send_to_with_flags(bytes, to, SEND),
+            Simulated(endpoint) => endpoint.send(bytes, Some(to)),
+        };
         self.source.retry(Direction::Write, at, attempt, |_| false)
     }
 }
 
+fn recv_whole(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, SockAddr, bool)> {
+    // SAFETY: zeroes are a valid address of no family; the kernel fills it in.
+    let mut from = unsafe { SockAddr::new(std::mem::zeroed(), size_of::<libc::sockaddr_storage>() as _) };
+    let mut slices = [MaybeUninitSlice::new(uninit(buffer))];
+    let mut message = MsgHdrMut::new().with_addr(&mut from).with_buffers(&mut slices);
+    let n = socket.recvmsg(&mut message, libc::MSG_DONTWAIT)?;
+    let is_cut = message.flags().is_truncated();
+    Ok((n, from, is_cut))
+}
+
 impl AsFd for Datagrams {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.carrier {
+            Kernel(socket) => socket.as_fd(),
+            Simulated(_) => panic!("a socket of a simulated network has no descriptor"),
+        }
     }
 }
 
@@ -135,7 +230,7 @@ macro_rules! datagram_socket {
             ///
             /// What the system says.
             pub fn try_clone(&self) -> io::Result<$socket> {
-                Ok($socket { datagrams: Datagrams::adopt(self.datagrams.socket.try_clone()?)? })
+                Ok($socket { datagrams: self.datagrams.try_clone()? })
             }
 
             /// How long one receive may wait; it fails with [`TimedOut`](io::ErrorKind::TimedOut) then. `None`: for ever.
@@ -190,7 +285,7 @@ macro_rules! datagram_socket {
             ///
             /// What the system says.
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                self.datagrams.socket.take_error()
+                self.datagrams.take_error()
             }
         }
 
@@ -201,8 +296,9 @@ macro_rules! datagram_socket {
         }
 
         impl AsRawFd for $socket {
+            /// On a simulated network, a number that no descriptor has.
             fn as_raw_fd(&self) -> RawFd {
-                self.as_fd().as_raw_fd()
+                self.datagrams.source.as_raw_fd()
             }
         }
 

@@ -1,7 +1,9 @@
 //! A socket or listener on a network in memory, as its loop sees it.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
+
+use socket2::SockAddr;
 
 use crate::event_loop::EventLoop;
 use crate::reactor::Network;
@@ -21,14 +23,32 @@ pub(super) fn network_here() -> Option<Network> {
 
 impl Endpoint {
     /// A call that sends something: it begins now.
-    pub(super) fn connect(network: Network, to: SocketAddr) -> io::Result<Endpoint> {
-        let id = at_home(&network, |now| Ok(network.connect(now, to)))?;
+    pub(super) fn connect(network: Network, to: SockAddr) -> io::Result<Endpoint> {
+        let id = at_home(&network, |now| network.connect(now, to))?;
         Ok(Endpoint { network, id })
     }
 
-    pub(super) fn bind(network: Network, address: SocketAddr, backlog: usize) -> io::Result<Endpoint> {
-        let (id, _) = network.bind(address, backlog)?;
+    pub(super) fn bind(network: Network, address: SockAddr, backlog: usize) -> io::Result<Endpoint> {
+        let id = network.bind(address, backlog)?;
         Ok(Endpoint { network, id })
+    }
+
+    /// Two ends of a connection.
+    pub(super) fn pair(network: Network) -> (Endpoint, Endpoint) {
+        let (one, other) = network.pair();
+        (Endpoint { network: network.clone(), id: one }, Endpoint { network, id: other })
+    }
+
+    /// A socket of datagrams with that address, or without one.
+    pub(super) fn datagrams(network: Network, address: Option<SockAddr>) -> io::Result<Endpoint> {
+        let id = network.bind_datagrams(address)?;
+        Ok(Endpoint { network, id })
+    }
+
+    /// Two sockets of datagrams that are connected with each other.
+    pub(super) fn pair_of_datagrams(network: Network) -> io::Result<(Endpoint, Endpoint)> {
+        let (one, other) = network.pair_of_datagrams()?;
+        Ok((Endpoint { network: network.clone(), id: one }, Endpoint { network, id: other }))
     }
 
     /// A second handle, with news of its own.
@@ -44,7 +64,7 @@ impl Endpoint {
         self.at_home(|now| self.network.connected(now, self.id))
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Endpoint, SocketAddr)> {
+    pub(super) fn accept(&self) -> io::Result<(Endpoint, SockAddr)> {
         let (id, from) = self.at_home(|now| self.network.accept(now, self.id))?;
         Ok((Endpoint { network: self.network.clone(), id }, from))
     }
@@ -55,6 +75,21 @@ impl Endpoint {
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.at_home(|now| self.network.write(now, self.id, bytes))
+    }
+
+    pub(super) fn connect_datagrams(&self, to: &SockAddr) -> io::Result<()> {
+        is_one_address(to)?;
+        self.at_home(|_| self.network.connect_datagrams(self.id, to.clone()))
+    }
+
+    pub(super) fn send(&self, bytes: &[u8], to: Option<&SockAddr>) -> io::Result<usize> {
+        to.map_or(Ok(()), is_one_address)?;
+        self.at_home(|now| self.network.send_datagram(now, self.id, bytes, to.cloned()))
+    }
+
+    /// The next datagram, cut to the buffer: how much that is, from whom, and whether there was more.
+    pub(super) fn receive(&self, buffer: &mut [u8], peek: bool) -> io::Result<(usize, SockAddr, bool)> {
+        self.at_home(|now| self.network.receive(now, self.id, buffer, peek))
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -69,11 +104,11 @@ impl Endpoint {
         self.network.take_error(self.id)
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_addr(&self) -> io::Result<SockAddr> {
         self.network.local_addr(self.id)
     }
 
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub(super) fn peer_addr(&self) -> io::Result<SockAddr> {
         self.network.peer_addr(self.id)
     }
 }
@@ -84,6 +119,16 @@ fn at_home<R>(network: &Network, f: impl FnOnce(Nanos) -> io::Result<R>) -> io::
         Some(lp) if lp.reactor.network().is_some_and(|here| here.is(network)) => f(lp.clock.now()),
         _ => Err(unsupported("a socket of a simulated network works on the loop of that network only")),
     })
+}
+
+/// Refuses what would reach many.
+fn is_one_address(to: &SockAddr) -> io::Result<()> {
+    let is_broadcast = to.as_socket_ipv4().is_some_and(|to| to.ip().is_broadcast());
+    if is_broadcast || to.as_socket().is_some_and(|to| to.ip().is_multicast()) { Err(of_one_only()) } else { Ok(()) }
+}
+
+pub(super) fn of_one_only() -> io::Error {
+    unsupported("a simulated network has no broadcasts and no multicast groups")
 }
 
 pub(super) fn unsupported(why: &str) -> io::Error {

@@ -96,7 +96,8 @@ impl ListenOptions {
     fn bind_one(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
         if let Some(network) = network_here() {
-            return Endpoint::bind(network, address, self.backlog as usize).map(TcpListener::simulated).map_err(named);
+            let endpoint = Endpoint::bind(network, address.into(), self.backlog as usize);
+            return endpoint.map(TcpListener::simulated).map_err(named);
         }
         let bind = || {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::address::{ToSocketAddrs, each, not_cancelled};
+use super::address::{ToSocketAddrs, each, inet, not_cancelled};
 use super::connection::{Connection, stream};
 use super::endpoint::{Endpoint, network_here};
 use super::gate::Gate;
@@ -140,7 +140,7 @@ impl TcpStream {
         at: Place,
     ) -> io::Result<TcpStream> {
         let connection = match network_here() {
-            Some(network) => Connection::connect_simulated(network, address, limit, at)?,
+            Some(network) => Connection::connect_simulated(network, address.into(), limit, at)?,
             None => {
                 let new = || Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
                 let socket = socket.map_or_else(new, Ok)?;
@@ -182,7 +182,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.connection.peer_inet()
+        inet(&self.connection.peer_addr()?)
     }
 
     /// The address of this end.
@@ -191,7 +191,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.connection.local_inet()
+        inet(&self.connection.local_addr()?)
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -377,7 +377,7 @@ impl TcpListener {
                 }
                 Simulated(endpoint) => {
                     let (end, from) = endpoint.accept()?;
-                    (Connection::simulated(end), from)
+                    (Connection::simulated(end), inet(&from)?)
                 }
             };
             Ok((place, TcpStream { connection }, from))
@@ -428,7 +428,7 @@ impl TcpListener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.door {
             Kernel(socket) => socket.local_addr(),
-            Simulated(endpoint) => endpoint.local_addr(),
+            Simulated(endpoint) => inet(&endpoint.local_addr()?),
         }
     }
 

@@ -5,8 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
+use socket2::Socket;
+
 use super::address::{ToSocketAddrs, each, inet};
 use super::datagram::{Datagrams, datagram_socket};
+use super::endpoint::{Endpoint, network_here};
 use crate::observe::event::Direction;
 use crate::task::caller;
 
@@ -135,7 +138,13 @@ impl UdpSocket {
     /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        each(address, caller(), |address| UdpSocket::from_std(std::net::UdpSocket::bind(address)?))
+        each(address, caller(), |address| match network_here() {
+            Some(network) => {
+                let endpoint = Endpoint::datagrams(network, Some(address.into()))?;
+                Ok(UdpSocket { datagrams: Datagrams::simulated(endpoint) })
+            }
+            None => UdpSocket::from_std(std::net::UdpSocket::bind(address)?),
+        })
     }
 
     /// Takes a socket of std's over; it is put into non-blocking mode.
@@ -168,7 +177,7 @@ impl UdpSocket {
     /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
-        each(address, caller(), |address| self.datagrams.socket.connect(&address.into()))
+        each(address, caller(), |address| self.datagrams.connect(&address.into()))
     }
 
     /// Sends a datagram to the first of the addresses.
@@ -254,7 +263,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.datagrams.socket.local_addr()?)
+        inet(&self.datagrams.local_addr()?)
     }
 
     /// The address that it is connected to.
@@ -263,12 +272,12 @@ impl UdpSocket {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if it is not.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        inet(&self.datagrams.socket.peer_addr()?)
+        inet(&self.datagrams.peer_addr()?)
     }
 }
 
 macro_rules! options {
-    ($($(#[$doc:meta])* $set:ident $get:ident: $type:ty => $of_set:ident $of_get:ident;)*) => {
+    ($($(#[$doc:meta])* $set:ident $get:ident: $type:ty => $of_set:ident $of_get:ident, $simulated:expr;)*) => {
         impl UdpSocket {$(
             $(#[$doc])*
             ///
@@ -276,7 +285,8 @@ macro_rules! options {
             ///
             /// What the system says.
             pub fn $set(&self, value: $type) -> io::Result<()> {
-                self.datagrams.socket.$of_set(value)
+                let simulated: Option<$type> = $simulated;
+                self.datagrams.option(simulated.map(drop), |socket| socket.$of_set(value))
             }
 
             #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") sets.")]
@@ -285,7 +295,7 @@ macro_rules! options {
             ///
             /// What the system says.
             pub fn $get(&self) -> io::Result<$type> {
-                self.datagrams.socket.$of_get()
+                self.datagrams.option($simulated, Socket::$of_get)
             }
         )*}
     };
@@ -293,15 +303,15 @@ macro_rules! options {
 
 options! {
     /// Whether it may send to broadcast addresses.
-    set_broadcast broadcast: bool => set_broadcast broadcast;
+    set_broadcast broadcast: bool => set_broadcast broadcast, None;
     /// The time to live of its datagrams.
-    set_ttl ttl: u32 => set_ttl_v4 ttl_v4;
+    set_ttl ttl: u32 => set_ttl_v4 ttl_v4, Some(64);
     /// Whether what it sends to a group of IPv4 comes back to this machine.
-    set_multicast_loop_v4 multicast_loop_v4: bool => set_multicast_loop_v4 multicast_loop_v4;
+    set_multicast_loop_v4 multicast_loop_v4: bool => set_multicast_loop_v4 multicast_loop_v4, None;
     /// How many routers what it sends to a group of IPv4 may pass.
-    set_multicast_ttl_v4 multicast_ttl_v4: u32 => set_multicast_ttl_v4 multicast_ttl_v4;
+    set_multicast_ttl_v4 multicast_ttl_v4: u32 => set_multicast_ttl_v4 multicast_ttl_v4, None;
     /// Whether what it sends to a group of IPv6 comes back to this machine.
-    set_multicast_loop_v6 multicast_loop_v6: bool => set_multicast_loop_v6 multicast_loop_v6;
+    set_multicast_loop_v6 multicast_loop_v6: bool => set_multicast_loop_v6 multicast_loop_v6, None;
 }
 
 impl UdpSocket {
@@ -311,7 +321,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.datagrams.socket.join_multicast_v4(group, interface)
+        self.datagrams.option(None, |socket| socket.join_multicast_v4(group, interface))
     }
 
     /// Leaves it.
@@ -320,7 +330,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.datagrams.socket.leave_multicast_v4(group, interface)
+        self.datagrams.option(None, |socket| socket.leave_multicast_v4(group, interface))
     }
 
     /// Joins a group of IPv6 on the interface with that number; 0 leaves the choice to the system.
@@ -329,7 +339,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.datagrams.socket.join_multicast_v6(group, interface)
+        self.datagrams.option(None, |socket| socket.join_multicast_v6(group, interface))
     }
 
     /// Leaves it.
@@ -338,6 +348,6 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.datagrams.socket.leave_multicast_v6(group, interface)
+        self.datagrams.option(None, |socket| socket.leave_multicast_v6(group, interface))
     }
 }

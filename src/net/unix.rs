@@ -13,9 +13,11 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::address::not_cancelled;
 use super::connection::{Connection, stream};
+use super::endpoint::{Endpoint, network_here};
 use super::gate::{BACKLOG, Gate};
 use crate::millis;
 use crate::observe::event::{Direction, Place};
+use crate::reactor::Network;
 use crate::reactor::source::set_nonblocking;
 use crate::task::caller;
 
@@ -115,8 +117,11 @@ impl UnixStream {
         let (mut pause, longest) = FULL_QUEUE;
         loop {
             not_cancelled(at)?;
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            match Connection::connect(socket, address, None, at) {
+            let connected = match network_here() {
+                Some(network) => Connection::connect_simulated(network, address.clone(), None, at),
+                None => Connection::connect(Socket::new(Domain::UNIX, Type::STREAM, None)?, address, None, at),
+            };
+            match connected {
                 Ok(connection) => return Ok(UnixStream { connection }),
                 // The kernel tells nobody when the queue is no longer full.
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => crate::sleep(pause)?,
@@ -132,6 +137,11 @@ impl UnixStream {
     ///
     /// What the system says.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        if let Some(network) = network_here() {
+            let (one, other) = Endpoint::pair(network);
+            let simulated = |end| UnixStream { connection: Connection::simulated(end) };
+            return Ok((simulated(one), simulated(other)));
+        }
         let (one, other) = std::os::unix::net::UnixStream::pair()?;
         Ok((UnixStream::from_std(one)?, UnixStream::from_std(other)?))
     }
@@ -160,7 +170,7 @@ impl UnixStream {
     ///
     /// What the system says.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix_addr(&self.connection.socket()?.peer_addr()?)
+        unix_addr(&self.connection.peer_addr()?)
     }
 
     /// The address of this end.
@@ -169,7 +179,7 @@ impl UnixStream {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix_addr(&self.connection.socket()?.local_addr()?)
+        unix_addr(&self.connection.local_addr()?)
     }
 }
 
@@ -188,7 +198,8 @@ impl std::fmt::Debug for UnixStream {
 
 /// A socket that accepts connections of this machine. The counterpart of [`std::os::unix::net::UnixListener`].
 ///
-/// The file that [`bind`](Self::bind) makes is removed when the listener is dropped, if it is still the one that it made.
+/// The file that [`bind`](Self::bind) makes is removed when the listener is dropped, if it is still the one that it made. On a
+/// [simulated network](crate::testing::Network) it makes none: a name is the network's, and goes with the listener.
 /// asyncio: `start_unix_server`.
 ///
 /// ```
@@ -237,9 +248,15 @@ impl std::fmt::Debug for UnixStream {
 pub struct UnixListener {
     // Before the socket, so that it is deregistered before it is closed.
     gate: Gate,
-    socket: mio::net::UnixListener,
+    door: Door,
     file: Option<SocketFile>,
 }
+
+enum Door {
+    Kernel(mio::net::UnixListener),
+    Simulated(Endpoint),
+}
+use Door::{Kernel, Simulated};
 
 /// The file of a listener's socket.
 struct SocketFile {
@@ -280,11 +297,21 @@ impl UnixListener {
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
         let path = path.as_ref();
         let address = SockAddr::unix(path)?;
+        let in_use = |error: io::Error| {
+            let text = format!("{} is in use: {error}", path.display());
+            if error.kind() == io::ErrorKind::AddrInUse {
+                io::Error::new(io::ErrorKind::AddrInUse, text)
+            } else {
+                error
+            }
+        };
+        if let Some(network) = network_here() {
+            return UnixListener::simulated(network, address).map_err(in_use);
+        }
         let socket = match listening_socket(&address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if !is_abandoned(path, &address)? {
-                    let text = format!("{} is in use: {error}", path.display());
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+                    return Err(in_use(error));
                 }
                 std::fs::remove_file(path)?;
                 listening_socket(&address)?
@@ -302,7 +329,16 @@ impl UnixListener {
     ///
     /// What the system says.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
-        UnixListener::from_std(listening_socket(&sock_addr(address)?)?.into())
+        let address = sock_addr(address)?;
+        match network_here() {
+            Some(network) => UnixListener::simulated(network, address),
+            None => UnixListener::from_std(listening_socket(&address)?.into()),
+        }
+    }
+
+    fn simulated(network: Network, address: SockAddr) -> io::Result<UnixListener> {
+        let endpoint = Endpoint::bind(network, address, BACKLOG as usize)?;
+        Ok(UnixListener::over(endpoint.id, Simulated(endpoint)))
     }
 
     /// Takes a listener of std's over; it is put into non-blocking mode. Its file is not removed.
@@ -313,9 +349,13 @@ impl UnixListener {
     pub fn from_std(socket: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
         set_nonblocking(socket.as_fd())?;
         let socket = mio::net::UnixListener::from_std(socket);
-        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode.
-        let gate = unsafe { Gate::new(socket.as_raw_fd()) };
-        Ok(UnixListener { gate, socket, file: None })
+        Ok(UnixListener::over(socket.as_raw_fd(), Kernel(socket)))
+    }
+
+    fn over(number: RawFd, door: Door) -> UnixListener {
+        // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
+        // by a number that no descriptor has.
+        UnixListener { gate: unsafe { Gate::new(number) }, door, file: None }
     }
 
     /// Whether the file stays when the listener is dropped.
@@ -347,8 +387,16 @@ impl UnixListener {
     ) -> io::Result<(P, UnixStream, SocketAddr)> {
         self.gate.accept(at, || {
             let place = place()?;
-            let (socket, from) = self.socket.accept()?;
-            let connection = Connection::new(std::os::unix::net::UnixStream::from(socket).into());
+            let (connection, from) = match &self.door {
+                Kernel(socket) => {
+                    let (socket, from) = socket.accept()?;
+                    (Connection::new(std::os::unix::net::UnixStream::from(socket).into()), from)
+                }
+                Simulated(endpoint) => {
+                    let (end, from) = endpoint.accept()?;
+                    (Connection::simulated(end), unix_addr(&from)?)
+                }
+            };
             Ok((place, UnixStream { connection }, from))
         })
     }
@@ -362,7 +410,10 @@ impl UnixListener {
     /// Ends it for good; see [`TcpListener::close`](super::TcpListener::close).
     pub fn close(&self) {
         self.gate.close();
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+        match &self.door {
+            Kernel(socket) => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
+            Simulated(endpoint) => endpoint.stop_listening(),
+        }
     }
 
     /// The address that it listens on.
@@ -371,7 +422,10 @@ impl UnixListener {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.door {
+            Kernel(socket) => socket.local_addr(),
+            Simulated(endpoint) => unix_addr(&endpoint.local_addr()?),
+        }
     }
 
     /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) where it would wait.
@@ -390,7 +444,10 @@ impl UnixListener {
     ///
     /// What the system says.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
+        match &self.door {
+            Kernel(socket) => socket.take_error(),
+            Simulated(endpoint) => Ok(endpoint.take_error()),
+        }
     }
 }
 
@@ -413,19 +470,27 @@ fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
 
 impl AsFd for UnixListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.door {
+            Kernel(socket) => socket.as_fd(),
+            Simulated(_) => panic!("a listener of a simulated network has no descriptor"),
+        }
     }
 }
 
 impl AsRawFd for UnixListener {
+    /// On a simulated network, a number that no descriptor has.
     fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.gate.source.as_raw_fd()
     }
 }
 
 impl std::fmt::Debug for UnixListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.socket.fmt(f)
+        let mut text = f.debug_struct("UnixListener");
+        if let Ok(address) = self.local_addr() {
+            text.field("addr", &address);
+        }
+        text.field("fd", &self.as_raw_fd()).finish()
     }
 }
 

@@ -10,14 +10,17 @@ use std::time::Duration;
 use socket2::SockAddr;
 
 use super::datagram::{Datagrams, datagram_socket};
+use super::endpoint::{Endpoint, network_here};
 use super::unix::{sock_addr, unix_addr};
 use crate::observe::event::Direction;
+use crate::reactor::Network;
 use crate::task::caller;
 
 /// A socket for datagrams between processes of this machine. The counterpart of [`std::os::unix::net::UnixDatagram`].
 ///
 /// Nothing is lost and the order is kept: a send waits while the receiver's queue is full. The file that
-/// [`bind`](Self::bind) makes stays, as in std.
+/// [`bind`](Self::bind) makes stays, as in std; on a [simulated network](crate::testing::Network) it makes none, and the name
+/// goes with the socket.
 ///
 /// ```
 /// use corio::{net::UnixDatagram, run};
@@ -87,7 +90,10 @@ impl UnixDatagram {
     ///
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) if anything is there.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
-        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind(path)?)
+        match network_here() {
+            Some(network) => UnixDatagram::simulated(network, Some(SockAddr::unix(path)?)),
+            None => UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind(path)?),
+        }
     }
 
     /// A socket at an address, which may be an abstract one.
@@ -96,7 +102,14 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
-        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind_addr(address)?)
+        match network_here() {
+            Some(network) => UnixDatagram::simulated(network, Some(sock_addr(address)?)),
+            None => UnixDatagram::from_std(std::os::unix::net::UnixDatagram::bind_addr(address)?),
+        }
+    }
+
+    fn simulated(network: Network, address: Option<SockAddr>) -> io::Result<UnixDatagram> {
+        Ok(UnixDatagram { datagrams: Datagrams::simulated(Endpoint::datagrams(network, address)?) })
     }
 
     /// A socket without an address, which can send and not be answered.
@@ -105,7 +118,10 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn unbound() -> io::Result<UnixDatagram> {
-        UnixDatagram::from_std(std::os::unix::net::UnixDatagram::unbound()?)
+        match network_here() {
+            Some(network) => UnixDatagram::simulated(network, None),
+            None => UnixDatagram::from_std(std::os::unix::net::UnixDatagram::unbound()?),
+        }
     }
 
     /// Two sockets that are connected with each other.
@@ -114,6 +130,11 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+        if let Some(network) = network_here() {
+            let (one, other) = Endpoint::pair_of_datagrams(network)?;
+            let simulated = |end| UnixDatagram { datagrams: Datagrams::simulated(end) };
+            return Ok((simulated(one), simulated(other)));
+        }
         let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
         Ok((UnixDatagram::from_std(one)?, UnixDatagram::from_std(other)?))
     }
@@ -143,7 +164,7 @@ impl UnixDatagram {
     /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody has it.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.datagrams.socket.connect(&SockAddr::unix(path)?)
+        self.datagrams.connect(&SockAddr::unix(path)?)
     }
 
     /// The same with an address, which may be an abstract one.
@@ -152,7 +173,7 @@ impl UnixDatagram {
     ///
     /// As [`connect`](Self::connect).
     pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
-        self.datagrams.socket.connect(&sock_addr(address)?)
+        self.datagrams.connect(&sock_addr(address)?)
     }
 
     /// Sends a datagram to the socket at a path.
@@ -204,7 +225,7 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.datagrams.socket.shutdown(how)
+        self.datagrams.shutdown(how)
     }
 
     /// The address of this socket.
@@ -213,7 +234,7 @@ impl UnixDatagram {
     ///
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix_addr(&self.datagrams.socket.local_addr()?)
+        unix_addr(&self.datagrams.local_addr()?)
     }
 
     /// The address that it is connected to.
@@ -222,6 +243,6 @@ impl UnixDatagram {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if it is not.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix_addr(&self.datagrams.socket.peer_addr()?)
+        unix_addr(&self.datagrams.peer_addr()?)
     }
 }

@@ -5,8 +5,11 @@
 //! latency, in order, as an entry of [`State::under_way`]. So the network knows when it will have news next, and a virtual
 //! clock can jump there.
 //!
+//! Datagrams and Unix sockets are here as well: the names of the latter are names of the network, and no files.
+//!
 //! Sockets go by negative numbers where a kernel's have descriptors: none can be taken for the other.
 
+mod datagrams;
 mod script;
 mod state;
 
@@ -16,8 +19,10 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::SockAddr;
+
 pub use self::script::{Peer, Script};
-use self::state::{Arrival, Stage, State, fault};
+use self::state::{Arrival, Stage, State, fault, unnamed};
 use super::{News, Registrar, Request, Selector, Token};
 use crate::clock::nanos;
 use crate::random::Random;
@@ -25,14 +30,22 @@ use crate::timer::Nanos;
 
 /// A network in memory, for tests and for examples whose output is always the same.
 ///
-/// Given to [`Runner::backend`](crate::Runner::backend), it carries all of the run's [`TcpListener`](crate::net::TcpListener)s
-/// and [`TcpStream`](crate::net::TcpStream)s: the program is the same as on a real network. Any address can be listened
-/// on. What travels takes its latency and arrives in order; writes wait when the other end does not read; a
-/// connection can be closed, half-closed and reset. On a virtual clock nothing of it takes time, and a program that waits
-/// for bytes that can never come is a deadlock that is reported. [`Script`]s play the parts of peers that are not tasks.
+/// Given to [`Runner::backend`](crate::Runner::backend), it carries all of the run's sockets: the program is the same as on a
+/// real network. On a virtual clock nothing of it takes time, and a program that waits for what can never come is a deadlock
+/// that is reported. [`Script`]s play the parts of peers of TCP that are not tasks.
 ///
-/// What needs a descriptor of the system ([`readable`](crate::readable), UDP, Unix sockets, pipes) does not work on it. A
-/// network belongs to one loop at a time.
+/// - **TCP.** Any address can be listened on. What travels takes its latency and arrives in order; writes wait when the other
+///   end does not read; a connection can be closed, half-closed and reset.
+/// - **UDP.** Any address can be bound. Each datagram takes a latency of its own, so those that are sent soon after each other
+///   may change places; some are [lost](Self::lose_one_in) or [come twice](Self::repeat_one_in), if that is asked for. One for which the
+///   receiver has no room is lost. That nobody has an address is told to whoever is connected to it. There are no groups and no
+///   broadcasts: what has to do with them is an error of the kind [`Unsupported`](io::ErrorKind::Unsupported).
+/// - **Unix sockets.** Their names, paths or abstract ones, are names of the network: the file system has nothing to do with
+///   them. A path is taken as it is written, and is free again when its socket is closed. What is sent is there at once, whatever the latency of the
+///   network, and none of it is lost.
+///
+/// What needs a descriptor of the system ([`readable`](crate::readable), pipes, sockets that come from std) does not work on
+/// it. A network belongs to one loop at a time.
 ///
 /// ```
 /// use corio::net::{TcpListener, TcpStream};
@@ -128,7 +141,8 @@ impl Network {
         self.with(|state| state.random = Random::new(seed))
     }
 
-    /// How long everything takes to arrive. What one end sends arrives in order all the same.
+    /// How long everything takes to arrive. What one end of a connection sends arrives in order all the same; a datagram may
+    /// overtake another.
     pub fn latency(self, range: std::ops::RangeInclusive<Duration>) -> Network {
         self.with(|state| state.latency = (nanos(*range.start()), nanos(*range.end())))
     }
@@ -153,7 +167,57 @@ impl Network {
         self.with(|state| state.short_writes = Some(most))
     }
 
-    /// How many bytes of one direction may be under way or unread before a write waits. 64 KiB if not set.
+    /// Loses one datagram of UDP in `n`, at random; with 1, every one.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is 0.
+    ///
+    /// ```
+    /// use corio::net::UdpSocket;
+    /// use corio::testing::Network;
+    /// use corio::{Backend, Runner, is_timed_out, millis, scope, timeout};
+    ///
+    /// let network = Network::new().seed(7).latency(millis(10)..=millis(50)).lose_one_in(2);
+    /// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
+    ///     let (client, server) = (UdpSocket::bind("10.0.0.2:0")?, UdpSocket::bind("10.0.0.1:53")?);
+    ///     scope(|s| {
+    ///         s.spawn(|| -> std::io::Result<()> {
+    ///             let mut buffer = [0; 512];
+    ///             loop {
+    ///                 let (n, from) = server.recv_from(&mut buffer)?;
+    ///                 server.send_to(&buffer[..n], from)?;
+    ///             }
+    ///         });
+    ///         let mut buffer = [0; 512];
+    ///         let answer = (1..=20).find_map(|_| {
+    ///             client.send_to(b"question", "10.0.0.1:53").ok()?;
+    ///             timeout(millis(100), || client.recv_from(&mut buffer)).ok() // asks again if there is no answer
+    ///         });
+    ///         assert!(answer.is_some());
+    ///         s.cancel();
+    ///         Ok(())
+    ///     })
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn lose_one_in(self, n: u64) -> Network {
+        assert!(n > 0, "one in none");
+        self.with(|state| state.lost = n)
+    }
+
+    /// Lets one datagram of UDP in `n` come twice, at random; with 1, every one. Each of the two takes its own latency.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is 0.
+    pub fn repeat_one_in(self, n: u64) -> Network {
+        assert!(n > 0, "one in none");
+        self.with(|state| state.repeated = n)
+    }
+
+    /// How many bytes of one direction may be under way or unread before a write waits, and how many a receiver of datagrams
+    /// keeps. 64 KiB if not set.
     ///
     /// # Panics
     ///
@@ -185,16 +249,17 @@ impl Network {
     /// [`AddrInUse`](io::ErrorKind::AddrInUse).
     pub fn server(&self, at: SocketAddr, script: Script) -> io::Result<Peer> {
         let mut state = self.state();
-        let (id, _) = state.bind(at, 1)?;
+        let id = state.bind(at.into(), 1)?;
         let peer = state.add_peer(script);
         state.listeners.get_mut(&id).expect("bound just now").peer = Some(peer);
         Ok(Peer::new(self.clone(), peer))
     }
 
-    /// Resets every connection, as a cable that was cut, and a router that says so.
+    /// Resets every connection of TCP, as a cable that was cut, and a router that says so.
     pub fn reset_all(&self) {
         let mut state = self.state();
-        let all: Vec<Id> = state.sockets.keys().copied().collect();
+        let far = state.sockets.iter().filter(|(_, socket)| !socket.local.is_unix());
+        let all: Vec<Id> = far.map(|(id, _)| *id).collect();
         for to in all {
             state.arrive(Arrival::Reset { to });
         }
@@ -204,7 +269,7 @@ impl Network {
     /// How many sockets and listeners are open, those of scripts included.
     pub fn open(&self) -> usize {
         let state = self.state();
-        state.sockets.len() + state.listeners.len()
+        state.sockets.len() + state.listeners.len() + state.mailboxes.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,12 +293,55 @@ impl Network {
         self.state().hosts.get(name).cloned()
     }
 
-    pub(crate) fn bind(&self, address: SocketAddr, backlog: usize) -> io::Result<(Id, SocketAddr)> {
+    pub(crate) fn bind(&self, address: SockAddr, backlog: usize) -> io::Result<Id> {
         self.state().bind(address, backlog)
     }
 
-    pub(crate) fn connect(&self, now: Nanos, to: SocketAddr) -> Id {
-        self.at(now).connect(to, None)
+    pub(crate) fn connect(&self, now: Nanos, to: SockAddr) -> io::Result<Id> {
+        let mut state = self.at(now);
+        match to.as_socket() {
+            Some(to) => Ok(state.connect(to, None)),
+            None => state.connect_unix(to),
+        }
+    }
+
+    pub(crate) fn pair(&self) -> (Id, Id) {
+        self.state().pair(unnamed())
+    }
+
+    /// A socket of datagrams with that address, or without one.
+    pub(crate) fn bind_datagrams(&self, address: Option<SockAddr>) -> io::Result<Id> {
+        self.state().bind_mailbox(address.unwrap_or_else(unnamed))
+    }
+
+    pub(crate) fn pair_of_datagrams(&self) -> io::Result<(Id, Id)> {
+        self.state().pair_of_mailboxes()
+    }
+
+    pub(crate) fn connect_datagrams(&self, id: Id, to: SockAddr) -> io::Result<()> {
+        let mut state = self.state();
+        let id = state.behind(id);
+        state.connect_mailbox(id, to)
+    }
+
+    pub(crate) fn send_datagram(&self, now: Nanos, id: Id, bytes: &[u8], to: Option<SockAddr>) -> io::Result<usize> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        let result = state.send_datagram(id, bytes, to);
+        self.shared.changed.notify_all();
+        result
+    }
+
+    pub(crate) fn receive(
+        &self,
+        now: Nanos,
+        id: Id,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> io::Result<(usize, SockAddr, bool)> {
+        let mut state = self.at(now);
+        let id = state.behind(id);
+        state.receive(id, buffer, peek)
     }
 
     /// Whether the connection has come about.
@@ -248,12 +356,12 @@ impl Network {
         }
     }
 
-    pub(crate) fn accept(&self, now: Nanos, id: Id) -> io::Result<(Id, SocketAddr)> {
+    pub(crate) fn accept(&self, now: Nanos, id: Id) -> io::Result<(Id, SockAddr)> {
         let mut state = self.at(now);
         let id = state.behind(id);
         let Some(listener) = state.listeners.get_mut(&id) else { return fault(libc::EBADF) };
         let accepted = listener.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((accepted, state.socket(accepted)?.remote))
+        Ok((accepted, state.socket(accepted)?.remote.clone()))
     }
 
     pub(crate) fn read(&self, now: Nanos, id: Id, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
@@ -273,13 +381,14 @@ impl Network {
     pub(crate) fn shutdown(&self, now: Nanos, id: Id, how: Shutdown) -> io::Result<()> {
         let mut state = self.at(now);
         let id = state.behind(id);
-        state.shutdown(id, how)
+        if state.mailboxes.contains_key(&id) { state.shut_mailbox(id, how) } else { state.shutdown(id, how) }
     }
 
     pub(crate) fn take_error(&self, id: Id) -> Option<io::Error> {
         let mut state = self.state();
         let id = state.behind(id);
-        state.sockets.get_mut(&id).and_then(|socket| socket.error.take()).map(io::Error::from_raw_os_error)
+        let error = state.sockets.get_mut(&id).and_then(|socket| socket.error.take());
+        error.or_else(|| state.mailbox_error(id)).map(io::Error::from_raw_os_error)
     }
 
     /// One more handle of a socket or listener.
@@ -291,6 +400,8 @@ impl Network {
             socket.handles += 1;
         } else if let Some(listener) = state.listeners.get_mut(&id) {
             listener.handles += 1;
+        } else if let Some(mailbox) = state.mailboxes.get_mut(&id) {
+            mailbox.handles += 1;
         }
         new
     }
@@ -309,20 +420,30 @@ impl Network {
         self.state().stop_listening(id);
     }
 
-    pub(crate) fn local_addr(&self, id: Id) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self, id: Id) -> io::Result<SockAddr> {
         let mut state = self.state();
         let id = state.behind(id);
+        if let Some((local, _)) = state.mailbox_addresses(id) {
+            return Ok(local);
+        }
         match state.listeners.get(&id) {
-            Some(listener) => Ok(listener.address),
-            None => state.socket(id).map(|socket| socket.local),
+            Some(listener) => Ok(listener.address.clone()),
+            None => state.socket(id).map(|socket| socket.local.clone()),
         }
     }
 
-    pub(crate) fn peer_addr(&self, id: Id) -> io::Result<SocketAddr> {
+    pub(crate) fn peer_addr(&self, id: Id) -> io::Result<SockAddr> {
         let mut state = self.state();
         let id = state.behind(id);
+        if let Some((_, peer)) = state.mailbox_addresses(id) {
+            return peer.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTCONN));
+        }
         let socket = state.socket(id)?;
-        if socket.stage == Stage::Connecting || socket.broken { fault(libc::ENOTCONN) } else { Ok(socket.remote) }
+        if socket.stage == Stage::Connecting || socket.broken {
+            fault(libc::ENOTCONN)
+        } else {
+            Ok(socket.remote.clone())
+        }
     }
 }
 

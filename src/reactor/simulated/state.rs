@@ -1,4 +1,4 @@
-//! What is on a network in memory at one moment, and how it changes.
+//! What is on a network in memory at one moment, and how it changes: connections. Datagrams are beside, in `datagrams`.
 //!
 //! Every byte that is written *arrives*: after the latency, in order, as an entry of [`State::under_way`]. Nothing here
 //! knows loops or locks.
@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
+use socket2::SockAddr;
+
 use super::Id;
+use super::datagrams::Mailbox;
 use super::script::PeerState;
 use crate::random::Random;
 use crate::reactor::{News, Token};
@@ -18,9 +21,10 @@ const CAPACITY: usize = 64 * 1024;
 /// The first port that is given out for 0.
 const FIRST_PORT: u16 = 49_152;
 
-const READABLE: News = News { readable: true, writable: false, read_closed: false, write_closed: false, error: false };
-const WRITABLE: News = News { readable: false, writable: true, ..READABLE };
-const ENDED: News = News { read_closed: true, ..READABLE };
+pub(super) const READABLE: News =
+    News { readable: true, writable: false, read_closed: false, write_closed: false, error: false };
+pub(super) const WRITABLE: News = News { readable: false, writable: true, ..READABLE };
+pub(super) const ENDED: News = News { read_closed: true, ..READABLE };
 const FAILED: News = News { error: true, write_closed: true, ..ENDED };
 
 pub(super) struct State {
@@ -28,6 +32,9 @@ pub(super) struct State {
     pub(super) capacity: usize,
     pub(super) short_reads: Option<usize>,
     pub(super) short_writes: Option<usize>,
+    /// Of how many datagrams of UDP one is lost, or comes twice; 0: none.
+    pub(super) lost: u64,
+    pub(super) repeated: u64,
     pub(super) hosts: BTreeMap<String, Vec<IpAddr>>,
     pub(super) random: Random,
     /// The latest loop time that it was told.
@@ -37,6 +44,7 @@ pub(super) struct State {
     last_arrival: u64,
     pub(super) sockets: BTreeMap<Id, Socket>,
     pub(super) listeners: BTreeMap<Id, Listener>,
+    pub(super) mailboxes: BTreeMap<Id, Mailbox>,
     /// Second handles, and what they are handles of.
     pub(super) clones: BTreeMap<Id, Id>,
     pub(super) peers: Vec<PeerState>,
@@ -50,7 +58,7 @@ pub(super) struct State {
 pub(super) type Tokens = BTreeMap<Id, Token>;
 
 pub(super) struct Listener {
-    pub(super) address: SocketAddr,
+    pub(super) address: SockAddr,
     pub(super) backlog: usize,
     pub(super) waiting: VecDeque<Id>,
     pub(super) tokens: Tokens,
@@ -60,8 +68,8 @@ pub(super) struct Listener {
 }
 
 pub(super) struct Socket {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+    pub(super) local: SockAddr,
+    pub(super) remote: SockAddr,
     /// The other end. It may be gone.
     pub(super) other: Option<Id>,
     pub(super) stage: Stage,
@@ -112,6 +120,19 @@ pub(super) enum Arrival {
     Reset {
         to: Id,
     },
+    /// Of UDP. Whoever has the address when it arrives gets it.
+    Datagram {
+        /// Who is told that nobody has it: a socket that is connected to it.
+        from: Option<Id>,
+        sender: SockAddr,
+        to: SockAddr,
+        bytes: Vec<u8>,
+    },
+    /// Nobody has the address that it was sent to.
+    Unreachable {
+        to: Id,
+        address: SockAddr,
+    },
     /// The time of a script's next step has come.
     Step {
         peer: usize,
@@ -122,6 +143,23 @@ pub(super) fn fault<T>(errno: i32) -> io::Result<T> {
     Err(io::Error::from_raw_os_error(errno))
 }
 
+/// The address of a socket of the machine itself that was given none.
+pub(super) fn unnamed() -> SockAddr {
+    SockAddr::unix("").expect("no path is too short")
+}
+
+/// Whether what is sent to an address reaches the socket that is bound there.
+pub(super) fn is_at(bound: &SockAddr, to: &SockAddr) -> bool {
+    match (bound.as_socket(), to.as_socket()) {
+        (Some(bound), Some(to)) => {
+            let any = bound.ip().is_unspecified() || to.ip().is_unspecified();
+            bound.port() == to.port() && (bound.ip() == to.ip() || any)
+        }
+        (None, None) => bound == to && !to.is_unnamed(),
+        _ => false,
+    }
+}
+
 impl State {
     pub(super) fn new() -> State {
         State {
@@ -129,6 +167,8 @@ impl State {
             capacity: CAPACITY,
             short_reads: None,
             short_writes: None,
+            lost: 0,
+            repeated: 0,
             hosts: BTreeMap::new(),
             random: Random::new(0),
             now: 0,
@@ -137,6 +177,7 @@ impl State {
             last_arrival: 0,
             sockets: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
             clones: BTreeMap::new(),
             peers: Vec::new(),
             under_way: BTreeMap::new(),
@@ -164,11 +205,18 @@ impl State {
         self.last_port
     }
 
-    pub(super) fn bind(&mut self, mut address: SocketAddr, backlog: usize) -> io::Result<(Id, SocketAddr)> {
-        if address.port() == 0 {
-            address.set_port(self.next_port());
+    /// The address with a port, if it is one of the internet families.
+    pub(super) fn with_port(&mut self, address: SockAddr) -> SockAddr {
+        match address.as_socket() {
+            Some(inet) if inet.port() == 0 => SocketAddr::new(inet.ip(), self.next_port()).into(),
+            _ => address,
         }
-        if self.listener_at(address).is_some() {
+    }
+
+    pub(super) fn bind(&mut self, address: SockAddr, backlog: usize) -> io::Result<Id> {
+        let address = self.with_port(address);
+        // A path is one name, whatever kind of socket has it.
+        if self.listener_at(&address).is_some() || address.is_unix() && self.mailbox_at(&address).is_some() {
             return fault(libc::EADDRINUSE);
         }
         let id = self.next_id();
@@ -176,18 +224,14 @@ impl State {
         let listener =
             Listener { address, backlog, waiting: VecDeque::new(), tokens: Tokens::new(), handles: 1, peer: None };
         self.listeners.insert(id, listener);
-        Ok((id, address))
+        Ok(id)
     }
 
-    pub(super) fn listener_at(&self, to: SocketAddr) -> Option<Id> {
-        let at = |address: SocketAddr| {
-            let any = address.ip().is_unspecified() || to.ip().is_unspecified();
-            address.port() == to.port() && (address.ip() == to.ip() || any)
-        };
-        self.listeners.iter().find(|(_, listener)| at(listener.address)).map(|(id, _)| *id)
+    pub(super) fn listener_at(&self, to: &SockAddr) -> Option<Id> {
+        self.listeners.iter().find(|(_, listener)| is_at(&listener.address, to)).map(|(id, _)| *id)
     }
 
-    pub(super) fn open(&mut self, local: SocketAddr, remote: SocketAddr, other: Option<Id>, stage: Stage) -> Id {
+    pub(super) fn open(&mut self, local: SockAddr, remote: SockAddr, other: Option<Id>, stage: Stage) -> Id {
         let id = self.next_id();
         let socket = Socket {
             local,
@@ -213,10 +257,35 @@ impl State {
 
     pub(super) fn connect(&mut self, to: SocketAddr, peer: Option<usize>) -> Id {
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.next_port());
-        let id = self.open(from, to, None, Stage::Connecting);
+        let id = self.open(from.into(), to.into(), None, Stage::Connecting);
         self.sockets.get_mut(&id).expect("opened just now").peer = peer;
         self.send(id, Arrival::Call { from: id, to });
         id
+    }
+
+    /// Connects on the machine itself, where there is no way to go: it is decided at once.
+    pub(super) fn connect_unix(&mut self, to: SockAddr) -> io::Result<Id> {
+        let Some(listener) = self.listener_at(&to) else {
+            return fault(if self.mailbox_at(&to).is_some() { libc::EPROTOTYPE } else { libc::ENOENT });
+        };
+        let listener = self.listeners.get_mut(&listener).expect("found just now");
+        if listener.waiting.len() >= listener.backlog {
+            return fault(libc::EAGAIN);
+        }
+        let (id, far) = self.pair(to);
+        let listener = self.listeners.values_mut().find(|listener| listener.address == self.sockets[&far].local);
+        let listener = listener.expect("found just now");
+        listener.waiting.push_back(far);
+        self.news.extend(listener.tokens.values().map(|token| (*token, READABLE)));
+        Ok(id)
+    }
+
+    /// Two ends that are connected on the machine itself; the second has an address.
+    pub(super) fn pair(&mut self, address: SockAddr) -> (Id, Id) {
+        let one = self.open(unnamed(), address.clone(), None, Stage::Open);
+        let other = self.open(address, unnamed(), Some(one), Stage::Open);
+        self.sockets.get_mut(&one).expect("opened just now").other = Some(other);
+        (one, other)
     }
 
     pub(super) fn read(&mut self, id: Id, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
@@ -273,6 +342,11 @@ impl State {
             return fault(libc::EPIPE);
         }
         let Some(to) = socket.other.filter(|_| socket.stage == Stage::Open) else { return fault(libc::ENOTCONN) };
+        // On the machine itself it is known at once that nobody reads any more.
+        let is_near = socket.local.is_unix();
+        if is_near && self.sockets.get(&to).is_none_or(|other| other.reads_no_more) {
+            return fault(libc::EPIPE);
+        }
         let used = self.sockets.get(&to).map_or(0, |other| other.inbox.len() + other.coming);
         let room = capacity.saturating_sub(used);
         let n = bytes.len().min(room).min(most.unwrap_or(usize::MAX));
@@ -319,6 +393,11 @@ impl State {
             if listener.handles == 0 {
                 self.stop_listening(id);
             }
+        } else if let Some(mailbox) = self.mailboxes.get_mut(&id) {
+            mailbox.handles -= 1;
+            if mailbox.handles == 0 {
+                self.close_mailbox(id);
+            }
         } else if let Some(socket) = self.sockets.get_mut(&id) {
             socket.handles -= 1;
             if socket.handles == 0 {
@@ -350,10 +429,16 @@ impl State {
 
     // ---- travelling -------------------------------------------------------------------------------------------------
 
-    /// Sends something on its way; `to` is the socket at which it arrives after all that was sent there before.
-    pub(super) fn send(&mut self, to: Id, arrival: Arrival) {
+    pub(super) fn some_latency(&mut self) -> Nanos {
         let (least, most) = self.latency;
-        let latency = if least < most { self.random.range(least..=most) } else { least };
+        if least < most { self.random.range(least..=most) } else { least }
+    }
+
+    /// Sends something on its way; `to` is the socket at which it arrives after all that was sent there before. On the machine
+    /// itself it has no way to go.
+    pub(super) fn send(&mut self, to: Id, arrival: Arrival) {
+        let is_near = self.sockets.get(&to).is_some_and(|socket| socket.local.is_unix());
+        let latency = if is_near { 0 } else { self.some_latency() };
         let mut due = self.now.saturating_add(latency);
         if let Some(socket) = self.sockets.get_mut(&to) {
             due = due.max(socket.not_before);
@@ -420,19 +505,22 @@ impl State {
                     }
                 }
             }
+            Arrival::Datagram { from, sender, to, bytes } => self.post(from, sender, to, bytes),
+            Arrival::Unreachable { to, address } => self.unreachable(to, &address),
             Arrival::Step { peer } => self.step(peer),
         }
     }
 
     /// A call has reached the address that it was made to.
     pub(super) fn call(&mut self, from: Id, to: SocketAddr) {
-        let Some(remote) = self.sockets.get(&from).map(|caller| caller.local) else { return };
-        let listener = self.listener_at(to).and_then(|id| {
+        let to = SockAddr::from(to);
+        let Some(remote) = self.sockets.get(&from).map(|caller| caller.local.clone()) else { return };
+        let listener = self.listener_at(&to).and_then(|id| {
             let listener = self.listeners.get(&id)?;
             (listener.waiting.len() < listener.backlog).then_some(id)
         });
         let Some(listener) = listener else { return self.send(from, Arrival::Refused { to: from }) };
-        let id = self.open(to, remote, Some(from), Stage::Open);
+        let id = self.open(to.clone(), remote, Some(from), Stage::Open);
         self.sockets.get_mut(&from).expect("looked at above").other = Some(id);
         self.send(from, Arrival::Accepted { to: from });
         let listener = self.listeners.get_mut(&listener).expect("found above");
@@ -483,15 +571,17 @@ impl State {
     }
 
     pub(super) fn announce(&mut self, id: Id, news: News) {
-        if let Some(socket) = self.sockets.get(&id) {
-            self.news.extend(socket.tokens.values().map(|token| (*token, news)));
-        }
+        let tokens: Vec<Token> = self.tokens(id).into_iter().flat_map(|tokens| tokens.values().copied()).collect();
+        self.news.extend(tokens.into_iter().map(|token| (token, news)));
     }
 
     pub(super) fn tokens(&mut self, id: Id) -> Option<&mut Tokens> {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            return Some(&mut socket.tokens);
+        }
         match self.listeners.get_mut(&id) {
             Some(listener) => Some(&mut listener.tokens),
-            None => self.sockets.get_mut(&id).map(|socket| &mut socket.tokens),
+            None => self.mailboxes.get_mut(&id).map(|mailbox| &mut mailbox.tokens),
         }
     }
 
@@ -499,6 +589,9 @@ impl State {
     pub(super) fn standing(&self, id: Id) -> Option<News> {
         if let Some(listener) = self.listeners.get(&id) {
             return Some(News { readable: !listener.waiting.is_empty(), ..News::default() });
+        }
+        if let Some(mailbox) = self.mailboxes.get(&id) {
+            return Some(mailbox.standing());
         }
         let socket = self.sockets.get(&id)?;
         if socket.broken || socket.error.is_some() {
