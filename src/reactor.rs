@@ -35,8 +35,8 @@ use crate::task::wait::WaitList;
 use crate::timer::Nanos;
 use mio_selector::MioSelector;
 use poll_selector::PollSelector;
+use simulated::SimulatedSelector;
 pub use simulated::{Network, Peer, Script};
-use simulated::{SimulatedRegistrar, SimulatedSelector};
 pub(crate) use watch::{Watched, is_ready};
 use watch::{Watcher, Watchers};
 pub use watch::{add_reader, add_writer, readable, remove_reader, remove_writer, writable};
@@ -291,8 +291,8 @@ impl Reactor {
                 Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
             }
             Backend::Simulated(network) => {
-                let registrar = SimulatedRegistrar(network.clone());
-                Ok(Reactor::with(Box::new(SimulatedSelector(network)), Arc::new(registrar)))
+                let (selector, registrar) = SimulatedSelector::new(network)?;
+                Ok(Reactor::with(Box::new(selector), Arc::new(registrar)))
             }
         }
     }

@@ -13,10 +13,11 @@ use std::{fs, thread};
 
 use common::{Finally, panic_of, sim};
 use corio::channel::mpsc;
+use corio::testing::Network;
 use corio::workers::{Accept, ServerHandle, WorkersBuilder};
 use corio::{
-    LoopHandle, Runner, Workers, call_soon, cancel_cause, is_cancelled, millis, run, secs, shield, sleep, spawn,
-    timeout, yield_now,
+    Backend, LoopHandle, Runner, Workers, call_soon, cancel_cause, is_cancelled, millis, run, secs, shield, sleep,
+    spawn, timeout, yield_now,
 };
 use support::{PATIENCE, watchdog};
 
@@ -508,4 +509,54 @@ fn ctrl_c_at_the_one_who_waits_stops_all_in_good_order() {
     }
     let ended = common::child(NAME);
     assert!(ended.succeeded().stdout.contains("ended: Ok(())"), "{ended:?}");
+}
+
+// ---- simulated networks --------------------------------------------------------------------------------------
+
+#[test]
+fn a_simulated_network_is_for_one_loop_at_a_time() {
+    let _watchdog = watchdog();
+    let network = Network::new();
+    let on_it = |network: &Network| Runner::new().backend(Backend::Simulated(network.clone()));
+    let shared = network.clone();
+    let error = builder(2).runner(move |_| on_it(&shared)).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}");
+    assert!(error.to_string().contains("of worker") && error.to_string().contains("one at a time"), "{error}");
+
+    let network = Network::new(); // the loop that had the other one may still be ending
+    let mut first = on_it(&network);
+    first.run(|| Ok(())).unwrap();
+    assert_eq!(on_it(&network).run(|| Ok(())).unwrap_err().kind(), ErrorKind::ResourceBusy);
+    drop(first);
+    on_it(&network).run(|| Ok(())).unwrap();
+
+    // Each its own, or only one: that is a network for one loop.
+    let workers = builder(2).runner(move |_| on_it(&Network::new())).start().unwrap();
+    let dial = || corio::net::TcpStream::connect("10.0.0.1:80").map(drop);
+    assert_eq!(workers.spawn(dial).join().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    end(workers);
+}
+
+#[test]
+fn a_simulated_run_may_have_workers_that_compute_and_none_that_serve() {
+    let _watchdog = watchdog();
+    let mut runner = Runner::new().virtual_clock().seed(7).backend(Backend::Simulated(Network::new())).ctrl_c(false);
+    let sums = runner.run(|| {
+        let alarm = spawn(|| sleep(secs(36_000)));
+        let workers = workers(2);
+        let error = workers.serve("10.0.0.1:80", |_| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("net::Server"), "{error}");
+        let listener = corio::net::TcpListener::bind("10.0.0.1:80")?;
+        let sums = workers.scope(|s| {
+            let children: Vec<_> = (0..4_u64).map(|n| s.spawn(move || Ok((0..=n * 1_000).sum::<u64>()))).collect();
+            children.into_iter().map(|child| child.join()).collect::<io::Result<Vec<_>>>()
+        })?;
+        drop(listener);
+        workers.stop();
+        workers.join()?;
+        assert!(!alarm.is_done(), "the clock does not jump while they work");
+        Ok(sums)
+    });
+    assert_eq!(sums.unwrap(), [0, 500_500, 2_001_000, 4_501_500]);
 }

@@ -16,6 +16,7 @@ mod state;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ use crate::timer::Nanos;
 ///   network, and none of it is lost.
 ///
 /// What needs a descriptor of the system ([`readable`](crate::readable), pipes, sockets that come from std) does not work on
-/// it. A network belongs to one loop at a time.
+/// it. A network belongs to one loop at a time: a second one gets an error of the kind
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy). So [`Workers`](crate::Workers) cannot share one.
 ///
 /// ```
 /// use corio::net::{TcpListener, TcpStream};
@@ -112,6 +114,8 @@ pub struct Network {
 
 struct Shared {
     state: Mutex<State>,
+    /// Whether a loop has it.
+    taken: AtomicBool,
     /// For a loop on a real clock, which sleeps here.
     changed: Condvar,
 }
@@ -128,7 +132,13 @@ impl Default for Network {
 impl Network {
     /// A network without latency, on which reads and writes are as large as they can be.
     pub fn new() -> Network {
-        Network { shared: Arc::new(Shared { state: Mutex::new(State::new()), changed: Condvar::new() }) }
+        Network {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new()),
+                taken: AtomicBool::new(false),
+                changed: Condvar::new(),
+            }),
+        }
     }
 
     fn with(self, change: impl FnOnce(&mut State)) -> Network {
@@ -453,8 +463,29 @@ impl std::fmt::Debug for Network {
     }
 }
 
-/// The half of a loop.
-pub(super) struct SimulatedSelector(pub(super) Network);
+/// The half of a loop, which has the network for as long.
+pub(super) struct SimulatedSelector(Network);
+
+impl SimulatedSelector {
+    /// News is for whoever asks first, and moments are those of one clock: two loops would take them from each other, in an
+    /// order that no seed decides.
+    pub(super) fn new(network: Network) -> io::Result<(SimulatedSelector, SimulatedRegistrar)> {
+        if network.shared.taken.swap(true, Ordering::AcqRel) {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another loop has this simulated network, which belongs to one at a time: let the peers be tasks of that \
+                 loop, or scripts, or give each loop a network of its own",
+            ));
+        }
+        Ok((SimulatedSelector(network.clone()), SimulatedRegistrar(network)))
+    }
+}
+
+impl Drop for SimulatedSelector {
+    fn drop(&mut self) {
+        self.0.shared.taken.store(false, Ordering::Release);
+    }
+}
 
 impl Selector for SimulatedSelector {
     fn select(&mut self, request: &Request<'_>, each: &mut dyn FnMut(Token, News)) -> io::Result<()> {
@@ -498,7 +529,7 @@ impl Selector for SimulatedSelector {
 }
 
 /// The half of everybody.
-pub(super) struct SimulatedRegistrar(pub(super) Network);
+pub(super) struct SimulatedRegistrar(Network);
 
 impl Registrar for SimulatedRegistrar {
     fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {

@@ -125,7 +125,8 @@ impl WorkersBuilder {
     /// drives its loop. So a set can have debug mode, a grace, observers, an exception handler or an executor of its
     /// own.
     ///
-    /// Ctrl-C is not a worker's business, whatever the runner says: whoever waits for the set hears of it.
+    /// Ctrl-C is not a worker's business, whatever the runner says: whoever waits for the set hears of it. And a
+    /// [simulated network](crate::testing::Network) is for one loop: a set that is to share one does not start.
     pub fn runner(mut self, f: impl Fn(usize) -> Runner + Send + Sync + 'static) -> WorkersBuilder {
         self.runner = Arc::new(f);
         self

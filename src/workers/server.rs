@@ -13,7 +13,7 @@ use socket2::SockRef;
 use super::Workers;
 use super::latch::Latch;
 use crate::channel::mpsc;
-use crate::error::{is_cancelled, misuse};
+use crate::error::is_cancelled;
 use crate::event_loop::EventLoop;
 use crate::net::{ListenOptions, Listener, Server, TcpListener, TcpStream, ToSocketAddrs, sealed};
 use crate::observe::event::Place;
@@ -129,6 +129,8 @@ impl Workers {
     ///
     /// # Errors
     ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) on a loop that is on a [simulated network](crate::testing::Network): no
+    /// client there would find the server.
     /// What the system says about the address: [`AddrInUse`](io::ErrorKind::AddrInUse) if anybody listens there;
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the set is stopping; a cancellation while a name is looked up.
     ///
@@ -167,7 +169,9 @@ impl Workers {
     {
         let at = caller();
         if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.reactor.network().is_some())) {
-            return Err(misuse("workers serve on the system's network, and this loop is on a simulated one"));
+            let text = "the loops of these workers are not on the simulated network of this one: there, serve on this loop, by \
+                        `net::Server`";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         let first = ListenOptions::new().bind(address)?;
         let address = first.local_addr()?;
