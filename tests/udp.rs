@@ -4,6 +4,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use corio::net::{UdpSocket, UnixDatagram};
 use corio::{is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout, yield_now};
@@ -103,6 +104,45 @@ fn dgram_05_06_a_send_waits_while_there_is_no_room() {
         Ok(())
     })
     .unwrap();
+}
+
+/// The kernel does not tell a sender that is not connected to a receiver when there is room in its queue.
+#[test]
+fn a_sender_that_is_not_connected_waits_for_room_and_does_not_ask_all_the_time() {
+    fn processor_time() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the structure is there to be written to.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+    let path = std::env::temp_dir().join(format!("corio-{}-full", std::process::id()));
+    run(|| {
+        let inbox = UnixDatagram::bind(&path)?;
+        let (one, other) = (UnixDatagram::unbound()?, UnixDatagram::unbound()?);
+        one.set_nonblocking(true)?;
+        let full = (0..).find(|_| one.send_to(b"1", &path).is_err()).unwrap();
+        assert_eq!(one.send_to(b"1", &path).unwrap_err().kind(), ErrorKind::WouldBlock);
+        other.set_write_timeout(Some(millis(20)))?;
+        assert_eq!(other.send_to(b"2", &path).unwrap_err().kind(), ErrorKind::TimedOut);
+        other.set_write_timeout(None)?;
+        scope(|s| {
+            let waiting = s.spawn(|| other.send_to(b"2", &path));
+            let before = processor_time();
+            sleep(millis(400))?;
+            assert!(!waiting.is_done() && processor_time() - before < millis(200));
+            let mut byte = [0];
+            for _ in 0..full {
+                inbox.recv(&mut byte)?;
+            }
+            inbox.recv(&mut byte)?;
+            assert_eq!((byte, waiting.join()?), (*b"2", 1));
+            let cancelled = timeout(millis(20), || (0..).try_for_each(|_| other.send_to(b"3", &path).map(drop)));
+            assert!(is_timed_out(&cancelled.unwrap_err()));
+            Ok(())
+        })
+    })
+    .unwrap();
+    std::fs::remove_file(path).unwrap();
 }
 
 /// DGRAM-07: options are applied, and what the system refuses is an error.

@@ -142,6 +142,14 @@ impl Datagrams {
         self.source.retry(Direction::Write, at, attempt, |_| false)
     }
 
+    /// One attempt to send on the kernel's socket; `None`: it is one of a network in memory.
+    pub(super) fn try_send_to(&self, bytes: &[u8], to: &SockAddr) -> Option<io::Result<usize>> {
+        match &self.carrier {
+            Kernel(socket) => Some(socket.send_to_with_flags(bytes, to, SEND)),
+            Simulated(_) => None,
+        }
+    }
+
     pub(super) fn send_to(&self, bytes: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
         let attempt = || match &self.carrier {
             Kernel(socket) => socket.send_to_with_flags(bytes, to, SEND),

@@ -21,8 +21,8 @@ use crate::reactor::Network;
 use crate::reactor::source::set_nonblocking;
 use crate::task::caller;
 
-/// How long a client waits, at first and at most, before it tries a listener again whose queue is full.
-const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
+/// How long a client waits, at first and at most, before it tries again somebody whose queue is full.
+pub(super) const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
 
 /// A connection between two processes of this machine. The counterpart of [`std::os::unix::net::UnixStream`]; for waiting,
 /// sharing and time limits as [`TcpStream`](super::TcpStream).

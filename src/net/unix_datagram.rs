@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+use super::address::not_cancelled;
 use super::datagram::{Datagrams, datagram_socket};
 use super::endpoint::{Endpoint, network_here};
-use super::unix::{sock_addr, unix_addr};
-use crate::observe::event::Direction;
+use super::unix::{FULL_QUEUE, sock_addr, unix_addr};
+use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
 use crate::task::caller;
 
@@ -187,7 +188,7 @@ impl UnixDatagram {
     /// While the receiver's queue is full.
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        self.datagrams.send_to(datagram, &SockAddr::unix(path)?, caller())
+        self.send_there(datagram, &SockAddr::unix(path)?, caller())
     }
 
     /// The same with an address, which may be an abstract one.
@@ -201,7 +202,31 @@ impl UnixDatagram {
     /// As [`send_to`](Self::send_to).
     #[track_caller]
     pub fn send_to_addr(&self, datagram: &[u8], address: &SocketAddr) -> io::Result<usize> {
-        self.datagrams.send_to(datagram, &sock_addr(address)?, caller())
+        self.send_there(datagram, &sock_addr(address)?, caller())
+    }
+
+    /// The kernel tells nobody but those who are connected to a receiver that there is room in its queue again; to others it
+    /// says at each attempt that they may write. So they wait a while, and try again.
+    fn send_there(&self, datagram: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
+        let (mut pause, longest) = FULL_QUEUE;
+        let (start, limit) = (crate::now(), self.datagrams.source.limit(Direction::Write));
+        loop {
+            not_cancelled(at)?;
+            let Some(result) = self.datagrams.try_send_to(datagram, to) else {
+                return self.datagrams.send_to(datagram, to, at);
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.datagrams.source.is_impatient() => {}
+                result => return result,
+            }
+            let left = limit.map_or(longest, |limit| limit.saturating_sub(crate::now() - start));
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            crate::sleep(pause.min(left))?;
+            pause = (pause * 2).min(longest);
+        }
     }
 
     /// Waits for a datagram, and says how long it is and who sent it.
