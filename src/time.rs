@@ -308,8 +308,11 @@ impl Iterator for Interval {
             None => Some(now()),
             Some(last) => self.after(last),
         };
-        // A tick beyond all time never comes.
-        let tick = due.map_or_else(|| sleep(Duration::MAX).map(|()| now()), |due| sleep_until(due).map(|()| due));
+        // Not in closures: those do not know their caller, whose line is where the task waits.
+        let tick = match due {
+            Some(due) => sleep_until(due).map(|()| due),
+            None => sleep(Duration::MAX).map(|()| now()), // a tick beyond all time never comes
+        };
         self.ended = tick.is_err();
         self.last = due;
         Some(tick)

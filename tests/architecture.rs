@@ -208,6 +208,55 @@ fn every_unsafe_is_in_the_list() {
 }
 
 /// The tests that the list names exist.
+/// R8. The lint `undocumented_unsafe_blocks` asks for the same of each block; it has to stay on.
+#[test]
+fn r8_every_unsafe_has_a_comment_that_argues_and_a_rule_or_a_reason_in_the_list() {
+    const WINDOW: usize = 8;
+    let mut silent = Vec::new();
+    for (file, source) in sources() {
+        let lines: Vec<&str> = source.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            // What a function with `unsafe` in its head demands, its documentation states.
+            let code = code(line);
+            if !words(&code).contains(&"unsafe") || code.contains("unsafe fn") || code.trim_start().starts_with('#') {
+                continue;
+            }
+            // Above it, behind attributes and the beginning of the same statement.
+            if !lines[at.saturating_sub(WINDOW)..=at].iter().any(|line| line.contains("SAFETY:")) {
+                silent.push(format!("{file}:{}: {}", at + 1, line.trim()));
+            }
+        }
+        assert!(!source.contains("allow(clippy::undocumented_unsafe_blocks"), "{file}");
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("undocumented_unsafe_blocks = \"warn\""));
+
+    let list = section(&page(), "## Every `unsafe`");
+    for row in list.split("\n### `").skip(1).flat_map(rows) {
+        let rules = row[3].split(", ");
+        for rule in rules {
+            let known = rule == "–" || list.contains(&format!("**{rule}** "));
+            assert!(known, "{PAGE}: {row:?} names {rule:?}, which the page does not explain");
+        }
+    }
+}
+
+/// R8: three holes that no library can close are told to whoever reads the first page, and explained in the book.
+#[test]
+fn r8_the_three_holes_are_stated_in_the_readme_and_in_the_book() {
+    let holes =
+        [["thread_local!", "initialiser"], ["scoped_tls::set", "inside"], ["generator in a `thread_local!`", "three"]];
+    for page in ["README.md", "docs/book/what-can-go-wrong.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for words in holes {
+            assert!(words.iter().all(|word| text.contains(word)), "{page} does not tell of {words:?}");
+        }
+        assert!(text.contains("what can go wrong"), "{page}");
+    }
+}
+
 #[test]
 fn who_would_notice_is_there() {
     let mut tests = String::new();

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use common::{Log, child, logged, only, plays, runner, sim, since};
 use corio::{
-    Builder, CancelScope, Cause, call_later, cancel_cause, current, interval, is_cancelled, is_timed_out, millis,
-    no_suspend, now, scope, secs, shield, sleep, sleep_until, spawn, timeout, timeout_at, typed, yield_now,
+    Barrier, Builder, CancelScope, Cause, Event, Mutex, Promise, Queue, RwLock, Semaphore, after, call_later,
+    cancel_cause, current, interval, is_cancelled, is_timed_out, millis, no_suspend, now, race, run, scope, secs,
+    select, shield, signal, sleep, sleep_until, spawn, timeout, timeout_at, typed, yield_now,
 };
 
 /// Fails at once in a cancelled scope; otherwise lets others run.
@@ -1057,6 +1058,194 @@ fn r8_no_suspend_panics_at_the_call_and_is_over_when_it_is_left() {
     })
     .unwrap();
     no_suspend(|| ()); // without a loop there is nothing to forbid
+}
+
+/// R8: also where it would not have had to wait. Otherwise a region would be found out only on a bad day.
+#[test]
+fn r8_every_call_that_may_suspend_panics_inside_no_suspend() {
+    use corio::channel::{broadcast, mpsc, oneshot, watch};
+    use corio::io::{StreamReader, duplex};
+    use corio::net::{ConnectOptions, TcpListener, TcpStream, UdpSocket, UnixStream};
+    use corio::{
+        Condvar, Executor, LoopHandle, Until, as_completed, fs, gather, join_all, process, to_thread, wait,
+        wait_timeout,
+    };
+    use std::io::{Read, Write};
+
+    let not_refused = run(|| {
+        let (lock, table, limit) = (Mutex::new(()), RwLock::new(()), Semaphore::new(1));
+        let (event, barrier, queue) = (Event::new(), Barrier::new(1), Queue::new());
+        event.set();
+        queue.put(1)?;
+        let promise = Promise::new();
+        promise.set(1).unwrap();
+        let done = spawn(|| ());
+        done.task().wait()?;
+
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let client = TcpStream::connect(address)?;
+        let (server, _) = listener.accept()?;
+        (&server).write_all(b"xyz")?;
+        client.peek(&mut [0])?;
+        let second = TcpStream::connect(address)?;
+        let datagrams = UdpSocket::bind("127.0.0.1:0")?;
+        datagrams.send_to(b"x", datagrams.local_addr()?)?;
+        let (changed, guarded) = (Condvar::new(), Mutex::new(()));
+        let (reads, writes) = corio::io::pipe()?;
+        (&writes).write_all(b"x")?;
+        let file = fs::File::open("/dev/zero")?;
+        let (near, far) = duplex(8);
+        (&far).write_all(b"x")?;
+
+        let (sender, receiver) = mpsc::bounded(2);
+        sender.send(1)?;
+        let (once, receives_once) = oneshot::channel();
+        once.send(1)?;
+        let (casts, receives_cast) = broadcast::channel(1);
+        casts.send(1)?;
+        let (latest, sees) = watch::channel(0);
+        latest.send(1)?;
+        let (receives_once, receives_cast, sees) =
+            (RefCell::new(receives_once), RefCell::new(receives_cast), RefCell::new(sees));
+        let child = process::Command::new("true").spawn()?;
+        child.wait()?;
+        let signals = signal::Signals::new([signal::Signal::Hangup])?;
+
+        type Call<'a> = (&'static str, &'a dyn Fn() -> io::Result<()>);
+        let calls: &[Call<'_>] = &[
+            ("yield_now", &|| yield_now()),
+            ("sleep", &|| sleep(Duration::ZERO)),
+            ("sleep_until", &|| sleep_until(now())),
+            ("interval", &|| interval(millis(1)).next().unwrap().map(drop)),
+            ("scope", &|| scope(|_| Ok(()))),
+            ("join", &|| spawn(|| Ok(())).join()),
+            ("Task::wait", &|| done.task().wait()),
+            ("gather", &|| gather([1], |_| Ok(())).map(drop)),
+            ("race", &|| race([1], |_| Ok(())).map(drop)),
+            ("lock", &|| lock.lock().map(drop)),
+            ("read", &|| table.read().map(drop)),
+            ("write", &|| table.write().map(drop)),
+            ("acquire", &|| limit.acquire().map(drop)),
+            ("Event::wait", &|| event.wait()),
+            ("Barrier::wait", &|| barrier.wait().map(drop)),
+            ("put", &|| queue.put(2)),
+            ("get", &|| queue.get().map(drop)),
+            ("reserve", &|| queue.reserve().map(drop)),
+            ("Promise::get", &|| promise.get().map(drop)),
+            ("select", &|| select((&event, after(secs(1)))).map(drop)),
+            ("connect", &|| TcpStream::connect(address).map(drop)),
+            ("accept", &|| listener.accept().map(drop)),
+            ("TcpStream::read", &|| (&client).read(&mut [0]).map(drop)),
+            ("TcpStream::write", &|| (&client).write(b"x").map(drop)),
+            ("peek", &|| client.peek(&mut [0]).map(drop)),
+            ("recv_from", &|| datagrams.recv_from(&mut [0]).map(drop)),
+            ("send_to", &|| datagrams.send_to(b"x", address).map(drop)),
+            ("duplex", &|| (&near).read(&mut [0]).map(drop)),
+            ("duplex", &|| (&near).write(b"x").map(drop)),
+            ("readable", &|| corio::readable(&client)),
+            ("writable", &|| corio::writable(&client)),
+            ("mpsc send", &|| Ok(sender.send(2)?)),
+            ("mpsc recv", &|| receiver.recv().map(drop)),
+            ("oneshot recv", &|| receives_once.borrow_mut().recv().map(drop)),
+            ("broadcast recv", &|| Ok(receives_cast.borrow_mut().recv().map(drop)?)),
+            ("watch recv", &|| sees.borrow_mut().recv().map(drop)),
+            ("to_thread", &|| to_thread(|| ())),
+            ("fs", &|| fs::read("/dev/null").map(drop)),
+            ("look-up", &|| TcpStream::connect("localhost:1").map(drop)),
+            ("Child::wait", &|| child.wait().map(drop)),
+            ("Signals::recv", &|| signals.recv().map(drop)),
+            ("Scope::wait", &|| scope(|s| s.wait())),
+            ("outcome", &|| {
+                drop(spawn(|| ()).outcome());
+                Ok(())
+            }),
+            ("wait", &|| wait(&mut vec![done.task()], Until::AllCompleted).map(drop)),
+            ("wait_timeout", &|| wait_timeout(&mut vec![done.task()], Until::AllCompleted, secs(1)).map(drop)),
+            ("as_completed", &|| as_completed(&mut vec![done.task()]).next().map_or(Ok(()), |task| task.map(drop))),
+            ("join_all", &|| join_all([spawn(|| ())]).map(drop)),
+            ("gather!", &|| gather!(Ok(()), Ok(())).map(drop)),
+            ("Condvar::wait", &|| changed.wait(&mut guarded.try_lock().unwrap())),
+            ("for queue", &|| (&queue).into_iter().next().unwrap().map(drop)),
+            ("for incoming", &|| listener.incoming().next().unwrap().map(drop)),
+            ("for mpsc", &|| receiver.iter().next().unwrap().map(drop)),
+            ("for broadcast", &|| Ok(receives_cast.borrow_mut().iter().next().unwrap().map(drop)?)),
+            ("for watch", &|| sees.borrow_mut().iter().next().unwrap().map(drop)),
+            ("for signals", &|| signals.iter().next().unwrap().map(drop)),
+            ("read_line", &|| StreamReader::new(&client).read_line().map(drop)),
+            ("pipe read", &|| (&reads).read(&mut [0]).map(drop)),
+            ("pipe write", &|| (&writes).write(b"x").map(drop)),
+            ("File::read", &|| (&file).read(&mut [0]).map(drop)),
+            ("copy", &|| corio::io::copy(&mut &client, &mut std::io::sink()).map(drop)),
+            ("connect_timeout", &|| TcpStream::connect_timeout(&address, secs(1)).map(drop)),
+            ("ConnectOptions", &|| ConnectOptions::new().connect(address).map(drop)),
+            ("UnixStream::connect", &|| UnixStream::connect("/nowhere").map(drop)),
+            ("RemoteHandle::join", &|| LoopHandle::current()?.spawn(|| Ok(())).join()),
+            ("Executor::run", &|| Executor::current()?.run(|| ())),
+            ("Command::output", &|| process::Command::new("true").output().map(drop)),
+        ];
+        let mut not_refused = Vec::new();
+        for (name, call) in calls {
+            // Its error says nothing here: it has to panic.
+            match catch_unwind(AssertUnwindSafe(|| no_suspend(call))) {
+                Ok(result) => not_refused.push(format!("{name}: {result:?}")),
+                Err(payload) => {
+                    // And to name the line of the call, not one of the library's own.
+                    let text = payload.downcast_ref::<String>().expect("a text");
+                    if !text.contains("no_suspend") || !text.contains("tests/cancellation.rs:") {
+                        not_refused.push(format!("{name}: {text}"));
+                    }
+                }
+            }
+        }
+        yield_now()?; // the regions are closed again
+        drop(second);
+        Ok(not_refused)
+    });
+    assert!(not_refused.as_ref().is_ok_and(Vec::is_empty), "{not_refused:#?}");
+}
+
+/// R8, the first hole: another task would find the variable without a value, and make one of its own.
+#[test]
+fn r8_no_suspend_turns_a_lazy_initialiser_that_waits_into_a_panic() {
+    thread_local! {
+        static WAITS: Cell<bool> = const { Cell::new(true) };
+        static LAZY: String = no_suspend(|| {
+            if WAITS.get() {
+                yield_now().unwrap();
+            }
+            "made".to_owned()
+        });
+    }
+    sim(|| {
+        let other = spawn(|| Ok(LAZY.with(|text| text.len())));
+        assert!(catch_unwind(|| LAZY.with(|text| text.len())).is_err());
+        assert!(!other.is_done(), "nothing else ran meanwhile");
+        WAITS.set(false);
+        assert_eq!((other.join()?, LAZY.with(|text| text.len())), (4, 4));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// R8, the second hole: a context that is set for the time of a call, and that others would find set.
+#[test]
+fn r8_no_suspend_keeps_a_scoped_context_from_being_seen_by_others() {
+    thread_local!(static CONTEXT: Cell<Option<u32>> = const { Cell::new(None) });
+    fn set<R>(value: u32, f: impl FnOnce() -> R) -> R {
+        let before = CONTEXT.replace(Some(value));
+        let _restore = common::Finally(move || CONTEXT.set(before));
+        no_suspend(f)
+    }
+    sim(|| {
+        let other = spawn(|| Ok(CONTEXT.get()));
+        assert!(catch_unwind(|| set(1, yield_now)).is_err());
+        assert_eq!(CONTEXT.get(), None);
+        assert_eq!(other.join()?, None);
+        assert_eq!(set(2, || CONTEXT.get()), Some(2), "a context that does not wait is as good as ever");
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

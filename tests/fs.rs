@@ -1,12 +1,17 @@
 //! Files.
 
+mod support;
+
+use std::cell::Cell;
+use std::ffi::CString;
 use std::fs as std_fs;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use corio::fs::{self, File, OpenOptions};
-use corio::{is_cancelled, run, spawn, testing, yield_now};
+use corio::{is_cancelled, run, scope, sleep, spawn, testing, yield_now};
+use support::watchdog;
 
 /// A directory of its own, which goes with the test.
 struct Directory(PathBuf);
@@ -85,6 +90,55 @@ fn lines_one_by_one_while_others_run() {
         drop(writer);
         assert_eq!(fs::read(&copy)?, fs::read(&path)?);
         Ok(())
+    })
+    .unwrap();
+}
+
+/// To open a named pipe blocks until there is a peer, and so does reading from it until something was written: what a
+/// slow disk does in small. The tasks of the loop run meanwhile, and one of them is that peer.
+#[test]
+fn r16_a_file_that_blocks_whoever_opens_or_reads_it_does_not_block_the_loop() {
+    let _watchdog = watchdog();
+    let directory = Directory::new();
+    let path = directory.path("fifo");
+    let name = CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: a text that ends with a zero.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    run(|| {
+        let turns = Cell::new(0);
+        let others_run = || {
+            let before = turns.get();
+            while turns.get() < before + 100 {
+                yield_now()?;
+            }
+            std::io::Result::Ok(())
+        };
+        scope(|s| {
+            s.spawn(|| -> std::io::Result<()> {
+                loop {
+                    turns.set(turns.get() + 1);
+                    yield_now()?;
+                }
+            });
+            let reader = s.spawn(|| {
+                let mut text = String::new();
+                let mut file = File::open(&path)?;
+                file.read_to_string(&mut text)?;
+                Ok(text)
+            });
+            sleep(std::time::Duration::from_millis(5))?;
+            others_run()?;
+            assert!(!reader.is_done(), "it opens still");
+            let mut writer = OpenOptions::new().write(true).open(&path)?;
+            others_run()?;
+            writer.write_all(b"at last")?;
+            others_run()?;
+            assert!(!reader.is_done(), "it reads still");
+            drop(writer);
+            assert_eq!(reader.join()?, "at last");
+            s.cancel();
+            Ok(())
+        })
     })
     .unwrap();
 }

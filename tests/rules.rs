@@ -23,6 +23,7 @@ const RULES: &[(&str, &str, &[&str])] = &[
             "a13_r2_a_body_that_panics_waits_for_its_children_before_the_panic_goes_on",
             "a_forgotten_handles_borrowed_result_is_never_touched_again",
             "a_yield_out_of_an_open_scope_panics_after_its_children_have_ended",
+            "r2_a12_a_child_that_catches_every_throw_is_named_and_ends_the_process_before_its_scope",
             "three_nested_levels_that_ignore_everything_are_unwound_at_shutdown_children_first",
         ],
     ),
@@ -43,6 +44,8 @@ const RULES: &[(&str, &str, &[&str])] = &[
         "R5",
         "nothing switches while the thread panics",
         &[
+            "r5_a_destructor_that_reads_while_its_task_panics_takes_what_is_there_and_does_not_wait_for_more",
+            "r5_a_destructor_that_reads_while_its_task_is_unwound_by_force_does_not_wait",
             "a10_r5_port_06_a_destructor_that_waits_while_its_task_panics_fails_at_once_and_nobody_else_sees_the_panic",
             "r5_a_destructor_that_retries_a_refused_wait_for_ever_is_named_and_ends_the_process",
         ],
@@ -60,7 +63,15 @@ const RULES: &[(&str, &str, &[&str])] = &[
     (
         "R8",
         "every unsafe site is argued, and the holes are stated",
-        &["every_unsafe_is_in_the_list", "r8_no_suspend_panics_at_the_call_and_is_over_when_it_is_left"],
+        &[
+            "every_unsafe_is_in_the_list",
+            "r8_every_unsafe_has_a_comment_that_argues_and_a_rule_or_a_reason_in_the_list",
+            "r8_the_three_holes_are_stated_in_the_readme_and_in_the_book",
+            "r8_no_suspend_panics_at_the_call_and_is_over_when_it_is_left",
+            "r8_every_call_that_may_suspend_panics_inside_no_suspend",
+            "r8_no_suspend_turns_a_lazy_initialiser_that_waits_into_a_panic",
+            "r8_no_suspend_keeps_a_scoped_context_from_being_seen_by_others",
+        ],
     ),
     (
         "R9",
@@ -69,6 +80,8 @@ const RULES: &[(&str, &str, &[&str])] = &[
             "a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy",
             "forty_thousand_guarded_tasks_wait_at_the_same_time",
             "locked_memory_gets_protected_guards",
+            "a5_a_large_frame_without_probes_cannot_step_over_the_guard",
+            "a_guard_stays_when_memory_is_given_back",
         ],
     ),
     ("R10", "a cancellation is a state", &["r10_task_15_17_18_every_call_fails_until_the_code_acknowledges"]),
@@ -88,6 +101,15 @@ const RULES: &[(&str, &str, &[&str])] = &[
         &[
             "c6_task_09_r13_what_has_succeeded_is_reported_and_the_cancel_met_at_the_next_wait",
             "r13_a_cancelled_read_loses_no_byte_and_a_cancelled_accept_no_client",
+            "r13_a_cancelled_reader_or_writer_of_a_stream_in_memory_loses_nothing",
+            "r13_a_job_that_has_ended_when_its_caller_is_cancelled_gives_its_value",
+            // A grant that meets a cancel goes to the next.
+            "lock_05_e2_a_grant_that_meets_a_cancel_is_had_and_given_back",
+            "sem_05_sem_09_no_permit_is_lost_in_a_thousand_cancelled_waits",
+            "cond_05_cond_06_e7_a_cancelled_wait_has_the_lock_and_passes_its_notification_on",
+            "queue_05_queue_06_e3_a_grant_that_meets_a_cancel_neither_loses_nor_doubles",
+            "e2_e3_cancellation_loses_no_value",
+            "what_was_granted_to_a_task_that_is_unwound_goes_on",
         ],
     ),
     (
@@ -103,7 +125,15 @@ const RULES: &[(&str, &str, &[&str])] = &[
             "d02_tasks_that_are_always_ready_starve_neither_timers_nor_sockets",
         ],
     ),
-    ("R16", "names are looked up off the loop", &["r16_a_name_is_looked_up_while_others_run"]),
+    (
+        "R16",
+        "names and files do not block the loop, and who does is named",
+        &[
+            "r16_a_name_is_looked_up_while_others_run",
+            "r16_a_file_that_blocks_whoever_opens_or_reads_it_does_not_block_the_loop",
+            "d1_d8_the_watchdog_names_who_blocks_the_loop_while_it_does",
+        ],
+    ),
     (
         "R17",
         "the kernel's faults are handled",

@@ -967,12 +967,15 @@ fn fut_16_a_task_of_one_loop_waits_for_a_task_of_another() -> io::Result<()> {
 fn fut_17_cancelling_the_waiter_cancels_the_remote_task_and_does_not_wait_for_it() -> io::Result<()> {
     let there = elsewhere();
     let (tell, told) = channel();
+    let (begins, begun) = channel();
     run(|| {
         let task = there.handle().spawn(move || {
+            begins.send(()).unwrap();
             let result = sleep(secs(3_600));
             tell.send(is_cancelled(result.as_ref().unwrap_err())).unwrap();
             result
         });
+        begun.recv().unwrap(); // the other loop goes on meanwhile; cancelled before its begin it would tell nothing
         assert!(is_timed_out(&timeout(millis(10), || task.join()).unwrap_err()));
         Ok(())
     })?;

@@ -238,15 +238,16 @@ impl Child {
     #[track_caller]
     pub fn communicate(&mut self, input: &[u8]) -> io::Result<Output> {
         let (stdin, stdout, stderr) = (self.stdin.take(), self.stdout.take(), self.stderr.take());
-        let told = converse(stdin, input, stdout, stderr);
-        let ended = told.and_then(|told| Ok((self.wait()?, told)));
-        match ended {
-            Ok((status, (stdout, stderr))) => Ok(Output { status, stdout, stderr }),
-            Err(error) => {
-                let _ = self.kill();
-                Err(error)
-            }
-        }
+        // No closures here: those do not know their caller, whose line is where the task waits.
+        let error = match converse(stdin, input, stdout, stderr) {
+            Ok((stdout, stderr)) => match self.wait() {
+                Ok(status) => return Ok(Output { status, stdout, stderr }),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let _ = self.kill();
+        Err(error)
     }
 
     /// [`communicate`](Self::communicate) without input. std: `wait_with_output`.
@@ -265,6 +266,7 @@ impl Child {
 }
 
 /// Writes and reads at once. The result: all of both outputs.
+#[track_caller]
 fn converse(
     stdin: Option<PipeWriter>,
     input: &[u8],
