@@ -958,6 +958,7 @@ fn a_shield_holds_no_longer_than_its_limit() {
 #[test]
 fn a_shield_whose_limit_has_passed_cancels_nothing_by_itself() {
     sim(|| {
+        let start = now();
         scope(|s| {
             let child = s.spawn(|| sleep(secs(10)));
             shield(secs(1), || {
@@ -966,20 +967,27 @@ fn a_shield_whose_limit_has_passed_cancels_nothing_by_itself() {
                     sleep(secs(5))
                 })
             })?;
+            assert_eq!(since(start), 5.0);
             child.join()
         })?;
+        assert_eq!(since(start), 10.0);
         // Nor does a limit that was met inside it reach what lies outside.
         scope(|s| {
             let child = s.spawn(|| sleep(secs(10)));
             shield(secs(2), || {
-                let _ = timeout(secs(1), || {
-                    let _ = sleep(secs(60));
-                    shield(secs(9), || sleep(secs(4)))
+                let limited = timeout(secs(1), || {
+                    let result = sleep(secs(60));
+                    shield(secs(9), || sleep(secs(4)))?;
+                    result
                 });
+                assert!(is_timed_out(&limited.unwrap_err()));
                 Ok(())
             })?;
+            assert_eq!(since(start), 15.0);
             child.join()
-        })
+        })?;
+        assert_eq!(since(start), 20.0);
+        Ok(())
     })
     .unwrap();
 }

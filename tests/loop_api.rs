@@ -357,13 +357,19 @@ fn several_tasks_wait_for_one_descriptor_also_beside_a_stream_of_corios() {
         let (mut far, _) = listener.accept()?;
         let near = client.join()?;
         scope(|s| {
-            for _ in 0..3 {
-                s.spawn(|| readable(&near));
-            }
-            s.spawn(|| (&near).read(&mut [0; 1]));
+            let waiters = [(); 3].map(|()| s.spawn(|| readable(&near)));
+            let reader = s.spawn(|| {
+                let mut byte = [0];
+                (&near).read_exact(&mut byte).map(|()| byte)
+            });
             yield_now()?;
             sleep(millis(1))?;
-            far.write_all(b"xy")
+            assert!(!reader.is_done() && waiters.iter().all(|waiter| !waiter.is_done()));
+            far.write_all(b"xy")?;
+            assert_eq!(reader.join()?, *b"x");
+            waiters.into_iter().try_for_each(|waiter| waiter.join())?; // "y" is left for all of them
+            assert_eq!((&near).read(&mut [0; 2])?, 1);
+            Ok(())
         })
     })
     .unwrap();

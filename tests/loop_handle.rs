@@ -2,6 +2,7 @@
 //!
 //! Ids in comments: Bx, Dx are rows of the table of faults, Rx rules of the design, LOOP-xx behaviours of asyncio.
 
+mod common;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
+use common::{logged, only};
 use corio::net::{TcpListener, TcpStream};
 use corio::{
     LoopHandle, Runner, all_tasks, call_later, call_soon, current, is_cancelled, millis, now, run, scope, secs, sleep,
@@ -149,7 +151,7 @@ fn a_call_may_spawn_what_waits_and_may_call_again() -> io::Result<()> {
 #[test]
 fn a_call_that_panics_is_logged_and_the_next_one_runs() -> io::Result<()> {
     let _watchdog = watchdog();
-    run(|| {
+    let main = || {
         let handle = LoopHandle::current()?;
         let done = Arc::new(AtomicBool::new(false));
         let said = done.clone();
@@ -161,7 +163,10 @@ fn a_call_that_panics_is_logged_and_the_next_one_runs() -> io::Result<()> {
             sleep(millis(1))?;
         }
         Ok(())
-    })
+    };
+    let (result, lines) = logged(|| run(main));
+    only(&lines, "ERROR", &["on the loop", "tests/loop_handle.rs"]);
+    result
 }
 
 /// A16, LOOP-17: afterwards a call is refused, and what it holds is dropped where it was made.

@@ -97,24 +97,23 @@ fn queue_04_queue_09_getters_and_putters_are_served_in_order() {
 #[test]
 fn queue_05_queue_06_e3_a_grant_that_meets_a_cancel_neither_loses_nor_doubles() {
     run_virtual(|| {
-        let queue = Queue::bounded(1);
+        let (queue, got) = (Queue::bounded(1), Cell::new(None));
         scope(|s| {
             let getter = s.spawn(|| {
-                let got = queue.get();
-                sleep(secs(1))?;
-                got
+                got.set(Some(queue.get()?));
+                sleep(secs(1))
             });
             yield_now()?;
             queue.put(1)?;
             getter.cancel(); // woken, and not yet run: it has the item, and meets the cancel at its next wait
-            let _ = getter.outcome();
-            assert!(queue.is_empty());
+            assert!(matches!(getter.outcome(), Outcome::Cancelled(_)));
+            assert!(queue.is_empty() && got.get() == Some(1));
 
             queue.put(2)?;
             let putter = s.spawn(|| queue.put(3));
             yield_now()?;
             putter.cancel();
-            let _ = putter.outcome();
+            assert!(matches!(putter.outcome(), Outcome::Cancelled(_)));
             assert_eq!(queue.try_get(), Ok(2));
             assert_eq!(queue.try_get(), Err(TryGetError::Empty), "a cancelled put puts nothing");
             assert!(queue.try_put(4).is_ok(), "and keeps no room");
