@@ -38,12 +38,12 @@ use crate::timer::Nanos;
 /// - **TCP.** Any address can be listened on. What travels takes its latency and arrives in order; writes wait when the other
 ///   end does not read; a connection can be closed, half-closed and reset.
 /// - **UDP.** Any address can be bound. Each datagram takes a latency of its own, so those that are sent soon after each other
-///   may change places; some are [lost](Self::lose_one_in) or [come twice](Self::repeat_one_in), if that is asked for. One for which the
-///   receiver has no room is lost. That nobody has an address is told to whoever is connected to it. There are no groups and no
+///   may change places; some are [lost](Self::lose_one_in) or [come twice](Self::repeat_one_in), if that is asked for. One
+///   for which the receiver has no room is lost. That nobody has an address is told to whoever is connected to it. There are no groups and no
 ///   broadcasts: what has to do with them is an error of the kind [`Unsupported`](io::ErrorKind::Unsupported).
 /// - **Unix sockets.** Their names, paths or abstract ones, are names of the network: the file system has nothing to do with
-///   them. A path is taken as it is written, and is free again when its socket is closed. What is sent is there at once, whatever the latency of the
-///   network, and none of it is lost.
+///   them. A path is taken as it is written, and is free again when its socket is closed. What is sent is there at once,
+///   whatever the latency of the network, and none of it is lost.
 ///
 /// What needs a descriptor of the system ([`readable`](crate::readable), pipes, sockets that come from std) does not work on
 /// it. A network belongs to one loop at a time: a second one gets an error of the kind
@@ -188,7 +188,7 @@ impl Network {
     /// use corio::testing::Network;
     /// use corio::{Backend, Runner, is_timed_out, millis, scope, timeout};
     ///
-    /// let network = Network::new().seed(7).latency(millis(10)..=millis(50)).lose_one_in(2);
+    /// let network = Network::new().seed(7).latency(millis(10)..=millis(50)).lose_one_in(2).repeat_one_in(5);
     /// Runner::new().virtual_clock().backend(Backend::Simulated(network)).run(|| {
     ///     let (client, server) = (UdpSocket::bind("10.0.0.2:0")?, UdpSocket::bind("10.0.0.1:53")?);
     ///     scope(|s| {
