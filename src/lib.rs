@@ -100,6 +100,8 @@ pub mod io;
 mod lab;
 mod loan;
 mod local;
+#[cfg(feature = "env_logger")]
+mod logger;
 pub mod net;
 pub mod observe;
 mod pipe;

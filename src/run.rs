@@ -445,7 +445,7 @@ impl Runner {
         if let Some(slow) = self.slow_step {
             lp.debug.set_slow(slow);
         }
-        lp.set_debug(self.debug.unwrap_or_else(debug::wanted));
+        turn_debug(lp, self.debug.unwrap_or_else(debug::wanted));
         Ok(lp)
     }
 
@@ -601,7 +601,15 @@ pub fn set_exception_handler(handler: Option<ExceptionHandler>) -> Option<Except
 /// ```
 #[track_caller]
 pub fn set_debug(on: bool) {
-    EventLoop::with_current(|lp| lp.expect("debug mode is a loop's: call this inside `corio::run`").set_debug(on));
+    EventLoop::with_current(|lp| turn_debug(lp.expect("debug mode is a loop's: call this inside `corio::run`"), on));
+}
+
+fn turn_debug(lp: &EventLoop, on: bool) {
+    #[cfg(feature = "env_logger")]
+    if on {
+        crate::logger::install_unless_there_is_one();
+    }
+    lp.set_debug(on);
 }
 
 /// Whether debug mode is on; on a thread without a loop, whether the environment asks for it. asyncio: `loop.get_debug`.

@@ -187,6 +187,33 @@ fn debug_mode_that_begins_during_a_run_knows_the_tasks_that_are_there() {
     assert!(line.contains("to its end"), "{line}");
 }
 
+/// Where the program has a logger, its lines stay its own; here there is none.
+#[cfg(feature = "env_logger")]
+#[test]
+fn without_a_logger_debug_mode_writes_to_standard_error_and_names_the_task() {
+    const TEST: &str = "without_a_logger_debug_mode_writes_to_standard_error_and_names_the_task";
+    if plays(TEST) {
+        return run(|| {
+            let task = Builder::new().name("importer").spawn(|| {
+                drop(Generator::<u32>::new(|_| Ok(())));
+                log::warn!("a line of the program's");
+                log::info!("not asked for");
+                sleep(millis(1))
+            })?;
+            task.join()
+        })
+        .unwrap();
+    }
+    let said = child_with(TEST, &[("CORIO_DEBUG", "1")]).succeeded().stderr.clone();
+    assert!(said.contains("WARN corio::debug importer] "), "{said}");
+    assert!(said.contains("WARN debug_mode importer] a line of the program's"), "{said}");
+    assert!(!said.contains("not asked for"), "{said}");
+    let said = child_with(TEST, &[("CORIO_DEBUG", "1"), ("CORIO_LOG", "info")]).succeeded().stderr.clone();
+    assert!(said.contains("INFO debug_mode importer] not asked for"), "{said}");
+    let said = child_with(TEST, &[("CORIO_DEBUG", "")]).succeeded().stderr.clone();
+    assert!(!said.contains("importer]"), "{said}");
+}
+
 #[test]
 fn what_was_made_for_nothing_is_named() {
     let (coroutines, tasks) = (listen("the coroutine made at tests/debug_mode.rs"), listen("never done"));

@@ -6,10 +6,11 @@
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
 //! | `--real` | on the real clock and the real network: a second takes a second |
 //!
-//! `CORIO_LOG=debug` adds the library's log, on standard error.
+//! `CORIO_LOG=debug` adds the library's log, on standard error: each line with the task that wrote it.
 
 #![allow(dead_code)] // each example compiles its own copy
 
+use std::io::Write;
 use std::{env, io};
 
 use corio::observe::Narrator;
@@ -18,7 +19,12 @@ use corio::{Backend, Runner, millis};
 
 /// Runs an example's program as its flags say.
 pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
-    env_logger::Builder::from_env("CORIO_LOG").init();
+    env_logger::Builder::from_env("CORIO_LOG")
+        .format(|out, record| {
+            let task = corio::try_current().map_or_else(|| "-".to_owned(), |task| task.name());
+            writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
+        })
+        .init();
     let (mut detail, mut real) = (1, false);
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
