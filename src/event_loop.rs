@@ -368,8 +368,10 @@ impl EventLoop {
 
         // 2 Poll: wait if nothing is ready, look if the last look is long ago. 3 Fire the timers that are due.
         if self.ready.is_empty() {
-            self.stacks.trim();
-            if !self.sleep(latest) {
+            // Batch after batch, with a look in between: it keeps nobody waiting, and is done before a long sleep.
+            if self.stacks.trim() {
+                self.look();
+            } else if !self.sleep(latest) {
                 return Turn::Stuck;
             }
         } else if self.resumes_since_poll.get() >= RESUMES_BETWEEN_POLLS {
