@@ -10,6 +10,8 @@ use crate::task::wait::{Context, checkpoint, in_context};
 
 /// Large enough that a system call is worth it, and small enough for a cache of the second level.
 const BUFFER: usize = 128 * 1024;
+/// What it grows to while reads fill it: between files each read and write is a way to a helper thread and back.
+const LARGEST: usize = 1024 * 1024;
 
 /// Copies everything from `reader` to `writer`, and says how many bytes that were. std: [`std::io::copy`], with a larger
 /// buffer.
@@ -44,6 +46,9 @@ pub fn copy<R: Read + ?Sized, W: Write + ?Sized>(reader: &mut R, writer: &mut W)
         };
         writer.write_all(&buffer[..n])?;
         total += n as u64;
+        if n == buffer.len() && n < LARGEST {
+            buffer.resize(2 * n, 0);
+        }
     }
     writer.flush()?;
     Ok(total)
