@@ -1,13 +1,12 @@
 //! The contender's servers: the library as a user would call it.
 
-use std::io::{self, Read, Write};
-use std::sync::atomic::Ordering;
+use std::io::{self, Read};
 
 use corio::io::copy_bidirectional;
 use corio::net::{TcpListener, TcpStream};
 use corio::{Builder, Workers};
 
-use crate::figures::{self, REQUESTS};
+use crate::figures;
 use crate::{compute, http};
 
 /// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
@@ -61,16 +60,7 @@ fn serve(
     })
 }
 
-fn answer(mut stream: TcpStream, work: impl Fn()) -> io::Result<()> {
+fn answer(stream: TcpStream, work: impl Fn()) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = [0; 1024];
-    loop {
-        let n = stream.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        work();
-        stream.write_all(&buffer[..n])?;
-    }
+    crate::echo(stream, work)
 }

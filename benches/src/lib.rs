@@ -9,7 +9,7 @@
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
 use std::hint::black_box;
-use std::io;
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,7 @@ pub mod load;
 pub mod on_threads;
 pub mod transfer;
 
+use figures::REQUESTS;
 use load::Exchange;
 
 const USAGE: &str = "\
@@ -152,6 +153,20 @@ pub fn asking_thread(rounds: u64, answered: Arc<AtomicU64>, ring: impl Fn() + Se
             ring();
         }
     })
+}
+
+/// Sends back what comes, with some work for each read: the server of the workload `echo`, on any stream.
+pub fn echo(mut stream: impl Read + Write, work: impl Fn()) -> io::Result<()> {
+    let mut buffer = [0; 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        work();
+        stream.write_all(&buffer[..n])?;
+    }
 }
 
 /// Work that is worth another core: always as many steps, each of which needs the one before. They take more than 100 us.

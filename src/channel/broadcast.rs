@@ -20,7 +20,6 @@
 //! # .unwrap()
 //! ```
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -383,10 +382,6 @@ impl<T: Clone> Attempt for &mut Receiver<T> {
 
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().line.join(waker, ())
-    }
-
-    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<Self::Output> {
-        self.take()
     }
 
     fn give_up(&mut self, place: usize) {

@@ -8,7 +8,6 @@
 //! assert_eq!(run(|| receiver.recv()).unwrap(), 42);
 //! ```
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
@@ -210,10 +209,6 @@ impl<T> Attempt for &mut Receiver<T> {
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().waiter = Some(waker);
         0
-    }
-
-    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<io::Result<T>> {
-        self.take()
     }
 
     fn give_up(&mut self, _: usize) {

@@ -24,7 +24,10 @@ pub(crate) trait Attempt {
     fn enlist(&mut self, waker: Waker) -> usize;
 
     /// In line, woken or not: whether it is done, and then perhaps out of the line. If not, it is still there, or there again.
-    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<Self::Output>;
+    /// Where nothing is handed to a place, this is one more try.
+    fn look(&mut self, _place: &Cell<Option<usize>>) -> Option<Self::Output> {
+        self.now()
+    }
 
     /// Leaves the line. What was handed over meanwhile, and not looked for, goes to the next.
     fn give_up(&mut self, place: usize);

@@ -16,7 +16,6 @@
 //! # .unwrap()
 //! ```
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem};
@@ -293,10 +292,6 @@ impl<T> Attempt for &mut Receiver<T> {
 
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().line.join(waker, ())
-    }
-
-    fn look(&mut self, _: &Cell<Option<usize>>) -> Option<Self::Output> {
-        self.take()
     }
 
     fn give_up(&mut self, place: usize) {

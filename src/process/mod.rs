@@ -204,9 +204,7 @@ impl Command {
         let output = child.0.communicate(b"")?;
         Ok(child.done(output))
     }
-}
 
-impl Command {
     /// Settles the streams that the user has not.
     fn settle(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) {
         let [stdin, stdout, stderr] = self.settled;

@@ -1,12 +1,12 @@
 //! The same work by may: stackful coroutines on a pool of threads, of which there is one here.
 
 use std::hint::black_box;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use corio_benches::figures::{self, REQUESTS, Stopwatch, measure};
+use corio_benches::figures::{self, Stopwatch, measure};
 use corio_benches::{Args, at_depth, delays_ms, http};
 use may::coroutine::{self, JoinHandle, sleep, yield_now};
 use may::net::{TcpListener, TcpStream};
@@ -104,17 +104,9 @@ fn answer_requests(stream: TcpStream) -> io::Result<()> {
     http::serve(stream)
 }
 
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = [0; 1024];
-    loop {
-        let n = stream.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        stream.write_all(&buffer[..n])?;
-    }
+    corio_benches::echo(stream, || ())
 }
 
 fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
