@@ -583,13 +583,16 @@ impl<In, Out> Yielder<In, Out> {
         if !(self.low..self.high).contains(&crate::sys::stack_pointer()) {
             return Some("a `Yielder` works only on the stack of the coroutine that it belongs to");
         }
-        if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.holds_stack(&(self.low..self.high)))) {
-            return Some("a coroutine cannot yield out of a `run` or a `no_suspend` that it began");
-        }
-        if EventLoop::with_current(|lp| lp.is_some_and(|lp| crate::cancel::opened_between(lp, self.low, self.high))) {
-            return Some("a coroutine cannot yield while a scope, time limit or shield that it opened is open");
-        }
-        None
+        EventLoop::with_current(|lp| {
+            let lp = lp?;
+            if lp.holds_stack(&(self.low..self.high)) {
+                return Some("a coroutine cannot yield out of a `run` or a `no_suspend` that it began");
+            }
+            if crate::cancel::opened_between(lp, self.low, self.high) {
+                return Some("a coroutine cannot yield while a scope, time limit or shield that it opened is open");
+            }
+            lp.strictly_forbidden()
+        })
     }
     // ANCHOR_END: misplaced
 

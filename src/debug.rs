@@ -14,14 +14,34 @@ use crate::observe::event::{Event, Place};
 /// Longer than this nobody should run without a pause.
 pub(crate) const SLOW: Duration = Duration::from_millis(100);
 
-/// Whether the environment asks for debug mode: `CORIO_DEBUG`, if it is neither empty nor 0.
-pub(crate) fn wanted() -> bool {
-    static WANTED: OnceLock<bool> = OnceLock::new();
-    *WANTED.get_or_init(|| std::env::var_os("CORIO_DEBUG").is_some_and(|value| !value.is_empty() && value != "0"))
+/// How much debug mode looks at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Off,
+    On,
+    /// Also, at every call that may suspend, at the functions that it would suspend.
+    Strict,
+}
+
+impl Level {
+    /// On or off, where it was at another level before: who is strict stays so.
+    pub(crate) fn new(on: bool, before: Level) -> Level {
+        if on { before.max(Level::On) } else { Level::Off }
+    }
+}
+
+/// What the environment asks for: `CORIO_DEBUG` is the word `strict`, or something else that is neither empty nor 0.
+pub(crate) fn wanted() -> Level {
+    static WANTED: OnceLock<Level> = OnceLock::new();
+    *WANTED.get_or_init(|| match std::env::var_os("CORIO_DEBUG") {
+        Some(value) if value == "strict" => Level::Strict,
+        Some(value) if !value.is_empty() && value != "0" => Level::On,
+        _ => Level::Off,
+    })
 }
 
 pub(crate) struct Debug {
-    on: Cell<bool>,
+    level: Cell<Level>,
     slow: Cell<Duration>,
     known: RefCell<BTreeMap<u64, Known>>,
     running: RefCell<Vec<Running>>,
@@ -73,7 +93,7 @@ impl std::fmt::Display for Who {
 impl Debug {
     pub(crate) fn new() -> Debug {
         Debug {
-            on: Cell::new(false),
+            level: Cell::new(Level::Off),
             slow: Cell::new(SLOW),
             known: RefCell::default(),
             running: RefCell::default(),
@@ -82,7 +102,15 @@ impl Debug {
     }
 
     pub(crate) fn is_on(&self) -> bool {
-        self.on.get()
+        self.level() > Level::Off
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level.get()
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.level() == Level::Strict
     }
 
     pub(crate) fn set_slow(&self, slow: Duration) {
@@ -93,9 +121,9 @@ impl Debug {
         }
     }
 
-    /// Begins to listen.
-    pub(crate) fn start(&self) {
-        if !self.on.replace(true) {
+    /// Begins to listen, at a level that is not [`Level::Off`].
+    pub(crate) fn start(&self, level: Level) {
+        if self.level.replace(level) == Level::Off {
             let note = Arc::new(Note::new(self.slow.get()));
             *self.note.borrow_mut() = Some(note.clone());
             let watchdog = std::thread::Builder::new().name("corio watchdog".to_owned()).spawn(move || note.watch());
@@ -107,7 +135,7 @@ impl Debug {
 
     /// Ceases to listen; the watchdog goes.
     pub(crate) fn stop(&self) {
-        self.on.set(false);
+        self.level.set(Level::Off);
         self.known.take();
         self.running.take();
         if let Some(note) = self.note.take() {

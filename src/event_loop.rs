@@ -27,7 +27,7 @@ use std::{io, ptr};
 use crate::callbacks::{Callback, CallbackKey, Callbacks};
 use crate::cancel::Frame;
 use crate::clock::Clock;
-use crate::debug::Debug;
+use crate::debug::{Debug, Level};
 use crate::failure::{Failure, HandlerSlot, Value, Whose};
 use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
@@ -39,6 +39,7 @@ use crate::remote::{Message, Remote};
 use crate::signal::SignalHandlers;
 use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
+use crate::strict::{self, Leaving};
 use crate::task::body::{drop_quietly, panic_text};
 use crate::task::{Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable};
 use crate::timer::{Nanos, TimerKey, Timers};
@@ -52,7 +53,7 @@ const RESUMES_BETWEEN_POLLS: u32 = 64;
 /// one before it runs.
 const CROWD: usize = 48;
 
-/// In the place of `no_suspend`: no region is open, but whoever tests wants to see each call that may suspend.
+/// In the place of `no_suspend`: no region is open, but somebody wants to see each call that may suspend.
 const WATCHED: usize = usize::MAX;
 
 /// How far the end of the run has come.
@@ -286,11 +287,16 @@ impl EventLoop {
         }
     }
 
-    /// A call that may suspend, where it must not, or where a test wants to know.
+    /// A call that may suspend, where it must not, or where a test or debug mode wants to know.
     #[cold]
     #[inline(never)]
     fn look_at_call(&self, at: Place) {
         assert!(self.no_suspend.get() == WATCHED, "a call that may suspend, at {at}, inside `no_suspend`");
+        if self.debug.is_strict()
+            && let Some(what) = strict::stands_in(Leaving::Task)
+        {
+            panic!("a call that may suspend, at {at}, inside {what}");
+        }
         if self.lab.at_checkpoint(self.current_id(), at) {
             self.budget.set(0);
         }
@@ -304,9 +310,21 @@ impl EventLoop {
         if let Some(probe) = probe {
             self.lab.attach(probe);
         }
-        if self.lab.is_on() {
-            self.no_suspend.set(WATCHED);
+        self.no_suspend.set(self.no_region());
+    }
+
+    /// What stands in the place of `no_suspend` where no region is open.
+    fn no_region(&self) -> usize {
+        if self.lab.is_on() || self.debug.is_strict() { WATCHED } else { 0 }
+    }
+
+    /// Why a coroutine that is about to yield must not, as far as only debug mode can see.
+    #[inline(always)]
+    pub(crate) fn strictly_forbidden(&self) -> Option<&'static str> {
+        if self.no_suspend.get() != WATCHED || !self.debug.is_strict() {
+            return None;
         }
+        strict::stands_in(Leaving::Coroutine)
     }
 
     /// Whether the run, or a region in which nothing may suspend, was begun on that stack: then it cannot be left.
@@ -736,7 +754,7 @@ impl EventLoop {
     /// it may not do: the new task suspends on a stack of its own.
     pub(crate) fn start_now(&self, task: &TaskRef) {
         let (budget, refused, no_suspend) = (self.budget.get(), self.refused.get(), self.no_suspend.get());
-        self.no_suspend.set(if self.lab.is_on() { WATCHED } else { 0 });
+        self.no_suspend.set(self.no_region());
         self.step(task.clone(), Input::Go);
         self.no_suspend.set(no_suspend);
         self.refused.set(refused);
@@ -1031,19 +1049,26 @@ impl EventLoop {
 
     /// Whether debug mode is on here: on the thread's loop, or by the environment.
     pub(crate) fn is_debug() -> bool {
-        EventLoop::with_current(|lp| lp.map_or_else(crate::debug::wanted, |lp| lp.debug.is_on()))
+        EventLoop::with_current(|lp| lp.map_or_else(|| crate::debug::wanted() > Level::Off, |lp| lp.debug.is_on()))
     }
 
     /// Turns debug mode on or off.
-    pub(crate) fn set_debug(&self, on: bool) {
+    pub(crate) fn set_debug(&self, level: Level) {
+        let on = level > Level::Off;
         if on && !self.debug.is_on() {
             for task in self.all_tasks() {
                 let core = &task.core;
                 self.debug.know(core.id(), core.name(), core.spawned_at(), core.waits().map(|(_, at)| at));
             }
-            self.debug.start();
-        } else if !on {
+        }
+        if on {
+            self.debug.start(level);
+        } else {
             self.debug.stop();
+        }
+        // A region that is open stays open.
+        if matches!(self.no_suspend.get(), 0 | WATCHED) {
+            self.no_suspend.set(self.no_region());
         }
         self.hub.set_overheard(on || !self.hooks.borrow().is_empty());
     }

@@ -77,7 +77,7 @@
 //! Suspension adds one new behaviour to safe code: calls on one thread interleave without nesting. Three things rely on
 //! nesting, and no library can protect them: a lazy `thread_local!` initialiser that suspends, `scoped_tls::set` around
 //! a suspension, and a suspended generator that is kept in a `thread_local!` until the thread ends. Do none of the three;
-//! [`no_suspend`] guards a region. Less dangerous, but as surprising: a `RefCell` borrow, or the guard of a std lock,
+//! [`no_suspend`] guards a region, and [`Runner::strict`] finds the first two in tests. Less dangerous, but as surprising: a `RefCell` borrow, or the guard of a std lock,
 //! held across a suspension is still held while other tasks run.
 
 #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
@@ -120,6 +120,7 @@ pub mod signal;
 mod snapshot;
 mod stack;
 mod stdio;
+mod strict;
 mod switch;
 pub mod sync;
 mod sys;

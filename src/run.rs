@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::{self, Cause};
 use crate::clock::{Clock, nanos};
-use crate::debug;
+use crate::debug::{self, Level};
 use crate::error;
 use crate::event_loop::{EventLoop, Hook, Phase, Switch, Turn};
 use crate::executor::{self, Executor};
@@ -112,7 +112,7 @@ pub struct Runner {
     observers: Vec<Box<dyn Observer>>,
     exception_handler: Option<ExceptionHandler>,
     /// `None`: as the environment says.
-    debug: Option<bool>,
+    debug: Option<Level>,
     slow_step: Option<Duration>,
     hooks: Vec<Hook>,
     stage: Stage,
@@ -301,7 +301,7 @@ impl Runner {
     }
 
     /// Debug mode, on or off; if not set, the environment variable `CORIO_DEBUG` says which (on, unless it is empty
-    /// or `0`), and [`set_debug`] changes it during a run.
+    /// or `0`), and [`set_debug`] changes it during a run. `CORIO_DEBUG=strict` is [`strict`](Self::strict).
     ///
     /// In debug mode these go to the log, at level warn and with the target `corio::debug`; `env_logger` shows them with
     /// `RUST_LOG=warn`, and not by itself:
@@ -313,7 +313,34 @@ impl Runner {
     ///
     /// What runs is timed by records of the loop, so the first two need the feature `observe`. asyncio: `debug=True`.
     pub fn debug(mut self, on: bool) -> Runner {
-        self.debug = Some(on);
+        self.debug = Some(Level::new(on, self.debug.unwrap_or(Level::Off)));
+        self
+    }
+
+    /// Debug mode that also looks, at every call that may suspend, at the functions that it would suspend. Such a call
+    /// panics, before anything bad has happened,
+    ///
+    /// - in the lazy initialiser of a `thread_local!`,
+    /// - in a function given to `scoped_tls`'s `set`,
+    /// - in the initialiser of a `OnceLock`, `LazyLock` or `Once`.
+    ///
+    /// The first two are holes in safe Rust that no library can close, the third blocks the thread; see the chapter "What can
+    /// go wrong" of the book. A look takes some hundred microseconds, so this is for tests. It reads the names of
+    /// functions: in a stripped program it finds nothing, and without line tables it misses those that were inlined.
+    ///
+    /// ```
+    /// use corio::{Runner, yield_now};
+    ///
+    /// thread_local!(static CONFIG: u32 = {
+    ///     yield_now().unwrap(); // meanwhile another task may ask for CONFIG
+    ///     8
+    /// });
+    /// let main = || Ok(CONFIG.with(|config| *config));
+    /// let panicked = std::panic::catch_unwind(|| Runner::new().strict().run(main)).is_err();
+    /// assert!(panicked);
+    /// ```
+    pub fn strict(mut self) -> Runner {
+        self.debug = Some(Level::Strict);
         self
     }
 
@@ -601,15 +628,18 @@ pub fn set_exception_handler(handler: Option<ExceptionHandler>) -> Option<Except
 /// ```
 #[track_caller]
 pub fn set_debug(on: bool) {
-    EventLoop::with_current(|lp| turn_debug(lp.expect("debug mode is a loop's: call this inside `corio::run`"), on));
+    EventLoop::with_current(|lp| {
+        let lp = lp.expect("debug mode is a loop's: call this inside `corio::run`");
+        turn_debug(lp, Level::new(on, lp.debug.level()));
+    });
 }
 
-fn turn_debug(lp: &EventLoop, on: bool) {
+fn turn_debug(lp: &EventLoop, level: Level) {
     #[cfg(feature = "env_logger")]
-    if on {
+    if level > Level::Off {
         crate::logger::install_unless_there_is_one();
     }
-    lp.set_debug(on);
+    lp.set_debug(level);
 }
 
 /// Whether debug mode is on; on a thread without a loop, whether the environment asks for it. asyncio: `loop.get_debug`.
@@ -668,7 +698,7 @@ fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Optio
     lp.stacks.trim();
     lp.emit(|| Event::LoopStop);
     lp.flush();
-    lp.set_debug(false);
+    lp.set_debug(Level::Off);
     trouble
 }
 

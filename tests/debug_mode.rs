@@ -237,6 +237,139 @@ fn what_was_made_for_nothing_is_named() {
 
 // ---- hooks -------------------------------------------------------------------------------------------------------------
 
+/// R8: the holes that no library can close are at least seen by one who looks.
+mod strict {
+    use super::*;
+    use std::sync::{LazyLock, OnceLock};
+
+    scoped_tls::scoped_thread_local!(static SCOPED: u32);
+
+    fn strictly<T>(main: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        runner().strict().run(main)
+    }
+
+    /// What the main task panics with.
+    fn refused(main: impl FnOnce() -> io::Result<()>) -> String {
+        panic_of(|| drop(strictly(main)))
+    }
+
+    #[test]
+    fn r8_a_pause_in_the_initialiser_of_a_thread_local_panics_at_its_line() {
+        fn late() -> u32 {
+            sleep(secs(1)).map_or(0, |()| 8)
+        }
+        thread_local!(static LATE: u32 = late());
+        let line = line!() - 3;
+        let text = refused(|| {
+            LATE.with(|_| ());
+            Ok(())
+        });
+        assert!(text.contains(&format!("tests/debug_mode.rs:{line}:")), "{text}");
+        assert!(text.contains("initialiser of a thread-local"), "{text}");
+        assert_eq!(run(|| Ok(LATE.with(|late| *late))).unwrap(), 8, "without it, nobody looks");
+    }
+
+    #[test]
+    fn r8_a_pause_in_a_scoped_context_panics() {
+        let text = refused(|| SCOPED.set(&1, || sleep(secs(1))));
+        assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+        let text = refused(|| SCOPED.set(&1, yield_now));
+        assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+    }
+
+    #[test]
+    fn r8_a_pause_in_the_initialiser_of_a_static_panics() {
+        static LAZY: LazyLock<u32> = LazyLock::new(|| {
+            sleep(secs(1)).unwrap();
+            8
+        });
+        static ONCE: OnceLock<u32> = OnceLock::new();
+        let text = refused(|| {
+            let _: &u32 = &LAZY;
+            Ok(())
+        });
+        assert!(text.contains("`OnceLock`, `LazyLock` or `Once`"), "{text}");
+        let text = refused(|| {
+            ONCE.get_or_init(|| yield_now().map_or(0, |()| 8));
+            Ok(())
+        });
+        assert!(text.contains("`OnceLock`, `LazyLock` or `Once`"), "{text}");
+    }
+
+    #[test]
+    fn r8_a_coroutine_that_stands_in_between_hides_nothing() {
+        let text = refused(|| {
+            SCOPED.set(&1, || {
+                let mut ticks = Generator::new(|y| {
+                    sleep(secs(1))?;
+                    y.yield_(1)
+                });
+                ticks.next().unwrap().map(drop)
+            })
+        });
+        assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+        let text = refused(|| {
+            let mut ticks = Generator::new(|y| SCOPED.set(&1, || y.yield_(1)));
+            ticks.next().unwrap().map(drop)
+        });
+        assert!(text.contains("yield_") && text.contains("`scoped_tls`'s `set`"), "{text}");
+    }
+
+    #[test]
+    fn r8_what_pauses_nobody_in_such_a_place_may_go_on() {
+        strictly(|| {
+            // The coroutine yields to the context, and not out of it.
+            let mut ticks = Generator::new(|y| {
+                sleep(millis(1))?;
+                y.yield_(1)?;
+                y.yield_(2)
+            });
+            assert_eq!(ticks.next().unwrap()?, 1);
+            assert_eq!(SCOPED.set(&1, || ticks.next().unwrap())?, 2);
+            // So does a task that starts at once.
+            let child = SCOPED.set(&1, || eager().spawn(|| sleep(secs(1))))?;
+            assert_eq!(SCOPED.set(&3, || SCOPED.with(|n| *n)), 3);
+            yield_now()?;
+            child.join()?;
+            scope(|s| {
+                s.spawn(|| timeout(secs(1), || sleep(secs(9))).map_or_else(|e| assert!(is_timed_out(&e)), drop));
+            })
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn it_can_be_had_by_the_environment() {
+        const NAME: &str = "strict::it_can_be_had_by_the_environment";
+        if plays(NAME) {
+            let text = panic_of(|| drop(runner().run(|| SCOPED.set(&1, || sleep(secs(1))))));
+            assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+            return;
+        }
+        child_with(NAME, &[("CORIO_DEBUG", "strict")]).succeeded();
+    }
+
+    #[test]
+    fn it_ends_with_debug_mode_and_stays_while_that_does() {
+        let waits = || SCOPED.set(&1, || sleep(secs(1)));
+        assert!(
+            refused(|| {
+                set_debug(true);
+                waits()
+            })
+            .contains("set")
+        );
+        strictly(|| {
+            assert!(is_debug());
+            set_debug(false);
+            waits()
+        })
+        .unwrap();
+        runner().strict().debug(false).run(waits).unwrap();
+        assert!(panic_of(|| drop(runner().strict().debug(true).run(waits))).contains("set"));
+    }
+}
+
 fn hooked(log: &Log) -> Runner {
     let log = log.clone();
     runner().on_switch(move |switch| match switch {
