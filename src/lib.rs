@@ -185,7 +185,36 @@ fn fatal(why: std::fmt::Arguments<'_>) -> ! {
     std::process::abort()
 }
 
-/// The README's programs, as tests.
+/// The programs in the README and in the book, as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    macro_rules! documents {
+        ($($name:ident: $path:literal,)*) => {
+            $(#[doc = include_str!(concat!("../", $path))] struct $name;)*
+        };
+    }
+
+    documents! {
+        Readme: "README.md",
+        BlockingWork: "docs/book/blocking-work.md",
+        Bytes: "docs/book/bytes.md",
+        Cancellation: "docs/book/cancellation.md",
+        Coroutine: "docs/book/coroutine.md",
+        Debugging: "docs/book/debugging.md",
+        Decisions: "docs/book/decisions.md",
+        Ecosystem: "docs/book/ecosystem.md",
+        FromPython: "docs/book/from-python.md",
+        Groups: "docs/book/groups.md",
+        Loop: "docs/book/loop.md",
+        MoreCores: "docs/book/more-cores.md",
+        Processes: "docs/book/processes.md",
+        Reactor: "docs/book/reactor.md",
+        Seeing: "docs/book/seeing.md",
+        Sharing: "docs/book/sharing.md",
+        Stacks: "docs/book/stacks.md",
+        Testing: "docs/book/testing.md",
+        Time: "docs/book/time.md",
+        WaitingForSeveral: "docs/book/waiting-for-several.md",
+        WhatCanGoWrong: "docs/book/what-can-go-wrong.md",
+    }
+}

@@ -42,6 +42,18 @@ fn the_documents_show_what_is_so() {
     assert!(stale.is_empty(), "{}\nBLESS=1 rewrites what is old", stale.join("\n"));
 }
 
+/// What is no part of a program that is shown elsewhere is compiled, and run where it can be.
+#[test]
+fn every_document_is_a_documentation_test() {
+    let mut documents = vec![root().join("README.md")];
+    collect(&root().join("docs/book"), &mut documents);
+    let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for path in documents {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        assert!(library.contains(&format!(": \"{name}\",")), "src/lib.rs: `documents!` does not have {name}");
+    }
+}
+
 fn collect(directory: &Path, documents: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -71,7 +83,7 @@ fn renew(text: &str) -> Result<String, String> {
         let block = match words[..] {
             _ if fenced => continue, // a document that explains this
             ["golden", name, ref marks @ ..] => golden(name, marks).map(|text| ("text", text)),
-            ["code", name, anchor] => code(name, anchor).map(|text| ("rust", text)),
+            ["code", name, anchor] => code(name, anchor).map(|text| ("rust,ignore", text)),
             ["golden" | "code", ..] => Err("a name is missing, or there is one too many".to_owned()),
             ["end"] => Err("this ends nothing".to_owned()),
             _ => continue, // somebody else's comment
@@ -145,7 +157,7 @@ fn what_is_wrong_is_found() {
     let untouched = "# A title\n\n<!-- a comment -->\n```text\n<!-- golden e99_nobody -->\n```\n";
     assert_eq!(renew(untouched).unwrap(), untouched);
     let new = renew("<!-- code e11_tasks program -->\n<!-- end -->\n").unwrap();
-    assert!(new.contains("\n```rust\nfn greet(name: &str)"), "{new}");
+    assert!(new.contains("\n```rust,ignore\nfn greet(name: &str)"), "{new}");
     assert_eq!(renew(&new).unwrap(), new, "once is enough");
     let slice = renew("<!-- golden e11_tasks to=joining -->\n<!-- end -->\n").unwrap();
     assert!(slice.contains("creates Ada, Grace, Barbara") && !slice.contains("Hello"), "{slice}");

@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
+mod common;
 #[path = "../examples/hex_server.rs"]
 #[allow(dead_code)]
 mod hex_server;
 
+use common::example;
 use hex_server::{MAX_DIGITS, MAX_LINE, answer, serve};
 
 /// Nothing here should take a second; whatever takes longer than this hangs.
@@ -238,15 +239,6 @@ struct Server {
     address: String,
 }
 
-fn program() -> PathBuf {
-    let mut path = env::current_exe().unwrap(); // target/<profile>/deps/hex_server-<hash>
-    path.pop();
-    path.pop();
-    path.push("examples/hex_server");
-    assert!(path.exists(), "{} is missing: `cargo build --examples` builds it", path.display());
-    path
-}
-
 fn spawn(mut command: Command) -> Child {
     command.env_remove("CORIO_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A shell that runs the tests in the background has them ignore Ctrl-C; what a program ignores stays ignored.
@@ -258,7 +250,7 @@ fn spawn(mut command: Command) -> Child {
 impl Server {
     fn start(mode: &str) -> Server {
         raise_descriptor_limit();
-        Server::start_by(Command::new(program()), mode)
+        Server::start_by(Command::new(example("hex_server")), mode)
     }
 
     fn start_by(mut command: Command, mode: &str) -> Server {
@@ -604,7 +596,7 @@ fn serves_a_thousand_at_once(mode: &str) {
 fn survives_want_of_descriptors(mode: &str) {
     for leave in [true, false] {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""]).arg(program());
+        shell.args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""]).arg(example("hex_server"));
         let server = Server::start_by(shell, mode);
         // Where several listen, those who wait are not one queue: only one who comes before the rest is sure to be served
         // while nobody leaves.
@@ -687,7 +679,7 @@ in_mode!(workers: answers survives_clients ends_cleanly memory_is_bounded answer
 #[test]
 fn mistakes_on_the_command_line() {
     let run = |args: &[&str]| {
-        let mut command = Command::new(program());
+        let mut command = Command::new(example("hex_server"));
         command.args(args);
         let mut child = spawn(command);
         let status = finish(&mut child);

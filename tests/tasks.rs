@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
 use std::thread;
 
-use common::{Finally, Log, child, child_with, logged, only, panic_of, plays, runner, sim, since};
+use common::{Finally, Log, child, child_with, logged, only, panic_of, plays, runner, shown_in, sim, since};
 use corio::{
     Builder, Generator, JoinHandle, LoopHandle, Outcome, Task, Yielder, all_tasks, call_later, call_soon, current,
     errors, is_cancelled, millis, now, run, say, scope, secs, sleep, sleep_until, spawn, timeout, try_current, typed,
@@ -1070,6 +1070,12 @@ fn a1_r9_an_overflow_names_the_task_its_id_its_place_its_stack_and_the_remedy() 
     let ended = child(NAME);
     let remedy = ["Builder::stack_size", "RUST_MIN_STACK"];
     ended.aborted(&["\"digger\"", "id 3", "overflowed its stack of 128 KiB", "tests/tasks.rs:", remedy[0], remedy[1]]);
+
+    let said = ended.stderr.lines().find(|line| line.starts_with("corio: task")).expect("the report");
+    let (at, _) = said.split_once("tests/tasks.rs:").and_then(|(_, rest)| rest.split_once(')')).expect("the place");
+    let said = said.replace("digger", "reader").replace("id 3", "id 4").replace("128 KiB", "8192 KiB");
+    let said = said.replace(&format!("tests/tasks.rs:{at}"), "src/main.rs:7:13");
+    assert_eq!(said, shown_in("docs/book/stacks.md", "corio: task").replace('\n', " "), "what the book shows");
 }
 
 /// Writes to the far end of a frame of 40 KiB and to nothing in between, as C code does that was built without probes.

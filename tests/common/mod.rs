@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
-use std::{env, fmt, io, thread};
+use std::{env, fmt, fs, io, thread};
 
 use corio::{IntoResult, Runner};
 
@@ -181,6 +182,25 @@ pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
     command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
     command.envs(variables.iter().copied());
     finish(command)
+}
+
+/// The program of an example, which `cargo test` has built.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let mut path = env::current_exe().unwrap(); // target/<profile>/deps/<test>-<hash>
+    path.pop();
+    path.pop();
+    path.extend(["examples", name]);
+    assert!(path.exists(), "{} is missing: `cargo build --examples` builds it", path.display());
+    path
+}
+
+/// The block of text in a document that begins so.
+pub(crate) fn shown_in(document: &str, beginning: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let text = fs::read_to_string(path).expect(document);
+    let (_, rest) = text.split_once(&format!("```text\n{beginning}")).unwrap_or_else(|| panic!("{document}: no block"));
+    let (block, _) = rest.split_once("\n```").expect("the block's end");
+    format!("{beginning}{block}")
 }
 
 /// Runs a command to its end. One that hangs is killed after two minutes: no measurement, it only ends the test.
