@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::address::{ToSocketAddrs, each, inet, not_cancelled};
 use super::connection::{Connection, stream};
-use super::endpoint::{Endpoint, network_here};
+use super::endpoint::{Endpoint, network_here, unsupported};
 use super::gate::Gate;
 use super::options::ListenOptions;
 use crate::error::misuse;
@@ -275,7 +275,10 @@ impl std::fmt::Debug for TcpStream {
 ///     assert_eq!(second.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 ///     assert!(second.take_error()?.is_none());
 ///     let of_std = std::net::TcpListener::bind("127.0.0.1:0")?; // as a service manager hands one over
-///     TcpListener::from_std(of_std).map(drop)
+///     let listener = TcpListener::from_std(of_std)?;
+///     listener.set_ttl(8)?;
+///     assert_eq!((listener.ttl()?, listener.into_std()?.ttl()?), (8, 8)); // and back again
+///     Ok(())
 /// })
 /// # .unwrap()
 /// ```
@@ -337,6 +340,24 @@ impl TcpListener {
         set_nonblocking(socket.as_fd())?;
         let socket = mio::net::TcpListener::from_std(socket);
         Ok(TcpListener::over(socket.as_raw_fd(), Kernel(socket)))
+    }
+
+    /// Turns it into a listener of std's, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; on a simulated network [`Unsupported`](io::ErrorKind::Unsupported).
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        let TcpListener { gate, door } = self;
+        drop(gate);
+        match door {
+            Kernel(socket) => {
+                let socket = std::net::TcpListener::from(socket);
+                socket.set_nonblocking(false)?;
+                Ok(socket)
+            }
+            Simulated(_) => Err(unsupported("a listener of a simulated network is none of std's")),
+        }
     }
 
     fn over(number: RawFd, door: Door) -> TcpListener {
@@ -455,6 +476,30 @@ impl TcpListener {
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.gate.source.set_impatient(nonblocking);
         Ok(())
+    }
+
+    /// Sets the time to live of the packets of connections that will be accepted.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        match &self.door {
+            Kernel(socket) => socket.set_ttl(ttl),
+            Simulated(_) => Ok(()),
+        }
+    }
+
+    /// The time to live of the packets of connections that will be accepted.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        match &self.door {
+            Kernel(socket) => socket.ttl(),
+            Simulated(_) => Ok(64),
+        }
     }
 
     /// The error that is pending on the socket, which is cleared.

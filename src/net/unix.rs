@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::address::not_cancelled;
 use super::connection::{Connection, stream};
-use super::endpoint::{Endpoint, network_here};
+use super::endpoint::{Endpoint, network_here, unsupported};
 use super::gate::{BACKLOG, Gate};
 use crate::millis;
 use crate::observe::event::{Direction, Place};
@@ -239,7 +239,10 @@ impl std::fmt::Debug for UnixStream {
 ///     assert!(hidden.accept()?.1.is_unnamed());
 ///     drop(hidden);
 ///     let of_std = std::os::unix::net::UnixListener::bind_addr(&name)?;
-///     UnixListener::from_std(of_std).map(drop)
+///     let second = UnixListener::from_std(of_std)?.try_clone()?;
+///     UnixStream::connect_addr(&name)?;
+///     let of_std = second.into_std()?;
+///     corio::to_thread(move || of_std.accept().map(drop))? // it is in blocking mode again
 /// })
 /// # }
 /// # #[cfg(target_os = "linux")]
@@ -350,6 +353,40 @@ impl UnixListener {
         set_nonblocking(socket.as_fd())?;
         let socket = mio::net::UnixListener::from_std(socket);
         Ok(UnixListener::over(socket.as_raw_fd(), Kernel(socket)))
+    }
+
+    /// Turns it into a listener of std's, in blocking mode. Its file is not removed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; on a simulated network [`Unsupported`](io::ErrorKind::Unsupported).
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
+        self.keep_file(true);
+        let UnixListener { gate, door, .. } = self;
+        drop(gate);
+        match door {
+            Kernel(socket) => {
+                let socket = std::os::unix::net::UnixListener::from(socket);
+                socket.set_nonblocking(false)?;
+                Ok(socket)
+            }
+            Simulated(_) => Err(unsupported("a listener of a simulated network is none of std's")),
+        }
+    }
+
+    /// A second handle of the same socket; each connection is accepted by one of them. The file is removed with the first.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn try_clone(&self) -> io::Result<UnixListener> {
+        match &self.door {
+            Kernel(_) => UnixListener::from_std(self.as_fd().try_clone_to_owned()?.into()),
+            Simulated(endpoint) => {
+                let second = endpoint.second();
+                Ok(UnixListener::over(second.id, Simulated(second)))
+            }
+        }
     }
 
     fn over(number: RawFd, door: Door) -> UnixListener {
