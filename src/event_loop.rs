@@ -49,6 +49,9 @@ const BUDGET: u32 = 128;
 /// How many resumes may pass between two looks at I/O and timers, if something is ready all the time.
 const RESUMES_BETWEEN_POLLS: u32 = 64;
 
+/// How many letters from other threads are taken in before the next look at I/O and timers.
+pub(crate) const LETTERS_AT_ONCE: usize = 256;
+
 /// If more than this are ready, the stack of the next one has left the nearest cache since it ran. So it is fetched while the
 /// one before it runs.
 const CROWD: usize = 48;
@@ -870,17 +873,14 @@ impl EventLoop {
         found
     }
 
-    /// Drops what other threads sent too late for this run; `false` if there was nothing.
-    pub(crate) fn drop_letters(&self) -> bool {
-        let letters = self.remote.take();
-        let found = !letters.is_empty();
-        for message in letters {
+    /// Drops what other threads sent too late for this run, the oldest first.
+    pub(crate) fn drop_letters(&self, at_most: usize) {
+        for message in self.remote.take(at_most) {
             match message {
                 Message::Freed(token) => self.reactor.free(self, token),
                 letter => drop_quietly(letter, "a call from another thread that came too late"),
             }
         }
-        found
     }
 
     /// Waits for what other threads send; `false` when the deadline is past.
@@ -1002,9 +1002,9 @@ impl EventLoop {
         self.flush();
     }
 
-    /// Phase 1: what other threads have sent.
+    /// Phase 1: what other threads have sent. Not all of it, if it is much: I/O and timers have their turn in between.
     fn take_in(&self) {
-        for message in self.remote.take() {
+        for message in self.remote.take(LETTERS_AT_ONCE) {
             match message {
                 Message::Call(function, at) => {
                     self.ready.push_call(self.callbacks.add(function, at, None));

@@ -13,7 +13,7 @@ use std::time::Instant;
 use std::{fmt, io, thread};
 
 use crate::error::{self, cancelled};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, LETTERS_AT_ONCE};
 use crate::loan::{Loan, Seat, Taker, lend};
 use crate::observe::event::{Place, Want};
 use crate::pool::{Pool, Refused, Weight};
@@ -286,7 +286,7 @@ pub(crate) fn close_default(lp: &EventLoop, deadline: Option<Instant>) -> bool {
     pool.close();
     let left = loop {
         // Where a job waits for what it asked the loop for, it hears that the loop will not do it.
-        lp.drop_letters();
+        lp.drop_letters(LETTERS_AT_ONCE);
         let left = pool.threads_left(Weight::Full, || Waker::of_loop(lp));
         if left == 0 || !lp.wait_for_letters(deadline) {
             break left;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
 use crate::error::cancelled;
-use crate::event_loop::{EventLoop, Phase};
+use crate::event_loop::{EventLoop, LETTERS_AT_ONCE, Phase};
 use crate::observe::event::{Place, Want};
 use crate::remote::{Expecting, Waker};
 use crate::task::TaskRef;
@@ -191,7 +191,7 @@ impl<B: Taker> Lent<'_, B> {
             match self.seat {
                 // Whoever lends to this loop, on a thread for which this one waits, must not wait for this one.
                 Seat::Task(lp, _) if lp.phase() == Phase::Forcing => {
-                    lp.drop_letters();
+                    lp.drop_letters(LETTERS_AT_ONCE);
                     thread::park_timeout(left.min(LETTERS));
                 }
                 _ => thread::park_timeout(left),

@@ -1,5 +1,6 @@
 //! The way to a loop from other threads.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,7 @@ pub(crate) struct Remote {
 }
 
 struct Inbox {
-    letters: Vec<Message>,
+    letters: VecDeque<Message>,
     /// The loop is gone.
     closed: bool,
 }
@@ -52,7 +53,7 @@ impl Remote {
         Remote {
             id: LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1),
             registrar,
-            inbox: Mutex::new(Inbox { letters: Vec::new(), closed: false }),
+            inbox: Mutex::new(Inbox { letters: VecDeque::new(), closed: false }),
             news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
@@ -76,7 +77,7 @@ impl Remote {
             if inbox.closed {
                 return Err(message);
             }
-            inbox.letters.push(message);
+            inbox.letters.push_back(message);
             self.news.store(true, Ordering::SeqCst);
         }
         self.ring_if_asleep();
@@ -103,8 +104,12 @@ impl Remote {
         self.news.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take(&self) -> Vec<Message> {
+    /// The oldest letters. Whoever takes all in the face of threads that write faster than he reads is never done.
+    pub(crate) fn take(&self, at_most: usize) -> VecDeque<Message> {
         let mut inbox = self.inbox();
+        if inbox.letters.len() > at_most {
+            return inbox.letters.drain(..at_most).collect();
+        }
         self.news.store(false, Ordering::SeqCst);
         mem::take(&mut inbox.letters)
     }

@@ -781,13 +781,14 @@ fn give_up_the_rest(lp: &EventLoop, deadline: Option<Instant>) {
     const ROUNDS: usize = 100;
     lp.aside(|| {
         for _ in 0..ROUNDS {
+            // Handles stay good for the next run; what came for this one came too late. What comes meanwhile is for the
+            // next: threads that send without a pause must not hold this one up.
+            lp.drop_letters(usize::MAX);
             let found = [
                 lp.reactor.unwatch_all(lp),
                 crate::signal::remove_all(lp),
                 lp.drop_callbacks(),
                 executor::close_default(lp, deadline),
-                // Handles stay good for the next run; what came for this one came too late.
-                lp.drop_letters(),
             ];
             if !found.contains(&true) {
                 return;

@@ -219,6 +219,71 @@ fn a_call_that_comes_too_late_is_dropped_uncalled() {
     assert_success(&output);
 }
 
+/// B12: what is posted is taken in by and by, however much it is.
+#[test]
+fn b12_a_heap_of_calls_is_done_in_several_turns() -> io::Result<()> {
+    const CALLS: usize = 10_000;
+    let done = Arc::new(AtomicUsize::new(0));
+    run(|| {
+        let (handle, count) = (LoopHandle::current()?, done.clone());
+        let post = move || {
+            for _ in 0..CALLS {
+                let count = count.clone();
+                handle.call_soon(move || _ = count.fetch_add(1, Ordering::SeqCst)).unwrap();
+            }
+        };
+        thread::spawn(post).join().unwrap(); // the loop stands still meanwhile
+        let mut before = 0;
+        for turns in 0.. {
+            yield_now()?;
+            let now = done.load(Ordering::SeqCst);
+            assert!(now - before <= 1_000, "{} calls between two turns of a task", now - before);
+            before = now;
+            if now == CALLS {
+                assert!(turns >= 10);
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// B12: what other threads go on posting does not hold up the end of a run. It is the next one's.
+#[test]
+fn b12_a_run_ends_under_a_flood_of_calls() -> io::Result<()> {
+    const AHEAD: usize = 2_000;
+    let _watchdog = watchdog();
+    let (made, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut runner = Runner::new();
+    let (thread, gone_by_then) = runner.run(|| {
+        let (handle, posted, dropped) = (LoopHandle::current()?, made.clone(), gone.clone());
+        let thread = thread::spawn(move || {
+            for n in 0.. {
+                let count = dropped.clone();
+                let captured = Finally(move || _ = count.fetch_add(1, Ordering::SeqCst));
+                posted.fetch_add(1, Ordering::SeqCst);
+                if handle.call_soon(move || drop(captured)).is_err() {
+                    break;
+                }
+                while n > dropped.load(Ordering::SeqCst) + AHEAD {
+                    thread::yield_now();
+                }
+            }
+        });
+        sleep(millis(1))?;
+        while made.load(Ordering::SeqCst) < AHEAD {
+            yield_now()?;
+        }
+        Ok((thread, gone.load(Ordering::SeqCst)))
+    })?;
+    let after_main = gone.load(Ordering::SeqCst) - gone_by_then;
+    runner.close();
+    thread.join().unwrap();
+    assert!(after_main <= 3 * AHEAD, "{after_main} calls were dropped before the run ended");
+    assert_eq!(made.load(Ordering::SeqCst), gone.load(Ordering::SeqCst));
+    Ok(())
+}
+
 #[test]
 fn threads_that_post_while_the_run_ends_either_reach_it_or_are_refused() -> io::Result<()> {
     let _watchdog = watchdog();
