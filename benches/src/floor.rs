@@ -43,13 +43,13 @@ pub fn switch(operations: u64, depth: u32, tasks: usize) -> io::Result<()> {
 }
 
 /// A stack whose top is shifted by some cache lines: tops that are all page-aligned fight for the same sets of the cache.
-struct ColouredStack {
+pub(crate) struct ColouredStack {
     stack: DefaultStack,
     shift: usize,
 }
 
 impl ColouredStack {
-    fn new(index: usize) -> io::Result<ColouredStack> {
+    pub(crate) fn new(index: usize) -> io::Result<ColouredStack> {
         Ok(ColouredStack { stack: DefaultStack::new(64 << 10)?, shift: index % 32 * 64 })
     }
 }

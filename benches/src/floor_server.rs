@@ -1,8 +1,12 @@
 //! The floor of the servers: one hand-written state machine for all connections.
+//!
+//! On demand it touches some lines of a page that is the connection's own, for each request, and makes no use of them. So
+//! one sees what memory for each connection costs, apart from what is done with it.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
+use corosensei::stack::{DefaultStack, Stack};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -11,13 +15,13 @@ use crate::figures::{self, REQUESTS};
 use crate::http;
 
 /// Echoes.
-pub fn echo(port: u16) -> io::Result<()> {
-    serve("floor-echo", port, Echo)
+pub fn echo(port: u16, lines: usize) -> io::Result<()> {
+    serve("floor-echo", port, lines, Echo)
 }
 
 /// Answers HTTP requests.
-pub fn http(port: u16) -> io::Result<()> {
-    serve("floor-http", port, Http { output: Vec::new() })
+pub fn http(port: u16, lines: usize) -> io::Result<()> {
+    serve("floor-http", port, lines, Http { output: Vec::new() })
 }
 
 /// What to answer. One for all connections.
@@ -61,7 +65,7 @@ impl Protocol for Http {
     }
 }
 
-fn serve<P: Protocol>(workload: &'static str, port: u16, mut protocol: P) -> io::Result<()> {
+fn serve<P: Protocol>(workload: &'static str, port: u16, lines: usize, mut protocol: P) -> io::Result<()> {
     figures::end_with_figures(workload);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
     let listening = Token(usize::MAX);
@@ -72,6 +76,7 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, mut protocol: P) -> io:
     let mut events = Events::with_capacity(1024);
     let mut connections: Slab<Connection> = Slab::new();
     let mut buffer = vec![0; P::BUFFER]; // one for all: nothing stays in it between two events
+    let mut pages: Vec<Page> = Vec::new();
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -80,6 +85,9 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, mut protocol: P) -> io:
         for event in &events {
             if event.token() != listening {
                 let connection = &mut connections[event.token().0];
+                if lines > 0 {
+                    pages[event.token().0].touch(lines);
+                }
                 connection.readable |= event.is_readable();
                 connection.hung_up |= event.is_read_closed() || event.is_error();
                 if !connection.advance(&mut buffer, &mut protocol).unwrap_or(false) {
@@ -94,6 +102,9 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, mut protocol: P) -> io:
                         let entry = connections.vacant_entry();
                         let both = Interest::READABLE | Interest::WRITABLE;
                         poll.registry().register(&mut stream, Token(entry.key()), both)?;
+                        if lines > 0 && entry.key() == pages.len() {
+                            pages.push(Page::new(pages.len())?);
+                        }
                         entry.insert(Connection::new(stream));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -158,5 +169,26 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// A page as far from the next one as the top of a small stack is, and shifted like it.
+struct Page {
+    memory: DefaultStack,
+    shift: usize,
+}
+
+impl Page {
+    fn new(index: usize) -> io::Result<Page> {
+        Ok(Page { memory: DefaultStack::new(64 << 10)?, shift: index % 32 * 64 })
+    }
+
+    fn touch(&mut self, lines: usize) {
+        let top = self.memory.base().get() - self.shift;
+        for line in 1..=lines {
+            let line = std::ptr::with_exposed_provenance_mut::<u64>(top - line * 64);
+            // SAFETY: some of the first lines below the top of a stack that nobody stands on.
+            unsafe { line.write_volatile(line.read_volatile() + 1) };
+        }
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+pub mod bare_coroutines;
 pub mod corio_server;
 pub mod corio_side;
 pub mod figures;
@@ -31,8 +32,8 @@ use load::Exchange;
 
 const USAGE: &str = "\
 contender WORKLOAD ARG...
-  echo PORT [STACK_BYTES]          floor-echo PORT
-  http PORT [STACK_BYTES]          floor-http PORT
+  echo PORT [STACK_BYTES]          floor-echo PORT [LINES], bare-echo PORT
+  http PORT [STACK_BYTES]          floor-http PORT [LINES], bare-http PORT
   workers PORT COUNT
   proxy PORT                       threads-proxy PORT
   yield N [DEPTH [TASKS]]          floor-switch N [DEPTH [TASKS]]
@@ -75,8 +76,10 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "wake" => corio_side::wake(args.number(1, None)?),
         "copyfile" => corio_side::copy_file(args.number(1, None)?),
         "copystream" => corio_side::copy_stream(args.number(1, None)?),
-        "floor-echo" => floor_server::echo(args.number(1, None)?),
-        "floor-http" => floor_server::http(args.number(1, None)?),
+        "floor-echo" => floor_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
+        "floor-http" => floor_server::http(args.number(1, None)?, args.number(2, Some(0))?),
+        "bare-echo" => bare_coroutines::echo(args.number(1, None)?),
+        "bare-http" => bare_coroutines::http(args.number(1, None)?),
         "floor-switch" => floor::switch(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "floor-queue" => floor::queue(args.number(1, None)?, args.number(2, None)?),
         "floor-handover" => floor::handover(args.number(1, None)?),

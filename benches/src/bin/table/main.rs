@@ -3,7 +3,7 @@
 //! `cargo run --release -p corio-benches -- [quick] [peers] [ROW...] [--rounds N] [--out FILE] [--check]`
 //!
 //! ROW is one of `yield`, `spawn`, `gather`, `queue`, `handover`, `mutex`, `wakeall`, `timercancel`, `wake`, `echo`,
-//! `http`, `workers`, `idle`, `copy`, `timers`, `sleepers`; without one, all rows. `quick` does a tenth of the work in three
+//! `http`, `stack`, `workers`, `idle`, `copy`, `timers`, `sleepers`; without one, all rows. `quick` does a tenth of the work in three
 //! rounds instead of nine. `--out` writes every run and every row as a line of JSON. `--check` ends with status 1 if a
 //! target is missed by more than the run's own noise.
 //!

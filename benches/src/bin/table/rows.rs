@@ -147,6 +147,7 @@ pub(crate) fn benches(quick: bool) -> Vec<Bench> {
     let bench = Bench::new("wake", "floor-wake", &n(200_000).to_string());
     all.push(bench.row("OS thread, task and back, one core", "cpu_ns_op", &[Times(1.05)]));
     all.extend(servers(n));
+    all.extend(stack_of_each(n));
     all.extend(transfers(n));
     let bench = Bench { most_rounds: 3, ..Bench::new("timers", "", &n(1_000_000).to_string()) };
     all.push(bench.row("spawn, sleep within 1 s, join", "cpu_ns_op", &[]));
@@ -199,6 +200,31 @@ fn servers(n: impl Fn(u64) -> u64) -> Vec<Bench> {
         let name = format!("idle connection{}", stacks(stack));
         let bench = bench.row(format!("{name}: resident"), "rss_b", &[]);
         all.push(bench.row(format!("{name}: page tables"), "pte_b", &[]));
+    }
+    all
+}
+
+/// What a stack for each connection costs by itself: lines of memory, then bare coroutines, and what the library adds to those.
+fn stack_of_each(n: impl Fn(u64) -> u64) -> Vec<Bench> {
+    let mut all = Vec::new();
+    for (protocol, connections) in [("echo", 64), ("echo", 1000), ("echo", 8000), ("http", 1000)] {
+        let mut add = |ours: String, floor: &str, name: &str, targets: &[Target]| {
+            let pipelined = u64::from(protocol == "http");
+            let client = Some(Client::Requests { connections, requests: n(300_000), pipelined });
+            let bench = Bench { floor: Some(format!("{floor}-{protocol} 0")), ours, ..Bench::new("stack", "", "") };
+            let bench = Bench { client, cores: Cores::OneEach, ..bench };
+            all.push(bench.row(format!("{protocol}, connections: {connections}, {name}"), "cpu_ns_op", targets));
+        };
+        for lines in [1, 14] {
+            add(
+                format!("floor-{protocol} 0 {lines}"),
+                "floor",
+                &format!("the floor and {lines} lines of a page each"),
+                &[],
+            );
+        }
+        add(format!("bare-{protocol} 0"), "floor", "bare coroutines", &[]);
+        add(format!("{protocol} 0"), "bare", "ours (floor: bare coroutines)", &[Times(1.03)]);
     }
     all
 }
