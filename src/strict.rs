@@ -5,13 +5,25 @@
 
 use std::backtrace::Backtrace;
 
-/// What must not be paused in: parts of a function's name, and what is told of it.
-const NESTED: [(&str, &str, &str); 3] = [
-    ("std::sys::thread_local::", "", "the lazy initialiser of a thread-local: another task would run it as well"),
-    ("scoped_tls::ScopedKey<", "::set", "`scoped_tls`'s `set`: what it sets would be seen, and undone, by other tasks"),
+/// What must not be paused in: where such functions are, the name of the one if the others there are harmless, and what is
+/// told of it.
+///
+/// A frame is known by the path of its function or by its file: how much debug information there is decides which of the two
+/// is complete.
+const NESTED: [(&[&str], Option<&str>, &str); 3] = [
     (
-        "std::sync::once::Once",
-        "::call",
+        &["std::sys::thread_local::", "/std/src/sys/thread_local/"],
+        None,
+        "the lazy initialiser of a thread-local: another task would run it as well",
+    ),
+    (
+        &["scoped_tls::ScopedKey<", "/scoped-tls-"],
+        Some("set"),
+        "`scoped_tls`'s `set`: what it sets would be seen, and undone, by other tasks",
+    ),
+    (
+        &["std::sync::once::Once", "/std/src/sync/once.rs"],
+        None,
         "the initialiser of a `OnceLock`, `LazyLock` or `Once`: others would block the thread",
     ),
 ];
@@ -26,12 +38,28 @@ pub(crate) enum Leaving {
 }
 
 impl Leaving {
-    /// The function at its root.
-    fn root(self) -> &'static str {
+    /// Whether that frame is the root of the stack.
+    fn ends_at(self, frame: &Frame<'_>) -> bool {
         match self {
-            Leaving::Task => "corio::task::body::task_root",
-            Leaving::Coroutine => "corio::switch::Fiber<",
+            Leaving::Task => frame.is_function("task_root"),
+            Leaving::Coroutine => {
+                frame.name.contains("corio::switch::Fiber<")
+                    || frame.file.contains("/src/switch.rs") && frame.name.starts_with("{closure")
+            }
         }
+    }
+}
+
+struct Frame<'a> {
+    name: &'a str,
+    file: &'a str,
+}
+
+impl Frame<'_> {
+    /// Whether it is one of that name, with its path or without.
+    fn is_function(&self, function: &str) -> bool {
+        let last = |rest: &str| rest.is_empty() || rest.starts_with('<') || rest.starts_with("::");
+        self.name.strip_prefix(function).is_some_and(last) || self.name.ends_with(&format!("::{function}"))
     }
 }
 
@@ -40,9 +68,16 @@ impl Leaving {
 #[cold]
 pub(crate) fn stands_in(leaving: Leaving) -> Option<&'static str> {
     let stack = Backtrace::force_capture().to_string();
-    let names = stack.lines().filter_map(|line| line.trim_start().split_once(": ")).map(|(_, name)| name);
-    names.take_while(|name| !name.contains(leaving.root())).find_map(|name| {
-        let (.., what) = NESTED.iter().find(|(of, call, _)| name.contains(of) && name.contains(call))?;
+    let mut lines = stack.lines().map(str::trim_start).peekable();
+    let frames = std::iter::from_fn(|| {
+        let (_, name) = lines.find_map(|line| line.split_once(": "))?;
+        let file = lines.next_if(|line| line.starts_with("at ")).unwrap_or("");
+        Some(Frame { name, file })
+    });
+    frames.take_while(|frame| !leaving.ends_at(frame)).find_map(|frame| {
+        let is_in = |place: &&str| frame.name.contains(*place) || frame.file.contains(*place);
+        let is_it = |function: &Option<&str>| function.is_none_or(|function| frame.is_function(function));
+        let (.., what) = NESTED.iter().find(|(places, function, _)| places.iter().any(is_in) && is_it(function))?;
         Some(*what)
     })
 }
