@@ -654,6 +654,7 @@ fn needs_a_task(what: &str) -> io::Error {
 /// })
 /// # .unwrap()
 /// ```
+#[doc(alias = "wait_for")]
 pub fn timeout<R: IntoResult>(d: Duration, f: impl FnOnce() -> R) -> io::Result<R::Value> {
     limit(CancelScope::after(d), f)
 }

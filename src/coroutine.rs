@@ -506,6 +506,11 @@ impl<In, Out> Yielder<In, Out> {
     /// When it is called from anywhere but its own coroutine's stack, for example by a task that the body spawned; and
     /// while a scope, time limit or shield that was opened in this coroutine is open, or a `run` or
     /// [`no_suspend`](crate::no_suspend) that was begun in it.
+    ///
+    /// # Suspends
+    ///
+    /// The coroutine, always; the task in which it runs goes on with whoever resumed it. So a cancellation of that task is
+    /// not met here, but at its next call that waits.
     #[inline]
     #[track_caller]
     pub fn yield_(&self, value: Out) -> io::Result<In> {

@@ -11,8 +11,9 @@
 //!    stack full of dangling references.
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, Write};
 use std::rc::Rc;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{self, Cause};
@@ -310,6 +311,8 @@ impl Runner {
     /// - while that goes on, who blocks the loop, from a thread of its own;
     /// - a [`Coroutine`](crate::Coroutine) that is dropped without having run, or half way;
     /// - tasks that have not ended when their run does.
+    ///
+    /// And what a panic prints is preceded by a line that names the task.
     ///
     /// What runs is timed by records of the loop, so the first two need the feature `observe`. asyncio: `debug=True`.
     pub fn debug(mut self, on: bool) -> Runner {
@@ -639,7 +642,32 @@ fn turn_debug(lp: &EventLoop, level: Level) {
     if level > Level::Off {
         crate::logger::install_unless_there_is_one();
     }
+    if level > Level::Off {
+        name_tasks_in_panics();
+    }
     lp.set_debug(level);
+}
+
+/// Puts a line in front of what the panic hook prints: which task it is that panics. Says nothing outside debug mode, and once
+/// there has been debug mode the hook stays, because it can only be taken back by whoever set the last one.
+fn name_tasks_in_panics() {
+    static ONCE: Once = Once::new();
+    // Nobody may change the hook then.
+    if std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            EventLoop::with_current(|lp| {
+                if let Some(task) = lp.filter(|lp| lp.debug.is_on()).and_then(EventLoop::current) {
+                    // A panic inside a panic would end the process, and `eprintln` can panic.
+                    let _ = writeln!(io::stderr(), "corio: {task} panics:");
+                }
+            });
+            hook(info);
+        }));
+    });
 }
 
 /// Whether debug mode is on; on a thread without a loop, whether the environment asks for it. asyncio: `loop.get_debug`.

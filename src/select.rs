@@ -112,6 +112,11 @@ pub(crate) trait Arm {
     /// The wait is over, however it ended: it is in the list no more.
     fn leave(&mut self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
+    /// Whether something was handed to it during the wait that would go back if it were not taken.
+    fn was_handed(&self, _: &Spot<Self::Hook>) -> bool {
+        false
+    }
+
     /// Collects what was granted.
     fn take(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Self::Brings;
 
@@ -175,6 +180,10 @@ pub(crate) trait Arms {
     const FROM_ANY_THREAD: bool;
 
     fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<Self::Output>;
+    /// What was handed over, whichever arm has it: as what was granted, it goes before what stands first.
+    fn poll_handed(&mut self, _: Who, _: &Self::Spots) -> Option<Self::Output> {
+        None
+    }
     fn prepare(&self, cx: &Cx<'_>) -> io::Result<()>;
     /// # Safety
     ///
@@ -325,11 +334,17 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
         return Ok(output);
     }
     let want = registered.arms.want(&cx);
+    // ANCHOR: pause
     loop {
         park(lp, task, want, at);
         if let Some(arm) = waiter.granted() {
             registered.taken = true;
             return Ok(registered.arms.take(me, &spots, arm));
+        }
+        if A::FROM_ANY_THREAD
+            && let Some(output) = registered.arms.poll_handed(me, &spots)
+        {
+            return Ok(output);
         }
         if let Some(output) = registered.arms.poll(me, &spots) {
             return Ok(output);
@@ -338,12 +353,14 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
             return Err(cancelled());
         }
     }
+    // ANCHOR_END: pause
 }
 
 /// Waits until one of several things happens, and makes exactly that one happen.
 ///
 /// It takes a tuple of two to eight [waits](Wait) and returns a [`Which`]. If several are ready, the one that stands
-/// first is taken: put first what must not be starved. The others are as if they had never been asked: no item, permit
+/// first is taken: put first what must not be starved. Only what was handed to this very wait, while it waited, goes before: to
+/// give it back could put it out of order. The others are as if they had never been asked: no item, permit
 /// or byte is lost, and places in queues are given up.
 ///
 /// To run *functions* against each other, use [`race`](crate::race()); `select` is for things.
@@ -469,6 +486,15 @@ macro_rules! tuple {
 
             fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
                 $(if let Some(output) = self.$n.poll(me, &spots.$n) {
+                    return Some(Which::$arm(output));
+                })+
+                None
+            }
+
+            fn poll_handed(&mut self, me: Who, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
+                $(if self.$n.was_handed(&spots.$n)
+                    && let Some(output) = self.$n.poll(me, &spots.$n)
+                {
                     return Some(Which::$arm(output));
                 })+
                 None
@@ -759,6 +785,10 @@ impl<A: Attempt> Arm for A {
             self.give_up(place);
         }
         cx.lp.expect_no_more(cx.task);
+    }
+
+    fn was_handed(&self, spot: &Spot<Self::Hook>) -> bool {
+        spot.hook.get().is_some_and(|place| Attempt::was_handed(self, place))
     }
 
     fn take(&mut self, _: Who, _: &Spot<Self::Hook>) -> A::Output {

@@ -206,11 +206,26 @@ pub(crate) fn signal_frame_size() -> usize {
 
 /// The limit on the process's address space, if there is one.
 pub(crate) fn address_space_limit() -> Option<libc::rlim_t> {
+    limit_of(libc::RLIMIT_AS)
+}
+
+/// The limit on the memory that is the process's own, touched or not.
+pub(crate) fn data_limit() -> Option<libc::rlim_t> {
+    limit_of(libc::RLIMIT_DATA)
+}
+
+fn limit_of(resource: Resource) -> Option<libc::rlim_t> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: writes the structure it is given.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    let result = unsafe { libc::getrlimit(resource, &raw mut limit) };
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
+
+/// How a limit is called: glibc has a type of its own for that.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+type Resource = c_int;
 
 fn check(result: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

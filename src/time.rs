@@ -101,6 +101,8 @@ pub fn sleep(d: Duration) -> io::Result<()> {
 /// Pauses the task until `deadline` on the loop's clock. For one that is past it lets others run, and goes on as soon as
 /// the loop looks at its timers again.
 ///
+/// trio: `sleep_until`; asyncio has `loop.call_at` only, for callbacks.
+///
 /// # Errors
 ///
 /// As [`sleep`].
@@ -247,6 +249,8 @@ pub struct Interval {
 /// # Panics
 ///
 /// If `period` is zero.
+///
+/// asyncio has no counterpart; tokio: `time::interval`.
 ///
 /// ```
 /// use corio::{Runner, interval, millis, secs, sleep};

@@ -654,6 +654,26 @@ mod tests {
         }
     }
 
+    /// C3: an earlier reading fires nothing early and forgets nothing; later ones go on as if it had not been.
+    #[test]
+    fn c03_a_backward_reading_of_the_clock_is_tolerated() {
+        let mut timers = Timers::new();
+        timers.arm(5 * SECOND, "first");
+        timers.arm(HOUR, "late");
+        assert_eq!(timers.pop_due(4 * SECOND), None);
+        assert_eq!(timers.pop_due(SECOND), None);
+        timers.check();
+        timers.arm(2 * SECOND, "armed in the past of a reading");
+        assert_eq!(timers.pop_due(SECOND), None);
+        let due = |timers: &mut Timers<&'static str>, now| timers.pop_due(now).map(|(.., what)| what);
+        assert_eq!(due(&mut timers, 2 * SECOND), Some("armed in the past of a reading"));
+        assert_eq!(due(&mut timers, 5 * SECOND), Some("first"));
+        assert_eq!(due(&mut timers, 3 * SECOND), None);
+        timers.check();
+        assert_eq!(due(&mut timers, HOUR), Some("late"));
+        assert_eq!(timers.len(), 0);
+    }
+
     #[test]
     fn agrees_with_a_sorted_map() {
         against_model(0x9E37_79B9_7F4A_7C15, 100_000, 2000);

@@ -17,8 +17,8 @@ use common::{Finally, Log, sim};
 use corio::channel::broadcast::RecvError;
 use corio::channel::{TryRecvError, TrySendError, broadcast, mpsc, oneshot, watch};
 use corio::{
-    Event, Runner, Which, after, call_soon, is_cancelled, is_timed_out, millis, now, run, scope, secs, select, sleep,
-    spawn, testing, timeout, to_thread, yield_now,
+    Event, Runner, Which, after, call_later, call_soon, is_cancelled, is_timed_out, millis, now, run, scope, secs,
+    select, sleep, spawn, testing, timeout, to_thread, yield_now,
 };
 
 // ---- mpsc ---------------------------------------------------------------------------------------------------
@@ -751,29 +751,25 @@ fn one_channel_may_be_several_arms_and_the_task_hopes_no_longer_than_it_waits() 
 }
 
 #[test]
-fn a_wait_that_is_unwound_gives_back_what_was_handed_to_it() {
-    #[derive(Debug)]
-    struct Unclonable;
-    impl Clone for Unclonable {
-        fn clone(&self) -> Unclonable {
-            panic!("on purpose")
-        }
-    }
+fn what_was_handed_over_goes_first_and_what_else_was_handed_over_goes_back() {
     sim(|| {
-        let (broadcaster, mut each) = broadcast::channel(1);
-        let _second = each.clone();
         let (sender, receiver) = mpsc::bounded(0);
+        let (other_sender, other) = mpsc::bounded(0);
+        // Set before the time limit, so it is called before the one who waits looks.
+        call_later(secs(1), move || {
+            sender.try_send(1).expect("somebody waits");
+            other_sender.try_send(2).expect("somebody waits");
+        });
         scope(|s| {
             let chooser = s.spawn(|| {
-                let caught = catch_unwind(AssertUnwindSafe(|| select((&mut each, &receiver)).map(drop)));
-                assert!(caught.is_err());
+                // The moment has come as well when it looks, and stands first.
+                let first = select((after(secs(1)), &receiver, &other))?;
+                assert!(matches!(first, Which::B(Ok(1))), "{first:?}");
+                Ok(())
             });
-            testing::wait_all_tasks_blocked()?;
-            sender.try_send(1).expect("somebody waits");
-            broadcaster.send(Unclonable)?;
             chooser.join()?;
-            assert_eq!(receiver.try_recv(), Ok(1));
-            assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+            assert!(receiver.try_recv().is_err());
+            assert_eq!(other.try_recv(), Ok(2), "it was given back");
             Ok(())
         })
     })

@@ -154,10 +154,16 @@ fn d1_d8_the_watchdog_names_who_blocks_the_loop_while_it_does() {
                 .join()?;
             let blocked = Builder::new().name("hog").spawn(move || {
                 yield_now()?;
-                // As a lock of std, held by another task of this loop, would do; it ends when the watchdog has spoken.
-                Ok(hog.recv_timeout(PATIENCE))
+                // As a lock of std, held by another task of this loop, would do; it ends when the watchdog has spoken, and has
+                // had time to do so again.
+                let line = hog.recv_timeout(PATIENCE);
+                burn(millis(50));
+                Ok((line, hog))
             })?;
-            let line = blocked.join()?.expect("the watchdog speaks");
+            let (line, hog) = blocked.join()?;
+            let line = line.expect("the watchdog speaks");
+            let again = hog.try_iter().filter(|line| line.contains("blocks the loop")).count();
+            assert_eq!(again, 0, "once for each step");
             assert!(line.contains("task \"hog\" (3, spawned at tests/debug_mode.rs:"), "{line}");
             assert!(line.contains("blocks the loop") && line.contains("it went on at tests/debug_mode.rs:"), "{line}");
             Ok(())
@@ -214,6 +220,27 @@ fn without_a_logger_debug_mode_writes_to_standard_error_and_names_the_task() {
     assert!(said.contains("INFO debug_mode importer] not asked for"), "{said}");
     let said = child_with(TEST, &[("CORIO_DEBUG", "")]).succeeded().stderr.clone();
     assert!(!said.contains("importer]"), "{said}");
+}
+
+/// A7: the hook prints no more than the thread's name, which all tasks share.
+#[test]
+fn a7_in_debug_mode_a_panic_is_preceded_by_the_name_of_its_task() {
+    const NAME: &str = "a7_in_debug_mode_a_panic_is_preceded_by_the_name_of_its_task";
+    if plays(NAME) {
+        for debug in [true, false] {
+            let digger = move || -> io::Result<()> { panic!("{}", if debug { "deep" } else { "unnamed" }) };
+            let end = Runner::new().debug(debug).run(|| {
+                Builder::new().name("digger").spawn(digger)?.outcome();
+                Ok(())
+            });
+            end.unwrap();
+        }
+        return;
+    }
+    let said = child_with(NAME, &[("CORIO_DEBUG", "")]).succeeded().stderr.clone();
+    let (before, after) = said.split_once("deep").expect("the panic");
+    assert!(before.contains("corio: task \"digger\" (2, spawned at tests/debug_mode.rs:"), "{said}");
+    assert!(after.contains("unnamed") && !after.contains("digger"), "{said}");
 }
 
 #[test]

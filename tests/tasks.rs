@@ -1018,6 +1018,18 @@ fn a4_when_address_space_runs_out_spawn_says_so_and_works_again_later() {
 }
 
 #[test]
+fn a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later() {
+    const NAME: &str = "a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later";
+    if plays(NAME) {
+        let limit = libc::rlimit { rlim_cur: 3 << 30, rlim_max: 3 << 30 };
+        // SAFETY: reads the structure it is given.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
+        return exhaust("RLIMIT_DATA", None);
+    }
+    child(NAME).succeeded();
+}
+
+#[test]
 fn a4_when_mappings_run_out_spawn_names_the_sysctl_and_works_again_later() {
     const NAME: &str = "a4_when_mappings_run_out_spawn_names_the_sysctl_and_works_again_later";
     if plays(NAME) {

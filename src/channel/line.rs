@@ -63,6 +63,11 @@ impl<X> Line<X> {
         std::iter::from_fn(|| self.serve().map(|(_, waker)| waker)).collect()
     }
 
+    /// What stands at that place.
+    pub(crate) fn own(&self, place: usize) -> &X {
+        &self.places[place].own
+    }
+
     pub(crate) fn is_in_line(&self, place: usize) -> bool {
         self.places[place].waker.is_some()
     }

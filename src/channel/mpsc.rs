@@ -443,6 +443,10 @@ impl<T> Attempt for &Receiver<T> {
         Some(value.ok_or_else(no_sender))
     }
 
+    fn was_handed(&self, place: usize) -> bool {
+        self.shared.lock().takers.own(place).is_some()
+    }
+
     /// What was handed over goes to the next, or back to the front.
     fn give_up(&mut self, place: usize) {
         let waker = {

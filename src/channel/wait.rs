@@ -29,6 +29,11 @@ pub(crate) trait Attempt {
         self.now()
     }
 
+    /// Whether something was handed to that place, which nobody else can have before it is given up.
+    fn was_handed(&self, _place: usize) -> bool {
+        false
+    }
+
     /// Leaves the line. What was handed over meanwhile, and not looked for, goes to the next.
     fn give_up(&mut self, place: usize);
 }

@@ -64,6 +64,9 @@ pub(super) fn explain(error: &io::Error, size: StackSize) -> io::Error {
     } else if let Some(limit) = sys::address_space_limit() {
         let limit = limit / 1024;
         format!("the address space is limited to {limit} KiB; raise RLIMIT_AS (ulimit -v)")
+    } else if let Some(limit) = sys::data_limit() {
+        let limit = limit / 1024;
+        format!("the memory of the process is limited to {limit} KiB; raise RLIMIT_DATA (ulimit -d)")
     } else if number_in("/proc/sys/vm/overcommit_memory") == Some(2) {
         "the system does not overcommit; set vm.overcommit_memory to 0, or raise \
          vm.overcommit_ratio"

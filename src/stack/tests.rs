@@ -756,6 +756,13 @@ fn locked_memory() {
     assert_eq!(guard_kind(), Some(GuardKind::Protected));
     stacks.iter().for_each(touch);
     stacks.iter().for_each(|stack| prober.check_guard(stack));
+    // The same where pages are locked when they are first touched.
+    // SAFETY: locks memory.
+    assert_eq!(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) }, 0);
+    let on_fault = take(&cache, size(120 * KIB));
+    assert_eq!(guard_kind(), Some(GuardKind::Protected));
+    prober.check_guard(&on_fault);
+    touch(&on_fault);
     // Whether light guards can be had is asked for each slab: they can again.
     // SAFETY: unlocks it.
     assert_eq!(unsafe { libc::munlockall() }, 0);

@@ -116,12 +116,14 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Hands the lock to the first who waits.
     #[inline(always)]
+    // ANCHOR: unlock
     pub(super) fn unlock(&self) {
         self.holder.set(Who::NOBODY);
         if let Some(next) = grant(&self.waiters) {
             self.holder.set(next);
         }
     }
+    // ANCHOR_END: unlock
 }
 
 impl<'a, T: ?Sized> Wait for &'a Mutex<T> {

@@ -425,6 +425,8 @@ fn yield_elsewhere(context: Context<'_>) -> io::Result<()> {
 /// Runs `f` and makes sure that it does not suspend: for code that relies on nothing else running in between, such as a
 /// lazy initialiser of a thread-local.
 ///
+/// asyncio needs none: there every pause is seen as an `await`.
+///
 /// # Panics
 ///
 /// A suspending call inside `f` panics at its own line, whether or not it would have had to wait.

@@ -9,6 +9,7 @@
 //! | `core.rs` | tasks, scopes, limits, shields, joins, panics |
 //! | `sync.rs` | locks, permits, events, conditions, barriers |
 //! | `queue.rs` | queues, promises, `select` |
+//! | `channels.rs` | channels of each kind, between tasks |
 //! | `several.rs` | `gather`, `race`, `wait`, `as_completed`, `join_all` |
 //! | `sweep.rs` | each primitive, cancelled at each point of a wait |
 //! | `force.rs` | runs that have to unwind their tasks |
@@ -17,6 +18,7 @@
 //! Two hundred schedules per test in an ordinary run; `CORIO_SCHEDULES=10000` runs so many of each. A failure prints its
 //! seed: `CORIO_SEED=17 cargo test --test model name` runs only that one.
 
+mod channels;
 mod core;
 mod force;
 mod queue;

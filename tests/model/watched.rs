@@ -30,6 +30,10 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("promise", super::queue::promises),
     ("select", super::queue::selects),
     ("several at once", super::several::several),
+    ("channel of many to one", super::channels::many_to_one),
+    ("channel of one value", super::channels::one_value),
+    ("channel to everybody", super::channels::to_everybody),
+    ("channel of the latest", super::channels::the_latest),
 ];
 
 #[test]
