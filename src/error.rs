@@ -32,6 +32,14 @@ pub(crate) fn timed_out(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> io
     io::Error::new(io::ErrorKind::TimedOut, TimedOut(cause.into()))
 }
 
+/// What was to be put into another mode has a second handle, which relies on the one that it has.
+pub(crate) fn still_shared() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "there is another handle of this, and its loop would block if the mode changed: drop that one first",
+    )
+}
+
 /// Whether `error` is a cancellation or was caused by one.
 ///
 /// It looks at the messenger, through [`source`](StdError::source), so it also fits enums and boxes. To learn whether

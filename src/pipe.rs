@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
@@ -51,7 +52,7 @@ macro_rules! pipe_end {
                 }
                 set_nonblocking(fd.as_fd())?;
                 // SAFETY: the file stands behind the source in this struct, and is in non-blocking mode.
-                Ok($end { source: unsafe { Source::new(fd.as_raw_fd()) }, file: File::from(fd) })
+                Ok($end { source: unsafe { Source::new(fd.as_raw_fd()) }, file: File::from(fd), handles: Arc::new(()) })
             }
 
             /// Takes over an end of a pipe of std's.
@@ -67,9 +68,13 @@ macro_rules! pipe_end {
             ///
             /// # Errors
             ///
-            /// What the system says.
+            /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while there is a second handle: the mode is the pipe's, so that one
+            /// would block its loop. What the system says.
             pub fn into_fd(self) -> io::Result<OwnedFd> {
-                let $end { source, file } = self;
+                if Arc::strong_count(&self.handles) > 1 {
+                    return Err(crate::error::still_shared());
+                }
+                let $end { source, file, .. } = self;
                 drop(source);
                 socket2::SockRef::from(&file).set_nonblocking(false)?;
                 Ok(file.into())
@@ -81,7 +86,9 @@ macro_rules! pipe_end {
             ///
             /// What the system says.
             pub fn try_clone(&self) -> io::Result<$end> {
-                $end::from_fd(self.file.try_clone()?.into())
+                let mut second = $end::from_fd(self.file.try_clone()?.into())?;
+                second.handles = self.handles.clone();
+                Ok(second)
             }
         }
 
@@ -134,6 +141,8 @@ pub struct PipeReader {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,
     file: File,
+    /// Counts the handles of this end.
+    handles: Arc<()>,
 }
 
 pipe_end!(PipeReader, std::io::PipeReader);
@@ -162,6 +171,8 @@ pub struct PipeWriter {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,
     file: File,
+    /// Counts the handles of this end.
+    handles: Arc<()>,
 }
 
 pipe_end!(PipeWriter, std::io::PipeWriter);

@@ -1069,3 +1069,53 @@ fn random_networks_under_random_schedules_lose_nothing() {
         assert_eq!(network.open(), 0, "seed {seed}");
     }
 }
+
+/// Who closes a listener closes it for all its handles: whoever waits on another one is told, and an iterator ends.
+#[test]
+fn a_listener_is_closed_for_all_its_handles() {
+    everywhere(|| {
+        let (listener, _) = listen()?;
+        let second = listener.try_clone()?;
+        let waiter = spawn(move || {
+            let ends: Vec<_> = second.incoming().take(100).map(|client| client.map(drop)).collect();
+            Ok((ends, second.accept().map(drop)))
+        });
+        yield_now()?;
+        yield_now()?;
+        listener.close();
+        let (ends, later) = timeout(secs(60), || waiter.join())?;
+        assert_eq!(ends.len(), 1, "{ends:?}");
+        for end in ends.into_iter().chain([later, listener.accept().map(drop)]) {
+            assert_eq!(end.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        }
+        Ok(())
+    });
+}
+
+/// A server whose listener is closed by way of another handle is stopped: the connections that it has may end well.
+#[test]
+fn a_server_whose_listener_is_closed_elsewhere_stops_with_its_grace() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        let second = listener.try_clone()?;
+        let server = Server::new([second]);
+        scope(|s| {
+            let serving = s.spawn(|| {
+                server.serve(|mut stream| {
+                    let mut word = [0; 3];
+                    stream.read_exact(&mut word)?;
+                    sleep(millis(20))?; // the listener is closed meanwhile
+                    stream.write_all(b"bye")
+                })
+            });
+            let mut client = TcpStream::connect(address)?;
+            client.write_all(b"hey")?;
+            sleep(millis(10))?;
+            listener.close();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer)?;
+            assert_eq!(answer, "bye");
+            timeout(secs(60), || serving.join())
+        })
+    });
+}

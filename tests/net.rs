@@ -2,17 +2,19 @@
 //!
 //! Ids in comments: Bx, Dx, Fx are rows of the table of faults, Rx rules of the design.
 
+mod common;
 mod support;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use corio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use common::plays;
+use corio::net::{TcpListener, TcpStream, ToSocketAddrs, UnixListener};
 use corio::observe::event::Event;
 use corio::{
     Runner, call_soon, cancel_cause, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout,
@@ -350,6 +352,89 @@ fn b02_clients_that_were_reset_in_the_queue_do_not_keep_the_next_one_waiting() -
         }
         Ok(())
     })
+}
+
+/// A socket has one mode for all its handles: one that would be given away in blocking mode stays while there is another.
+#[test]
+fn what_has_a_second_handle_is_not_given_away_in_another_mode() -> io::Result<()> {
+    let _watchdog = watchdog();
+    fn refused<T: std::fmt::Debug>(given: io::Result<T>) {
+        assert_eq!(given.unwrap_err().kind(), ErrorKind::ResourceBusy);
+    }
+    run(|| {
+        let listener = TcpListener::bind(ANY)?;
+        refused(listener.try_clone()?.into_std());
+        assert!(is_timed_out(&timeout(millis(5), || listener.accept()).unwrap_err()));
+        assert!(!is_nonblocking(&listener.into_std()?));
+
+        let path = std::env::temp_dir().join(format!("corio-mode-{}", std::process::id()));
+        let listener = UnixListener::bind(&path)?;
+        refused(listener.try_clone()?.into_std());
+        assert!(is_timed_out(&timeout(millis(5), || listener.accept()).unwrap_err()));
+        assert!(!is_nonblocking(&listener.into_std()?));
+        assert!(path.exists(), "as a listener of std's, it leaves its file");
+        std::fs::remove_file(path)?;
+
+        let (mut reader, writer) = corio::io::pipe()?;
+        refused(reader.try_clone()?.into_fd());
+        assert!(is_timed_out(&timeout(millis(5), || reader.read(&mut [0])).unwrap_err()));
+        assert!(!is_nonblocking(&reader.into_fd()?));
+        refused(writer.try_clone()?.into_fd());
+        assert!(!is_nonblocking(&writer.into_fd()?));
+        Ok(())
+    })
+}
+
+fn is_nonblocking(fd: &impl AsRawFd) -> bool {
+    // SAFETY: asks for the flags of an open descriptor.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
+}
+
+/// B1, B2: the errors of one connection, and those that will pass, end no listener. The kernel is made to give them by strace.
+#[test]
+fn b01_b02_accept_survives_what_the_kernel_may_say() {
+    const NAME: &str = "b01_b02_accept_survives_what_the_kernel_may_say";
+    if plays(NAME) {
+        return run(|| {
+            let listener = TcpListener::bind(ANY)?;
+            let address = listener.local_addr()?;
+            scope(|s| {
+                let accepted = s.spawn(|| listener.accept().map(drop));
+                TcpStream::connect(address)?.write_all(b"hello")?;
+                accepted.join()
+            })
+        })
+        .unwrap();
+    }
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: {NAME}: strace is not installed");
+        return;
+    }
+    for errno in [
+        "ECONNABORTED",
+        "EPROTO",
+        "EPERM",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENONET",
+        "EMFILE",
+        "ENFILE",
+        "ENOBUFS",
+        "ENOMEM",
+        "EINTR",
+    ] {
+        let mut strace = std::process::Command::new("strace");
+        let inject = format!("inject=accept4:error={errno}:when=1..2");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4", "-e", &inject]);
+        strace.arg(std::env::current_exe().unwrap()).args(["--exact", NAME, "--test-threads=1"]);
+        strace.env(common::SCENARIO, NAME);
+        let ended = common::finish(strace);
+        assert!(ended.status.success(), "{errno}: {ended:#?}");
+    }
 }
 
 /// D4: a full queue of clients is served in portions, and others run in between.

@@ -52,6 +52,18 @@ fn limited(limit: usize, pieces: &[&'static str]) -> StreamReader<Pieces> {
     StreamReader::with_limit(Pieces::of(pieces), limit).unwrap()
 }
 
+/// STREAM-01: also where nothing has come yet.
+#[test]
+fn stream_01_a_read_into_nothing_waits_for_nobody() {
+    sim(|| {
+        let (near, _silent) = corio::io::duplex(16);
+        let mut reader = StreamReader::new(near);
+        assert_eq!(corio::timeout(corio::secs(1), || reader.read(&mut []))?, 0);
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// STREAM-01 and STREAM-11: a read gives what is there, nothing for no room, and nothing at the end.
 #[test]
 fn stream_01_11_a_read_gives_what_is_there() {

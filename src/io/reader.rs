@@ -419,6 +419,9 @@ fn incomplete(partial: Vec<u8>, expected: Option<usize>) -> io::Error {
 impl<R: Read> Read for StreamReader<R> {
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         if self.start == self.end && buffer.len() >= CHUNK && !self.ended {
             // Nothing is gained by way of the buffer.
             let n = self.inner.read(buffer)?;

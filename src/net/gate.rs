@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,11 +15,27 @@ pub(super) const BACKLOG: u32 = 1_024;
 /// How long an accept waits when there are no descriptors left, before it tries again.
 const OUT_OF_DESCRIPTORS: Duration = millis(100);
 
+/// What concerns one connection that was about to be accepted: Linux hands its network errors on.
+const CONCERNS_ONE: &[libc::c_int] = &[
+    libc::ECONNABORTED,
+    libc::EPROTO,
+    libc::EPERM,
+    libc::ENETDOWN,
+    libc::ENETUNREACH,
+    libc::ENOPROTOOPT,
+    libc::EHOSTDOWN,
+    libc::EHOSTUNREACH,
+    libc::EOPNOTSUPP,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    libc::ENONET,
+];
+
 pub(super) struct Gate {
     pub(super) source: Source,
     /// The process is out of descriptors, and has said so.
     starving: AtomicBool,
-    closed: AtomicBool,
+    /// Whether the socket was closed; shared by all handles of it.
+    closed: Arc<AtomicBool>,
 }
 
 impl Gate {
@@ -28,7 +45,22 @@ impl Gate {
     pub(super) unsafe fn new(number: RawFd) -> Gate {
         // SAFETY: by the caller.
         let source = unsafe { Source::new(number) };
-        Gate { source, starving: AtomicBool::new(false), closed: AtomicBool::new(false) }
+        Gate { source, starving: AtomicBool::new(false), closed: Arc::default() }
+    }
+
+    /// As another handle of the same socket.
+    pub(super) fn beside(mut self, other: &Gate) -> Gate {
+        self.closed = other.closed.clone();
+        self
+    }
+
+    /// Gives the socket up, to be used in another mode.
+    ///
+    /// # Errors
+    ///
+    /// While there is another handle: the mode is the socket's, and that one's loop would block.
+    pub(super) fn give_up(self) -> io::Result<()> {
+        if Arc::strong_count(&self.closed) > 1 { Err(crate::error::still_shared()) } else { Ok(()) }
     }
 
     /// Accepts by `attempt`, which does not wait. What concerns one connection only is passed over, and what will pass is
@@ -46,7 +78,7 @@ impl Gate {
                 Err(error) => error,
             };
             match error.raw_os_error() {
-                Some(libc::ECONNABORTED | libc::EPROTO | libc::EPERM) => {}
+                Some(number) if CONCERNS_ONE.contains(&number) => {}
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
                     if !self.starving.swap(true, Ordering::Relaxed) {
                         log::error!(target: "corio::net",
@@ -60,7 +92,7 @@ impl Gate {
         }
     }
 
-    /// Ends every accept, now and later. The caller shuts the socket down, so that other threads hear of it.
+    /// Ends every accept, now and later, on every handle. The caller shuts the socket down, so that others hear of it.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.source.wake_all(Direction::Read);

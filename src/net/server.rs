@@ -46,6 +46,9 @@ pub trait Listener: sealed::Sealed + Send + Sync + 'static {
 
     #[doc(hidden)]
     fn stop(&self);
+
+    #[doc(hidden)]
+    fn is_closed(&self) -> bool;
 }
 
 pub(crate) mod sealed {
@@ -64,6 +67,10 @@ impl Listener for TcpListener {
     fn stop(&self) {
         self.close();
     }
+
+    fn is_closed(&self) -> bool {
+        self.gate().is_closed()
+    }
 }
 
 impl sealed::Sealed for UnixListener {}
@@ -77,6 +84,10 @@ impl Listener for UnixListener {
 
     fn stop(&self) {
         self.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.gate().is_closed()
     }
 }
 
@@ -318,6 +329,11 @@ impl<L: Listener> Server<L> {
             let (place, stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(_) if self.shared.is_stopped() => return Ok(()),
+                // By another handle of it: then the server is stopped, as by its own.
+                Err(_) if listener.is_closed() => {
+                    self.shared.stop();
+                    return Ok(());
+                }
                 Err(_) if is_full => match places.acquire() {
                     Ok(place) => {
                         kept = Some(place);

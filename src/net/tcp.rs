@@ -346,10 +346,11 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// What the system says; on a simulated network [`Unsupported`](io::ErrorKind::Unsupported).
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while there is a second handle: the mode is the socket's, so that one would
+    /// block its loop. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         let TcpListener { gate, door } = self;
-        drop(gate);
+        gate.give_up()?;
         match door {
             Kernel(socket) => {
                 let socket = std::net::TcpListener::from(socket);
@@ -364,6 +365,10 @@ impl TcpListener {
         // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
         // by a number that no descriptor has.
         TcpListener { gate: unsafe { Gate::new(number) }, door }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Waits for the next connection.
@@ -459,13 +464,15 @@ impl TcpListener {
     ///
     /// What the system says.
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        match &self.door {
-            Kernel(_) => TcpListener::from_std(self.as_fd().try_clone_to_owned()?.into()),
+        let mut second = match &self.door {
+            Kernel(_) => TcpListener::from_std(self.as_fd().try_clone_to_owned()?.into())?,
             Simulated(endpoint) => {
                 let second = endpoint.second();
-                Ok(TcpListener::over(second.id, Simulated(second)))
+                TcpListener::over(second.id, Simulated(second))
             }
-        }
+        };
+        second.gate = second.gate.beside(&self.gate);
+        Ok(second)
     }
 
     /// Whether [`accept`](Self::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) where it would wait.

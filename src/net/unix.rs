@@ -359,11 +359,12 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// What the system says; on a simulated network [`Unsupported`](io::ErrorKind::Unsupported).
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while there is a second handle: the mode is the socket's, so that one would
+    /// block its loop. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
         self.keep_file(true);
         let UnixListener { gate, door, .. } = self;
-        drop(gate);
+        gate.give_up()?;
         match door {
             Kernel(socket) => {
                 let socket = std::os::unix::net::UnixListener::from(socket);
@@ -380,13 +381,15 @@ impl UnixListener {
     ///
     /// What the system says.
     pub fn try_clone(&self) -> io::Result<UnixListener> {
-        match &self.door {
-            Kernel(_) => UnixListener::from_std(self.as_fd().try_clone_to_owned()?.into()),
+        let mut second = match &self.door {
+            Kernel(_) => UnixListener::from_std(self.as_fd().try_clone_to_owned()?.into())?,
             Simulated(endpoint) => {
                 let second = endpoint.second();
-                Ok(UnixListener::over(second.id, Simulated(second)))
+                UnixListener::over(second.id, Simulated(second))
             }
-        }
+        };
+        second.gate = second.gate.beside(&self.gate);
+        Ok(second)
     }
 
     fn over(number: RawFd, door: Door) -> UnixListener {
@@ -400,6 +403,10 @@ impl UnixListener {
         if let Some(file) = &self.file {
             file.keep.store(keep, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Waits for the next connection; for what it does about faults see [`TcpListener`](super::TcpListener::accept).

@@ -346,4 +346,9 @@ impl Listener for Arrivals {
     fn stop(&self) {
         self.0.close();
     }
+
+    /// It has no second handle by which somebody else could close it.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }

@@ -130,7 +130,7 @@ pub(crate) fn only(lines: &[String], level: &str, texts: &[&str]) -> String {
 
 // ---- processes ---------------------------------------------------------------------------------
 
-const SCENARIO: &str = "CORIO_TEST_SCENARIO";
+pub(crate) const SCENARIO: &str = "CORIO_TEST_SCENARIO";
 
 /// Whether this process was started by [`child`] for the test of that name, to play its scenario.
 pub(crate) fn plays(test: &str) -> bool {

@@ -411,7 +411,10 @@ impl State {
     /// A listener goes; who was not yet accepted hears of it.
     pub(super) fn stop_listening(&mut self, handle: Id) {
         let id = self.behind(handle);
-        for waiting in self.listeners.remove(&id).into_iter().flat_map(|listener| listener.waiting) {
+        let Some(listener) = self.listeners.remove(&id) else { return };
+        // Other handles of it may be waited on.
+        self.news.extend(listener.tokens.values().map(|token| (*token, READABLE)));
+        for waiting in listener.waiting {
             self.hang_up(waiting, true);
         }
     }
