@@ -42,6 +42,21 @@ fn the_documents_show_what_is_so() {
     assert!(stale.is_empty(), "{}\nBLESS=1 rewrites what is old", stale.join("\n"));
 }
 
+/// Nothing was left to be filled in.
+#[test]
+fn no_document_has_a_gap() {
+    let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    collect(&root().join("docs"), &mut documents);
+    for path in documents {
+        for (number, line) in (1..).zip(fs::read_to_string(&path).unwrap().lines()) {
+            let mut words = line.split('@').skip(1).step_by(2).filter(|_| line.matches('@').count() > 1);
+            let gap = words.any(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+            let gap = gap || ["TODO", "FIXME", "XXX"].iter().any(|word| line.contains(word));
+            assert!(!gap, "{}, line {number}: {line}", path.display());
+        }
+    }
+}
+
 /// What is no part of a program that is shown elsewhere is compiled, and run where it can be.
 #[test]
 fn every_document_is_a_documentation_test() {
