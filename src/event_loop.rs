@@ -31,7 +31,7 @@ use crate::debug::{Debug, Level};
 use crate::failure::{Failure, HandlerSlot, Value, Whose};
 use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
-use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent};
+use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent, Want};
 use crate::observe::state::Timer;
 use crate::pool::Pool;
 use crate::reactor::{Backend, Reactor};
@@ -41,7 +41,10 @@ use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
 use crate::strict::{self, Leaving};
 use crate::task::body::{drop_quietly, panic_text};
-use crate::task::{Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable};
+use crate::task::waker::{self, Seats};
+use crate::task::{
+    Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable, Wakee,
+};
 use crate::timer::{Nanos, TimerKey, Timers};
 
 /// How many calls of one turn may go on without a pause before the task goes to the end of the queue.
@@ -71,7 +74,7 @@ pub(crate) enum Phase {
 
 /// What a timer does.
 pub(crate) enum TimerAction {
-    Wake(TaskRef),
+    Wake(Wakee),
     Call(Box<dyn FnOnce()>, Place),
     /// A timeout or a shield. Its guard takes the timer away before the frame goes.
     Frame(*const Frame),
@@ -140,6 +143,8 @@ pub(crate) struct EventLoop {
     stopping: Cell<bool>,
     /// The running task: it points to the reference that lies in the task.
     current: Cell<*const TaskRef>,
+    /// In its place, a task without a stack, whose future is polled: nothing there could be paused.
+    polling: Cell<*const TaskRef>,
     phase: Cell<Phase>,
     resumes_since_poll: Cell<u32>,
     /// What is left of the running task's turn.
@@ -152,6 +157,8 @@ pub(crate) struct EventLoop {
     last_resource: Cell<u32>,
     /// The tasks that wait for what other threads bring, by their ids.
     pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
+    /// The tasks that poll futures.
+    pub(crate) seats: Seats,
     /// How many of them have given work to another thread.
     pub(crate) workers: Cell<usize>,
     /// The threads of `to_thread`, made when they are needed.
@@ -187,7 +194,7 @@ impl EventLoop {
     pub(crate) fn new(clock: Clock, backend: Option<Backend>) -> io::Result<EventLoop> {
         crate::stack::prepare_thread();
         let reactor = Reactor::new(backend)?;
-        let remote = Arc::new(Remote::new(reactor.registrar()));
+        let remote = Remote::new(reactor.registrar());
         Ok(EventLoop {
             clock,
             ready: ReadyQueue::new(),
@@ -206,6 +213,7 @@ impl EventLoop {
             spawns_plainly: Cell::new(true),
             stopping: Cell::new(false),
             current: Cell::new(ptr::null()),
+            polling: Cell::new(ptr::null()),
             phase: Cell::new(Phase::Running),
             resumes_since_poll: Cell::new(0),
             budget: Cell::new(BUDGET),
@@ -215,6 +223,7 @@ impl EventLoop {
             last_coroutine: Cell::new(0),
             last_resource: Cell::new(0),
             employers: RefCell::default(),
+            seats: Seats::default(),
             workers: Cell::new(0),
             pool: RefCell::default(),
             owns_pool: Cell::new(false),
@@ -259,16 +268,44 @@ impl EventLoop {
         unsafe { self.current.get().as_ref() }
     }
 
+    /// The running task, with a stack or without.
+    #[inline]
+    pub(crate) fn running(&self) -> Option<&TaskRef> {
+        // SAFETY: as in `current`.
+        self.current().or_else(|| unsafe { self.polling.get().as_ref() })
+    }
+
+    /// From now on the running task is one that is polled.
+    pub(crate) fn begin_to_poll(&self, task: &TaskRef) -> impl Drop {
+        struct Return<'a>(&'a EventLoop, *const TaskRef, *const TaskRef);
+        impl Drop for Return<'_> {
+            fn drop(&mut self) {
+                self.0.current.set(self.1);
+                self.0.polling.set(self.2);
+            }
+        }
+        Return(self, self.current.replace(ptr::null()), self.polling.replace(task))
+    }
+
+    /// What a future that is polled waits for, and where; if a coroutine polls it, that one knows better.
+    pub(crate) fn say(&self, want: Want, at: Place) {
+        if self.current().is_none()
+            && let Some(activation) = self.running().and_then(|task| task.core.activation())
+        {
+            activation.say(want, at);
+        }
+    }
+
     /// The id of the running task, or 0.
     #[inline]
     pub(crate) fn current_id(&self) -> u64 {
-        self.current().map_or(0, |task| task.core.id())
+        self.running().map_or(0, |task| task.core.id())
     }
 
     /// Who makes something ready now.
     #[inline]
     pub(crate) fn by(&self) -> By {
-        match self.current() {
+        match self.running() {
             Some(task) => By::Task(task.core.id()),
             None => By::Loop,
         }
@@ -505,7 +542,7 @@ impl EventLoop {
         let core = &task.core;
         if core.is_active() {
             core.deactivate(self);
-        } else {
+        } else if core.stack_size.is_some() {
             self.stacks.unreserve(core.stack_size);
         }
         core.set_state(State::Done);
@@ -578,7 +615,7 @@ impl EventLoop {
 
     /// The task-locals of whoever runs: of the task, or of the callback.
     pub(crate) fn locals(&self) -> Snapshot {
-        match self.current() {
+        match self.running() {
             Some(task) => task.core.locals(),
             None => copy(&self.locals.ambient),
         }
@@ -589,7 +626,7 @@ impl EventLoop {
         if !self.locals.in_use.replace(true) {
             self.set_phase(self.phase());
         }
-        match self.current() {
+        match self.running() {
             Some(task) => task.core.update_locals(f),
             None => {
                 let mut values = self.locals.ambient.take();
@@ -632,6 +669,7 @@ impl EventLoop {
         struct Return<'a> {
             lp: &'a EventLoop,
             task: *const TaskRef,
+            polling: *const TaskRef,
             region: usize,
             locals: Snapshot,
         }
@@ -652,11 +690,13 @@ impl EventLoop {
                 lp.locals.ambient.set(std::mem::take(&mut self.locals));
                 lp.no_suspend.set(self.region);
                 lp.current.set(self.task);
+                lp.polling.set(self.polling);
             }
         }
         let _return = Return {
             lp: self,
             task: self.current.replace(ptr::null()),
+            polling: self.polling.replace(ptr::null()),
             region: self.no_suspend.replace(crate::sys::stack_pointer()),
             locals: self.locals.ambient.take(),
         };
@@ -844,7 +884,7 @@ impl EventLoop {
     pub(crate) fn timers(&self) -> BTreeMap<u64, Timer> {
         let timer = |(key, due, action): (TimerKey, Nanos, &TimerAction)| {
             let task = match action {
-                TimerAction::Wake(task) => task.core.id(),
+                TimerAction::Wake(wakee) => wakee.task().core.id(),
                 TimerAction::Call(..) => 0,
                 // SAFETY: the frame's guard takes the timer away before the frame goes.
                 TimerAction::Frame(frame) => unsafe { (**frame).task_id() },
@@ -905,7 +945,7 @@ impl EventLoop {
             let Some((key, _, action)) = due else { break };
             self.emit(move || Event::TimerFire { timer: key.id() });
             match action {
-                TimerAction::Wake(task) => self.wake(&task, By::Timer(key.id())),
+                TimerAction::Wake(wakee) => wakee.wake(self, By::Timer(key.id())),
                 TimerAction::Call(function, at) => {
                     let callback = self.callbacks.add(function, at, Some(key));
                     self.ready.push_call(callback);
@@ -952,7 +992,7 @@ impl EventLoop {
     /// Whether something outside the loop could make a task ready: what the program waits for, not what the loop keeps
     /// for itself (R18).
     fn has_outside_hope(&self) -> bool {
-        self.holds_time() || !self.employers.borrow().is_empty()
+        self.holds_time() || !self.employers.borrow().is_empty() || self.seats.any_lent()
     }
 
     /// The part of that for which a virtual clock waits. For a task at a channel it does not: whether another thread has
@@ -1004,12 +1044,14 @@ impl EventLoop {
 
     /// Phase 1: what other threads have sent. Not all of it, if it is much: I/O and timers have their turn in between.
     fn take_in(&self) {
+        self.seats.wake_what_is_due();
         for message in self.remote.take(LETTERS_AT_ONCE) {
             match message {
                 Message::Call(function, at) => {
                     self.ready.push_call(self.callbacks.add(function, at, None));
                 }
                 Message::Wake(task) => self.wake_employer(task, By::Thread),
+                Message::WakeSeat(number) => waker::wake_seat(self, number, By::Thread),
                 Message::Freed(token) => self.reactor.free(self, token),
             }
         }

@@ -83,6 +83,7 @@
 #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("corio runs on Unix systems on x86-64 and AArch64: it needs their stacks, guard pages and readiness");
 
+pub mod aio;
 mod callbacks;
 mod cancel;
 pub mod channel;

@@ -232,7 +232,7 @@ impl Where {
         EventLoop::with_current(|lp| {
             let Some(lp) = lp else { return Where::Thread };
             let on = lp.remote.id;
-            match lp.current() {
+            match lp.running() {
                 Some(task) => Where::Task { on, id: task.core.id() },
                 None => Where::Callback { on, nth: lp.locals.callbacks() },
             }

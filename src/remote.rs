@@ -1,15 +1,15 @@
 //! The way to a loop from other threads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crate::event_loop::EventLoop;
-use crate::observe::event::{By, Place};
+use crate::observe::event::Place;
 use crate::reactor::{Registrar, Token};
 use crate::task::body::drop_quietly;
 use crate::task::{TaskRef, caller};
@@ -19,6 +19,8 @@ pub(crate) enum Message {
     Call(Box<dyn FnOnce() + Send>, Place),
     /// Wake the task with this id, if it still waits for another thread.
     Wake(u64),
+    /// Wake the task that polls futures in this seat.
+    WakeSeat(u32),
     /// A source was closed elsewhere; its slot may be used again.
     Freed(Token),
 }
@@ -48,9 +50,17 @@ struct Inbox {
 
 static LAST_ID: AtomicU32 = AtomicU32::new(0);
 
+/// The loops of this process, for whoever knows no more of one than its number.
+static LOOPS: Mutex<BTreeMap<u32, Weak<Remote>>> = Mutex::new(BTreeMap::new());
+
+/// The loop with that number, if it is there.
+pub(crate) fn find(id: u32) -> Option<Arc<Remote>> {
+    LOOPS.lock().unwrap_or_else(PoisonError::into_inner).get(&id)?.upgrade()
+}
+
 impl Remote {
-    pub(crate) fn new(registrar: Arc<dyn Registrar>) -> Remote {
-        Remote {
+    pub(crate) fn new(registrar: Arc<dyn Registrar>) -> Arc<Remote> {
+        let remote = Arc::new(Remote {
             id: LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1),
             registrar,
             inbox: Mutex::new(Inbox { letters: VecDeque::new(), closed: false }),
@@ -58,7 +68,9 @@ impl Remote {
             sleeping: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             born: crate::sys::forks(),
-        }
+        });
+        LOOPS.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.id, Arc::downgrade(&remote));
+        remote
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -97,6 +109,11 @@ impl Remote {
         if let Err(error) = self.registrar.wake() {
             log::error!(target: "corio::loop", "cannot wake a loop from another thread: {error}");
         }
+    }
+
+    /// There is something for phase 1 to do that is no letter.
+    pub(crate) fn note(&self) {
+        self.news.store(true, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -147,12 +164,20 @@ impl Remote {
     }
 }
 
+impl Drop for Remote {
+    fn drop(&mut self) {
+        LOOPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 /// Whoever waits for something that other threads may bring: a task, or a thread without a loop.
 #[derive(Clone)]
 pub(crate) enum Waker {
     /// One that is [expecting](Expecting) something.
     Task(Arc<Remote>, u64),
     Thread(Thread),
+    /// A future, on whatever executor.
+    Future(std::task::Waker),
 }
 
 impl Waker {
@@ -183,10 +208,11 @@ impl Waker {
     pub(crate) fn wake(self) {
         match self {
             Waker::Thread(thread) => thread.unpark(),
+            Waker::Future(waker) => waker.wake(),
             Waker::Task(remote, id) => {
                 let here = EventLoop::with_current(|lp| match lp {
                     Some(lp) if Arc::ptr_eq(&lp.remote, &remote) => {
-                        lp.wake_employer(id, lp.current().map_or(By::Loop, |task| By::Task(task.core.id())));
+                        lp.wake_employer(id, lp.by());
                         true
                     }
                     _ => false,

@@ -28,7 +28,8 @@ use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
 use crate::reactor::Backend;
 use crate::task::body::{Function, Main, drop_quietly};
-use crate::task::{IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
+use crate::task::future::Polled;
+use crate::task::{Body, IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
 use crate::{secs, stack::StackSize};
 
 /// How long the tasks that are left have to end by themselves.
@@ -484,6 +485,31 @@ impl Runner {
         R: IntoResult<E>,
         E: From<io::Error> + Debug,
     {
+        let body = || Function::<_, R::Value, E, _>::new(main, Main);
+        // SAFETY: the body is of these types.
+        unsafe { self.run_body(StackSize::default_size(), body, at) }
+    }
+
+    /// Runs a future as the main task.
+    pub(crate) fn run_future<F, R, E>(&mut self, main: F, at: Place) -> Result<R::Value, E>
+    where
+        F: Future<Output = R>,
+        R: IntoResult<E>,
+        E: From<io::Error> + Debug,
+    {
+        let body = || Polled::<_, R::Value, E, _>::new(main, Main);
+        // SAFETY: the body is of these types.
+        unsafe { self.run_body(StackSize::NONE, body, at) }
+    }
+
+    /// # Safety
+    ///
+    /// The body's result is of these types.
+    unsafe fn run_body<B, T, E>(&mut self, size: StackSize, body: impl FnOnce() -> B, at: Place) -> Result<T, E>
+    where
+        B: Body,
+        E: From<io::Error> + Debug,
+    {
         if std::thread::panicking() {
             return Err(error::misuse("`run` while the thread panics: nothing could be switched to").into());
         }
@@ -496,20 +522,20 @@ impl Runner {
         let (grace, ctrl_c) = (self.grace, self.ctrl_c);
         let lp = self.made()?;
         lp.grace.set(grace);
-        let size = StackSize::default_size();
-        lp.stacks.reserve(size)?;
+        if size.is_some() {
+            lp.stacks.reserve(size)?;
+        }
         lp.open();
 
-        let body = || Function::<_, R::Value, E, _>::new(main, Main);
         let core = TaskCore::new(lp.next_task_id(), size, std::ptr::null(), at);
-        // SAFETY: what `main` borrows outlives this call, and the call does not return before the task
+        // SAFETY: what the body borrows outlives this call, and the call does not return before the task
         // has ended: `drive` runs the loop until its table is empty, or aborts (R3). The cell may live on in a `Task`,
         // but the result is taken below, and the body is never looked at again.
         let main = unsafe { TaskRef::new(lp, core, body) };
         main.core.set_name("main".to_owned());
         lp.locals.hand_to_main(&main.core);
-        // SAFETY: the body above is of these types.
-        let ticket: Ticket<R::Value, E> = unsafe { Ticket::new(main.clone()) };
+        // SAFETY: by the caller.
+        let ticket: Ticket<T, E> = unsafe { Ticket::new(main.clone()) };
 
         let trouble = {
             // A panic from here on would be a bug of the loop; it must not leave tasks behind.

@@ -27,7 +27,8 @@ use crate::signal::{Signal, Signals};
 use crate::task::wait::{
     Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
 };
-use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, Who, caller, not_in_a_callback, refuse_circle};
+use crate::task::waker;
+use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, Wakee, Who, caller, not_in_a_callback, refuse_circle};
 use crate::timer::TimerKey;
 
 /// Something that can be waited for, alone by its own method, or together with others by [`select`].
@@ -112,6 +113,9 @@ pub(crate) trait Arm {
     /// The wait is over, however it ended: it is in the list no more.
     fn leave(&mut self, _: &Cx<'_>, _: &Spot<Self::Hook>) {}
 
+    /// The same when the loop is gone, or another's, with all that was the loop's own.
+    fn desert(&mut self, _: &Spot<Self::Hook>) {}
+
     /// Whether something was handed to it during the wait that would go back if it were not taken.
     fn was_handed(&self, _: &Spot<Self::Hook>) -> bool {
         false
@@ -141,6 +145,23 @@ mod sealed {
 pub(crate) struct Cx<'a> {
     pub(crate) lp: &'a EventLoop,
     pub(crate) task: &'a TaskRef,
+    /// Who is to be told instead of the task itself: an executor of somebody's in which the wait is a future.
+    pub(crate) waker: Option<&'a std::task::Waker>,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(lp: &'a EventLoop, task: &'a TaskRef) -> Cx<'a> {
+        Cx { lp, task, waker: None }
+    }
+
+    /// Whom news is for.
+    #[inline(always)]
+    pub(crate) fn wakee(&self) -> Wakee {
+        match self.waker {
+            None => Wakee::Task(self.task.clone()),
+            Some(waker) => Wakee::Future { task: self.task.clone(), waker: waker::copy(waker) },
+        }
+    }
 }
 
 /// What a wait keeps in its frame: its place in the list, and what it needs besides.
@@ -173,6 +194,13 @@ fn unregister<W: Arm>(wait: &mut W, cx: &Cx<'_>, spot: &Spot<W::Hook>) {
     wait.leave(cx, spot);
 }
 
+fn desert<W: Arm>(wait: &mut W, spot: &Spot<W::Hook>) {
+    if let Some(list) = wait.list() {
+        list.unlink(&spot.node);
+    }
+    wait.desert(spot);
+}
+
 /// Several waits as one: what the engine drives.
 pub(crate) trait Arms {
     type Output;
@@ -190,6 +218,8 @@ pub(crate) trait Arms {
     /// As [`register`].
     unsafe fn register(&mut self, cx: &Cx<'_>, spots: &Self::Spots, waiter: &Waiter);
     fn unregister(&mut self, cx: &Cx<'_>, spots: &Self::Spots);
+    /// The same when the loop is gone.
+    fn desert(&mut self, spots: &Self::Spots);
     fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> Self::Output;
     fn refuse(&mut self, arm: u32);
     fn want(&self, cx: &Cx<'_>) -> Want;
@@ -197,7 +227,7 @@ pub(crate) trait Arms {
 }
 
 /// One wait alone.
-struct Only<W>(W);
+pub(crate) struct Only<W>(pub(crate) W);
 
 impl<W: Arm> Arms for Only<W> {
     type Output = W::Brings;
@@ -223,6 +253,10 @@ impl<W: Arm> Arms for Only<W> {
     #[inline(always)]
     fn unregister(&mut self, cx: &Cx<'_>, spot: &Self::Spots) {
         unregister(&mut self.0, cx, spot);
+    }
+
+    fn desert(&mut self, spot: &Self::Spots) {
+        desert(&mut self.0, spot);
     }
 
     #[inline(always)]
@@ -265,7 +299,7 @@ fn wait_for_any<A: Arms>(mut arms: A, at: Place) -> io::Result<A::Output> {
                 checkpoint(lp, task, at)?;
                 match arms.poll(Who::task(lp, task), &A::Spots::default()) {
                     Some(output) => {
-                        lp.emit(|| Event::NoPause { task: task.core.id(), want: arms.want(&Cx { lp, task }), at });
+                        lp.emit(|| Event::NoPause { task: task.core.id(), want: arms.want(&Cx::new(lp, task)), at });
                         Ok(output)
                     }
                     None => pause(lp, task, arms, at, Patience::Cancellable),
@@ -318,8 +352,8 @@ impl<A: Arms> Drop for Registered<'_, A> {
 
 #[inline(always)]
 fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: Patience) -> io::Result<A::Output> {
-    let (cx, me) = (Cx { lp, task }, Who::task(lp, task));
-    let (waiter, spots) = (Waiter::new(task), A::Spots::default());
+    let (cx, me) = (Cx::new(lp, task), Who::task(lp, task));
+    let (waiter, spots) = (Waiter::new(cx.wakee()), A::Spots::default());
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
     let mut registered = Registered { cx, arms, spots: &spots, waiter: &waiter, taken: false };
     registered.arms.prepare(&cx)?;
@@ -515,6 +549,10 @@ macro_rules! tuple {
                 $(unregister(&mut self.$n, cx, &spots.$n);)+
             }
 
+            fn desert(&mut self, spots: &Self::Spots) {
+                $(desert(&mut self.$n, &spots.$n);)+
+            }
+
             fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> <Self as Arms>::Output {
                 match arm {
                     $($n => Which::$arm(self.$n.take(me, &spots.$n)),)+
@@ -635,7 +673,7 @@ impl Arm for After {
 
     fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Armed>) {
         let due = cx.lp.clock.nanos_at(self.deadline);
-        let action = TimerAction::Wake(cx.task.clone());
+        let action = TimerAction::Wake(cx.wakee());
         spot.hook.0.set(Some(cx.lp.arm_timer(due, action, cx.task.core.id())));
     }
 
@@ -776,15 +814,27 @@ impl<A: Attempt> Arm for A {
     }
 
     fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
-        cx.lp.begin_to_expect(cx.task);
-        spot.hook.set(Some(self.enlist(Waker::of_task(cx.lp, cx.task))));
+        let waker = match cx.waker {
+            Some(waker) => Waker::Future(waker.clone()),
+            None => {
+                cx.lp.begin_to_expect(cx.task);
+                Waker::of_task(cx.lp, cx.task)
+            }
+        };
+        spot.hook.set(Some(self.enlist(waker)));
     }
 
     fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
+        self.desert(spot);
+        if cx.waker.is_none() {
+            cx.lp.expect_no_more(cx.task);
+        }
+    }
+
+    fn desert(&mut self, spot: &Spot<Self::Hook>) {
         if let Some(place) = spot.hook.take() {
             self.give_up(place);
         }
-        cx.lp.expect_no_more(cx.task);
     }
 
     fn was_handed(&self, spot: &Spot<Self::Hook>) -> bool {

@@ -350,6 +350,8 @@ pub enum Want {
         /// The task that had it when the wait began; 0: none.
         holder: u64,
     },
+    /// A future that is none of this library's.
+    Future,
     /// One of several things: a [`select`](crate::select()).
     Any {
         /// How many.

@@ -455,7 +455,7 @@ impl State {
             seen.resumes = core.resumes();
             state.tasks.insert(core.id(), seen);
         }
-        state.running.extend(lp.current().map(|task| task.core.id()));
+        state.running.extend(lp.running().map(|task| task.core.id()));
         state.ready.extend(lp.ready_ids());
         state.timers.extend(lp.timers());
         state.sources.extend(lp.reactor.source_ids());

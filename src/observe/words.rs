@@ -54,6 +54,7 @@ pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
             let held = if holder == 0 { String::new() } else { format!(", which {} has", names.task(holder)) };
             format!("{} {id}{held}", self::thing(thing))
         }
+        Want::Future => "a future".to_owned(),
         Want::Any { of } => format!("one of {of} things"),
     }
 }

@@ -121,7 +121,7 @@ fn under(script: Vec<Step>, main: impl FnOnce(&Arc<Calls>, &Arc<Remote>) -> Join
     let calls = Arc::new(Calls::default());
     let mut lp = EventLoop::new(Clock::real(), None).unwrap();
     lp.reactor = Reactor::with(Box::new(Script { steps: script.into() }), calls.clone());
-    lp.remote = Arc::new(Remote::new(calls.clone()));
+    lp.remote = Remote::new(calls.clone());
     // SAFETY: the loop outlives the guard, which is dropped below, or by a failing test.
     let entered = unsafe { lp.enter() };
     let main = main(&calls, &lp.remote);

@@ -33,6 +33,13 @@ pub(crate) struct StackSize(
 );
 
 impl StackSize {
+    /// No stack at all: for a task that is polled.
+    pub(crate) const NONE: StackSize = StackSize(0);
+
+    pub(crate) fn is_some(self) -> bool {
+        self != StackSize::NONE
+    }
+
     /// Rounds up to whole pages.
     ///
     /// # Errors

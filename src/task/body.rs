@@ -109,7 +109,7 @@ pub(crate) enum Finished<T, E> {
 
 impl<T, E: From<io::Error>> Finished<T, E> {
     /// The end of a task that was cancelled before it ran, or unwound. The conversion is the user's code.
-    fn cancelled() -> Self {
+    pub(super) fn cancelled() -> Self {
         match catch_unwind(|| E::from(cancelled())) {
             Ok(error) => Finished::Returned(Err(error)),
             Err(payload) => Finished::Panicked(payload),
@@ -219,11 +219,11 @@ pub(crate) fn drop_quietly<T>(value: T, what: &str) {
 /// with it. That matters for a task of a scope: a [`Task`](crate::Task) may keep the cell for longer than what
 /// the result borrows (R2).
 pub(crate) struct Function<F, T, E, S> {
-    stage: Cell<Stage<F, T, E>>,
+    pub(super) stage: Cell<Stage<F, T, E>>,
     sink: S,
 }
 
-enum Stage<F, T, E> {
+pub(super) enum Stage<F, T, E> {
     Waiting(F),
     Done(Finished<T, E>),
     Empty,
@@ -236,15 +236,9 @@ impl<F, T, E, S> Function<F, T, E, S> {
     }
 }
 
-impl<F, R, E, S> Function<F, R::Value, E, S>
-where
-    F: FnOnce() -> R,
-    R: IntoResult<E>,
-    E: From<io::Error>,
-    S: Sink<E>,
-{
+impl<F, T, E: From<io::Error>, S: Sink<E>> Function<F, T, E, S> {
     /// Keeps the result for its handle, or lets the sink have it.
-    fn end(&self, task: &TaskCore, finished: Finished<R::Value, E>) {
+    pub(super) fn end(&self, task: &TaskCore, finished: Finished<T, E>) {
         if matches!(task.end(), End::Failed | End::Panicked) {
             self.sink.failed(task);
         }
@@ -255,16 +249,35 @@ where
         }
     }
 
-    fn keep(&self, finished: Finished<R::Value, E>) {
+    pub(super) fn keep(&self, finished: Finished<T, E>) {
         // It is empty, so there is nothing to drop.
         std::mem::forget(self.stage.replace(Stage::Done(finished)));
     }
 
-    fn dispose(&self, task: &TaskCore, finished: Finished<R::Value, E>) {
+    fn dispose(&self, task: &TaskCore, finished: Finished<T, E>) {
         match finished {
             Finished::Returned(Ok(value)) => drop_quietly(value, "a task's result"),
             Finished::Returned(Err(error)) => self.sink.error(task, error, task.ended_cancelled()),
             Finished::Panicked(payload) => self.sink.panic(task, payload),
+        }
+    }
+
+    /// Disposes of a result that nobody will take.
+    pub(super) fn discard(&self, task: &TaskCore) {
+        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
+            self.dispose(task, finished);
+        }
+    }
+
+    /// Moves the result out.
+    ///
+    /// # Safety
+    ///
+    /// As [`Body::take`].
+    pub(super) unsafe fn take_into(&self, into: *mut ()) {
+        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
+            // SAFETY: the caller passes an `Option` of exactly this type, which is `None`.
+            unsafe { into.cast::<Option<Finished<T, E>>>().write(Some(finished)) };
         }
     }
 }
@@ -306,16 +319,12 @@ where
     }
 
     fn discard(&self, task: &TaskCore) {
-        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
-            self.dispose(task, finished);
-        }
+        Function::discard(self, task);
     }
 
     unsafe fn take(&self, into: *mut ()) {
-        if let Stage::Done(finished) = self.stage.replace(Stage::Empty) {
-            // SAFETY: the caller passes an `Option` of exactly this type, which is `None`.
-            unsafe { into.cast::<Option<Finished<R::Value, E>>>().write(Some(finished)) };
-        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.take_into(into) }
     }
 }
 

@@ -18,10 +18,12 @@
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::task::{Context, Poll};
 
 use super::cell::TaskRef;
 use super::table::Links;
 use super::wait::WaitList;
+use super::waker;
 use super::who::Who;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
@@ -62,6 +64,21 @@ pub(crate) trait Body {
     ///
     /// `into` points to such an option, which is `None`.
     unsafe fn take(&self, into: *mut ());
+
+    /// Where a task without a stack has its activation; one with a stack has it there.
+    fn place(&self) -> Option<*mut Activation> {
+        None
+    }
+
+    /// Polls the future of a task without a stack, and keeps the result when it is there. Does not unwind.
+    fn poll(&self, _: &TaskCore, _: &mut Context<'_>) -> Poll<()> {
+        unreachable!("a function has a stack and is not polled")
+    }
+
+    /// Drops the future of such a task where it stands; the result is a cancellation.
+    fn abandon(&self, _: &TaskCore) {
+        unreachable!("a function ends by itself")
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,11 +136,13 @@ struct Rare {
     locals: Snapshot,
 }
 
-/// What a task has while its function is on a stack. It lies at the top of that stack, in its head.
+/// What a task has while its function is on a stack. It lies at the top of that stack, in its head. That of a task without a
+/// stack lies beside its future.
 pub(crate) struct Activation {
     /// The task, not counted: it lives longer. A reference that stays where it is while the task is suspended.
     task: ManuallyDrop<TaskRef>,
-    fiber: UnsafeCell<Fiber<Input, Pause, ()>>,
+    /// `None`: it has no stack, and is polled.
+    fiber: UnsafeCell<Option<Fiber<Input, Pause, ()>>>,
     suspender: Cell<*const Suspender<Input, Pause>>,
     /// What it waits for, or waited for last.
     want: Cell<Want>,
@@ -139,6 +158,8 @@ pub(crate) struct Activation {
     depth: Cell<u32>,
     /// How many cancelled calls it has ignored.
     fruitless: Cell<u32>,
+    /// Where its wakers find it, if it is polled.
+    seat: Cell<u32>,
 }
 
 impl TaskCore {
@@ -376,6 +397,9 @@ impl TaskCore {
     /// Puts the function onto a stack. The stack was reserved when the task was made, so this cannot fail.
     #[inline]
     pub(crate) fn activate<'a>(task: &'a TaskRef, lp: &EventLoop) -> &'a Activation {
+        if let Some(place) = task.body().place() {
+            return TaskCore::activate_without_stack(task, place, lp);
+        }
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
         let activation = stack.head().cast::<Activation>();
         let root = move |suspender: &Suspender<Input, Pause>, _: Input| {
@@ -391,9 +415,23 @@ impl TaskCore {
         // SAFETY: the head of the stack, which is the task's alone, large and aligned enough; the loop's table holds the
         // task for longer.
         unsafe {
-            activation.write(Activation::new(task.uncounted(), fiber));
+            activation.write(Activation::new(task.uncounted(), Some(fiber)));
             task.core.activation.set(activation);
             &*activation
+        }
+    }
+
+    /// Lets the future of a task be polled.
+    #[inline]
+    fn activate_without_stack<'a>(task: &'a TaskRef, place: *mut Activation, lp: &EventLoop) -> &'a Activation {
+        let activation = Activation::new(task.uncounted(), None);
+        activation.seat.set(lp.seats.enter(task));
+        activation.at.set(Some(task.core.spawned_at()));
+        // SAFETY: it lies in the task's own allocation, for nothing else.
+        unsafe {
+            place.write(activation);
+            task.core.activation.set(place);
+            &*place
         }
     }
 
@@ -404,8 +442,10 @@ impl TaskCore {
         // SAFETY: the task was active, and this was the one pointer to its activation, of which nothing is used any more.
         // `into_stack` checks that the function has returned.
         unsafe {
-            let fiber = (*activation).fiber.get().read();
-            lp.stacks.give(fiber.into_stack());
+            match (*activation).fiber.get().read() {
+                Some(fiber) => lp.stacks.give(fiber.into_stack()),
+                None => lp.seats.leave((*activation).seat.get()),
+            }
         }
     }
 
@@ -473,6 +513,9 @@ impl TaskCore {
 
     /// Bytes between the top of its stack and the lowest page that was touched.
     pub(crate) fn stack_used(&self) -> Option<usize> {
+        if !self.stack_size.is_some() {
+            return None;
+        }
         crate::stack::high_water_at(std::ptr::from_ref(self.activation()?).addr())
     }
 }
@@ -490,15 +533,51 @@ impl Activation {
         self.resumes.set(self.resumes.get().wrapping_add(1));
         // SAFETY: only `step` calls this, and never for a task that is running, so the fiber is not in use. While the
         // function runs it touches the other fields only.
-        let fiber = unsafe { &mut *self.fiber.get() };
+        let Some(fiber) = (unsafe { &mut *self.fiber.get() }) else { return self.poll(input) };
         match fiber.resume(input) {
             Switched::Suspended(pause) => Some(pause),
             Switched::Returned(()) => None,
         }
     }
 
+    /// Polls the future, from the top: the `send` of a task without a stack.
+    // ANCHOR: poll
+    #[inline(never)]
+    fn poll(&self, input: Input) -> Option<Pause> {
+        let (task, body) = (&*self.task, self.task.body());
+        EventLoop::with_current(|lp| {
+            let lp = lp.expect("a task runs on its loop");
+            let _polling = lp.begin_to_poll(task);
+            if input == Input::Throw {
+                body.abandon(&task.core);
+                return None;
+            }
+            let waker = waker::of_seat(lp, self.seat.get());
+            // What says nothing of itself is a future of somebody's.
+            self.want.set(Want::Future);
+            self.at.set(Some(task.core.spawned_at()));
+            match body.poll(&task.core, &mut Context::from_waker(&waker)) {
+                Poll::Ready(()) => None,
+                // Nothing of ours could fail: it waits for somebody who knows no cancellation.
+                Poll::Pending if task.core.is_cancelled() && self.want.get() == Want::Future => {
+                    body.abandon(&task.core);
+                    None
+                }
+                Poll::Pending if self.want.get() == Want::Turn => Some(Pause::Turn),
+                Poll::Pending => Some(Pause::Parked),
+            }
+        })
+    }
+    // ANCHOR_END: poll
+
+    /// A future that the task polls says what it waits for, and where.
+    pub(crate) fn say(&self, want: Want, at: Place) {
+        self.want.set(want);
+        self.at.set(Some(at));
+    }
+
     #[inline]
-    fn new(task: ManuallyDrop<TaskRef>, fiber: Fiber<Input, Pause, ()>) -> Activation {
+    fn new(task: ManuallyDrop<TaskRef>, fiber: Option<Fiber<Input, Pause, ()>>) -> Activation {
         Activation {
             task,
             fiber: UnsafeCell::new(fiber),
@@ -511,6 +590,7 @@ impl Activation {
             throws: Cell::new(0),
             depth: Cell::new(0),
             fruitless: Cell::new(0),
+            seat: Cell::new(0),
         }
     }
 }

@@ -8,17 +8,21 @@
 //! | `cell.rs` | the allocation, and counted references to it |
 //! | `core.rs` | what the loop keeps of a task, and its states |
 //! | `body.rs` | what it runs, and where the result goes |
+//! | `future.rs` | what it runs if it has no stack |
 //! | `table.rs` | all tasks of a loop, and those that are ready |
 //! | `wait.rs` | how it stops, and how it is found again |
 //! | `handle.rs` | the tickets |
+//! | `waker.rs` | how futures are woken, and what their wakers are |
 //! | `who.rs` | how a thing notes which task has it |
 
 pub(crate) mod body;
 mod cell;
 mod core;
+pub(crate) mod future;
 mod handle;
 mod table;
 pub(crate) mod wait;
+pub(crate) mod waker;
 mod who;
 
 use std::fmt::Debug;
@@ -28,12 +32,14 @@ use std::panic::Location;
 pub use self::body::IntoResult;
 use self::body::{Detached, Function, Sink};
 pub(crate) use self::cell::{Blocks, TaskRef};
-pub(crate) use self::core::{Activation, Input, Pause, State, TaskCore};
+pub(crate) use self::core::{Activation, Body, Input, Pause, State, TaskCore};
+use self::future::Polled;
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
 pub(crate) use self::handle::{Ticket, pass_on_and_wait, refuse_circle};
 pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
+pub(crate) use self::waker::Wakee;
 pub(crate) use self::who::Who;
 use crate::cancel;
 use crate::event_loop::{EventLoop, Phase};
@@ -207,6 +213,23 @@ impl Builder {
         scope.spawn_with(self, f, caller())
     }
 
+    /// A task without a stack, which is polled.
+    pub(crate) fn spawn_future<F, R, E>(self, future: F, at: Place) -> io::Result<JoinHandle<R::Value, E>>
+    where
+        F: Future<Output = R> + 'static,
+        R: IntoResult<E> + 'static,
+        E: From<io::Error> + Debug + 'static,
+    {
+        let make = move |lp: &EventLoop, core: TaskCore| {
+            let body = move || Polled::<F, R::Value, E, _>::new(future, Detached);
+            // SAFETY: the body borrows nothing.
+            unsafe { TaskRef::new(lp, core, body) }
+        };
+        let cell = self.launch_with(StackSize::NONE, std::ptr::null(), at, make)?;
+        // SAFETY: the body above is of these types.
+        Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
+    }
+
     #[inline]
     pub(crate) fn spawn_detached<F, R, E>(self, f: F, at: Place) -> io::Result<JoinHandle<R::Value, E>>
     where
@@ -255,11 +278,23 @@ impl Builder {
             None => StackSize::default_size(),
             Some(bytes) => StackSize::new(bytes)?,
         };
+        self.launch_with(size, group, at, make)
+    }
+
+    /// The same, with a stack of that size, or without one.
+    #[inline]
+    fn launch_with(
+        self,
+        size: StackSize,
+        group: *const Group,
+        at: Place,
+        make: impl FnOnce(&EventLoop, TaskCore) -> TaskRef,
+    ) -> io::Result<TaskRef> {
         EventLoop::with_current(move |lp| {
             let lp = lp.expect("`spawn` needs a running loop: call it inside `corio::run`");
             let special = !lp.spawns_plainly() || std::thread::panicking();
             let refused = special && (lp.phase() != Phase::Running || std::thread::panicking());
-            if !refused {
+            if !refused && size.is_some() {
                 lp.stacks.reserve(size)?;
             }
             let group = if refused { std::ptr::null() } else { group };
@@ -343,7 +378,7 @@ pub fn current() -> Task {
 /// assert_eq!(run(|| Ok(who())).unwrap(), "main");
 /// ```
 pub fn try_current() -> Option<Task> {
-    EventLoop::with_current(|lp| lp.and_then(|lp| lp.current().map(|cell| Task { cell: cell.clone() })))
+    EventLoop::with_current(|lp| lp.and_then(|lp| lp.running().map(|cell| Task { cell: cell.clone() })))
 }
 
 /// All tasks of this thread's loop that have not ended, oldest first; none outside a loop. asyncio: `all_tasks`.

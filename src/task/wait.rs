@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::{io, ptr};
 
-use super::TaskRef;
+use super::{TaskRef, Wakee};
 use crate::error::{Shutdown, cancelled};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Place, Want};
@@ -47,6 +47,12 @@ pub(crate) fn in_context<R>(f: impl FnOnce(Context<'_>) -> R) -> R {
 /// The error of a suspending call that was made in a callback.
 #[cold]
 pub(crate) fn not_in_a_callback() -> io::Error {
+    if EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.running().is_some())) {
+        return crate::error::misuse(
+            "a task without a stack cannot be paused by a call: `await` what `corio::aio` has for it, or spawn a task with \
+             `corio::spawn` and await its handle",
+        );
+    }
     crate::error::misuse("a callback cannot wait: it runs on the loop itself; spawn a task that waits instead")
 }
 
@@ -149,20 +155,29 @@ pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
 /// At most one of the things that it waits for is *granted* to it: handed over by whoever had it, so that nobody can take
 /// it in between. What was granted belongs to the task, even if it is cancelled before it runs (R13).
 pub(crate) struct Waiter {
-    task: TaskRef,
+    wakee: Wakee,
     /// The arm of the wait that was granted.
     granted: Cell<Option<u32>>,
 }
 
 impl Waiter {
     #[inline]
-    pub(crate) fn new(task: &TaskRef) -> Waiter {
-        Waiter { task: task.clone(), granted: Cell::new(None) }
+    pub(crate) fn new(wakee: Wakee) -> Waiter {
+        Waiter { wakee, granted: Cell::new(None) }
     }
 
     #[inline]
     pub(crate) fn granted(&self) -> Option<u32> {
         self.granted.get()
+    }
+
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.wakee.task()
+    }
+
+    /// Whether whoever grants wakes that one.
+    pub(crate) fn wakes(&self, waker: &std::task::Waker) -> bool {
+        matches!(&self.wakee, Wakee::Future { waker: own, .. } if own.will_wake(waker))
     }
 }
 
@@ -257,7 +272,7 @@ impl WaitList {
         if patience == Patience::Cancellable && task.core.is_cancelled() {
             return Err(cancelled());
         }
-        let (waiter, node) = (Waiter::new(task), Node::default());
+        let (waiter, node) = (Waiter::new(Wakee::Task(task.clone())), Node::default());
         // SAFETY: both are declared before the guard, so it is dropped before them, also when the wait unwinds.
         unsafe { self.link(&node, &waiter, 0) };
         let _linked = Linked { list: self, node: &node };
@@ -315,8 +330,8 @@ impl WaitList {
         self.unlink(node);
         let waiter = node.waiter();
         waiter.granted.set(Some(node.arm.get()));
-        lp.wake(&waiter.task, by);
-        &waiter.task
+        waiter.wakee.wake(lp, by);
+        waiter.wakee.task()
     }
 
     /// Grants it to all who wait now.
@@ -333,7 +348,7 @@ impl WaitList {
         let mut next = first;
         // SAFETY: linked nodes are alive, see `first`; waking runs nobody.
         while let Some(node) = unsafe { next.as_ref() } {
-            lp.wake(&node.waiter().task, by);
+            node.waiter().wakee.wake(lp, by);
             next = node.next.get();
             if ptr::eq(next, first) {
                 break;
@@ -344,7 +359,7 @@ impl WaitList {
     /// Lets the processor fetch what waking the first will touch.
     pub(crate) fn fetch_ahead(&self) {
         if let Some(node) = self.first() {
-            let task = &node.waiter().task.core;
+            let task = &node.waiter().wakee.task().core;
             crate::sys::prefetch(std::ptr::from_ref(task).addr(), size_of_val(task));
         }
     }

@@ -25,7 +25,7 @@ impl Who {
     /// Whoever runs.
     #[inline]
     pub(crate) fn runs() -> Who {
-        EventLoop::with_current(|lp| match lp.and_then(|lp| lp.current().map(|task| (lp, task))) {
+        EventLoop::with_current(|lp| match lp.and_then(|lp| lp.running().map(|task| (lp, task))) {
             Some((lp, task)) => Who::task(lp, task),
             None => Who::NO_TASK,
         })

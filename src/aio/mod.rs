@@ -1,0 +1,152 @@
+//! The other way to pause: `async` and `await`, on the same loop.
+//!
+//! A future is a function that the compiler has cut at its pauses into a state machine. To go on, the loop calls it from the
+//! top, and it finds its place by itself; a coroutine goes on where its stack stands. Everything else is shared: the loop, its
+//! queue, its timers, its reactor, and tasks with their names, handles and records. So what differs between two programs, one
+//! in either style, comes from the way of pausing alone.
+//!
+//! | Direct style | Here |
+//! |---|---|
+//! | [`run`](crate::run) | [`block_on`] |
+//! | [`spawn`](crate::spawn()), a closure | [`spawn_local`], a future |
+//! | [`JoinHandle::join`](crate::JoinHandle::join) | `handle.await` |
+//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now) | [`sleep`], [`yield_now`] |
+//! | [`timeout`](crate::timeout()), around a closure | [`timeout`], around a future |
+//! | [`select`](crate::select()) and the waits that it takes | [`ready`] |
+//!
+//! Both kinds of task live in one loop and wait for each other: a future awaits the handle of a coroutine's task, and a
+//! coroutine waits for a future with [`wait_on`].
+//!
+//! There are no sockets here so far: a coroutine reads and writes, and a future awaits its handle, or a channel between them.
+//!
+//! To combine futures, use a crate that does so, such as `futures-util` or `futures-lite`: `join_all`, `select`, streams.
+//!
+//! # Cancellation
+//!
+//! A future is cancelled by dropping it, wherever it waits; that is what [`timeout`] does. A *task* is cancelled as any other,
+//! by [`Task::cancel`](crate::Task::cancel) or with the run: everything of corio's that it awaits fails from then on, so it
+//! can clean up and return. Where it awaits something that is not corio's, and so cannot fail, its future is dropped.
+//!
+//! # Where a call may wait
+//!
+//! A task without a stack cannot be paused by a call: [`corio::sleep`](crate::sleep) in an `async` block fails with
+//! [`InvalidInput`](std::io::ErrorKind::InvalidInput). What blocks the thread stops the loop, here as there.
+
+mod join;
+
+mod pause;
+mod time;
+mod wait_on;
+
+use std::io;
+use std::task::Poll;
+
+pub use self::join::Join;
+pub use self::pause::{Ready, ready};
+use self::pause::{on_task, rest};
+pub use self::time::{Sleep, sleep, sleep_until, timeout};
+pub use self::wait_on::wait_on;
+use crate::error::cancelled;
+use crate::task::caller;
+use crate::task::wait::report_ignored;
+use crate::{Builder, IntoResult, JoinHandle, Runner};
+
+/// Runs a future on a loop of this thread, and returns when it and all tasks have ended. [`run`](crate::run) is the same for a
+/// closure. asyncio: `run`.
+///
+/// # Errors
+///
+/// The future's own, and those of [`run`](crate::run): inside of another run, for instance, it is refused.
+///
+/// # Panics
+///
+/// If the future does.
+///
+/// ```
+/// use corio::{aio, millis};
+///
+/// let sum = aio::block_on(async {
+///     let two = aio::spawn_local(async {
+///         aio::sleep(millis(1)).await?;
+///         Ok(2)
+///     });
+///     Ok(1 + two.await?)
+/// })?;
+/// assert_eq!(sum, 3);
+/// # std::io::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> io::Result<<F::Output as IntoResult>::Value>
+where
+    F::Output: IntoResult,
+{
+    Runner::new().run_future(future, caller())
+}
+
+/// Spawns a task that has no stack and polls this future. It begins in the next turn, and need not be `Send`.
+///
+/// Whatever a task has, this one has: a name, locals, callbacks at its end, a place in every dump. One allocation holds all
+/// of it and the future; to poll it allocates nothing. See [`spawn`](crate::spawn()) for what happens to an error that nobody
+/// takes, and while the run is ending. asyncio: `create_task`.
+///
+/// # Panics
+///
+/// Outside a loop.
+///
+/// ```
+/// use corio::{aio, run};
+///
+/// run(|| {
+///     let task = aio::spawn_local(async { Ok(6 * 7) });
+///     assert_eq!(task.join()?, 42); // on a coroutine
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<<F::Output as IntoResult>::Value>
+where
+    F: Future<Output: IntoResult> + 'static,
+    F::Output: 'static,
+{
+    match Builder::new().spawn_future(future, caller()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("cannot spawn a task: {error}"),
+    }
+}
+
+/// Gives up the turn once: all that are ready now run first.
+///
+/// # Errors
+///
+/// Only cancellation.
+///
+/// ```
+/// use corio::aio;
+///
+/// aio::block_on(async {
+///     let other = aio::spawn_local(async {});
+///     aio::yield_now().await?;
+///     assert!(other.is_done());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn yield_now() -> impl Future<Output = io::Result<()>> {
+    let at = caller();
+    let mut rested = false;
+    std::future::poll_fn(move |cx| {
+        on_task(|lp, task| {
+            let is_cancelled = task.core.is_cancelled();
+            if std::mem::replace(&mut rested, true) {
+                return Poll::Ready(if is_cancelled { Err(cancelled()) } else { Ok(()) });
+            }
+            if is_cancelled {
+                report_ignored(task, at);
+            }
+            rest(lp, at, cx);
+            Poll::Pending
+        })
+    })
+}

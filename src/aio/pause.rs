@@ -1,0 +1,260 @@
+//! A wait as a future: the counterpart of the wait in `select.rs`, for anything that can stand in a `select`.
+
+use std::io;
+use std::marker::PhantomPinned;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::{cancelled, misuse};
+use crate::event_loop::EventLoop;
+use crate::observe::event::{Event, Place, Want};
+use crate::select::{Arms, Cx, Only, Wait};
+use crate::task::wait::{Patience, Waiter, report_ignored};
+use crate::task::{TaskRef, Who, caller};
+
+/// Runs `f` on the task that polls.
+pub(super) fn on_task<T>(f: impl FnOnce(&EventLoop, &TaskRef) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
+        Some((lp, task)) => f(lp, task),
+        None => Poll::Ready(Err(misuse(
+            "what `corio::aio` has is polled by a task of a loop: `await` it inside `aio::block_on`, `aio::spawn_local` or \
+             `aio::wait_on`",
+        ))),
+    })
+}
+
+/// Ends the turn of the task: it is polled again in the next.
+pub(super) fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
+    lp.say(Want::Turn, at);
+    context.waker().wake_by_ref();
+}
+
+/// What every future does first; see `checkpoint` in `wait.rs`.
+#[derive(Default)]
+pub(super) struct Checkpoint {
+    rested: bool,
+    over: bool,
+}
+
+impl Checkpoint {
+    /// Fails in a cancelled task, after others have had their turn, and lets them have it when this one was long.
+    pub(super) fn poll(
+        &mut self,
+        lp: &EventLoop,
+        task: &TaskRef,
+        at: Place,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.over {
+            return Poll::Ready(Ok(()));
+        }
+        let is_cancelled = task.core.is_cancelled();
+        if self.rested {
+            self.over = true;
+            return Poll::Ready(if is_cancelled { Err(cancelled()) } else { Ok(()) });
+        }
+        if !is_cancelled && lp.spend_budget() {
+            self.over = true;
+            return Poll::Ready(Ok(()));
+        }
+        if is_cancelled {
+            report_ignored(task, at);
+        }
+        self.rested = true;
+        rest(lp, at, context);
+        Poll::Pending
+    }
+}
+
+/// Waits for what has several parts, or one.
+///
+/// While it is registered it lies in the lists of what it waits for: it is pinned, and leaves them when it is dropped (R4).
+pub(crate) struct Pause<A: Arms> {
+    arms: A,
+    at: Place,
+    checkpoint: Checkpoint,
+    /// The number of the loop where it is registered, and who is told.
+    registered: Option<(u32, Waiter)>,
+    spots: A::Spots,
+    over: bool,
+    patience: Patience,
+    _pinned: PhantomPinned,
+}
+
+impl<A: Arms> Pause<A> {
+    pub(crate) fn new(arms: A, at: Place) -> Pause<A> {
+        Pause {
+            arms,
+            at,
+            checkpoint: Checkpoint::default(),
+            registered: None,
+            spots: A::Spots::default(),
+            over: false,
+            patience: Patience::Cancellable,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// As a part of an operation that was at its checkpoint.
+    pub(crate) fn without_checkpoint(mut self) -> Pause<A> {
+        self.checkpoint.over = true;
+        self
+    }
+
+    /// For what the task owns: the wait goes on when it is cancelled.
+    pub(crate) fn patient(mut self) -> Pause<A> {
+        self.patience = Patience::Owned;
+        self
+    }
+
+    /// Leaves the lists, on the loop where it is in them. What was granted and not taken goes to the next (R13).
+    fn leave(&mut self, taken: bool) {
+        let Some((home, waiter)) = self.registered.take() else { return };
+        EventLoop::with_current(|lp| {
+            // If its loop is gone, so are its timers and its descriptors, and nobody is woken any more.
+            if let Some(lp) = lp.filter(|lp| lp.remote.id == home) {
+                let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
+                self.arms.unregister(&cx, &self.spots);
+                if self.arms.holder().is_some() {
+                    waiter.task().core.set_holder(None);
+                }
+            } else {
+                self.arms.desert(&self.spots);
+            }
+        });
+        if let Some(arm) = waiter.granted()
+            && !taken
+        {
+            self.arms.refuse(arm);
+        }
+    }
+}
+
+impl<A: Arms> Future for Pause<A> {
+    type Output = io::Result<A::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: nothing is moved out of it, and what is registered stays registered until `leave`.
+        let this = unsafe { self.get_unchecked_mut() };
+        assert!(!this.over, "a future was polled after it had ended");
+        let result = on_task(|lp, task| this.advance(lp, task, context));
+        this.over = result.is_ready();
+        result
+    }
+}
+
+impl<A: Arms> Pause<A> {
+    fn advance(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Result<A::Output>> {
+        let (me, at) = (Who::task(lp, task), self.at);
+        let cx = Cx { lp, task, waker: Some(context.waker()) };
+        match &self.registered {
+            None => {
+                std::task::ready!(self.checkpoint.poll(lp, task, at, context))?;
+                if let Some(output) = self.arms.poll(me, &self.spots) {
+                    lp.emit(|| Event::NoPause { task: task.core.id(), want: self.arms.want(&cx), at });
+                    return Poll::Ready(Ok(output));
+                }
+                self.arms.prepare(&cx)?;
+            }
+            Some((_, waiter)) => {
+                if let Some(arm) = waiter.granted() {
+                    let output = self.arms.take(me, &self.spots, arm);
+                    self.leave(true);
+                    return Poll::Ready(Ok(output));
+                }
+                let handed = if A::FROM_ANY_THREAD { self.arms.poll_handed(me, &self.spots) } else { None };
+                if let Some(output) = handed.or_else(|| self.arms.poll(me, &self.spots)) {
+                    self.leave(false);
+                    return Poll::Ready(Ok(output));
+                }
+                if self.patience == Patience::Cancellable && task.core.is_cancelled() {
+                    self.leave(false);
+                    return Poll::Ready(Err(cancelled()));
+                }
+                if waiter.wakes(context.waker()) {
+                    lp.say(self.arms.want(&cx), at);
+                    return Poll::Pending;
+                }
+                // Somebody else polls it now: to the end of the line.
+                self.leave(false);
+            }
+        }
+        let (_, waiter) = self.registered.insert((lp.remote.id, Waiter::new(cx.wakee())));
+        // SAFETY: waiter and spots lie in this future, which is pinned, until `leave`; a destructor calls that, and whoever
+        // forgets a pinned future leaves it where it is.
+        unsafe { self.arms.register(&cx, &self.spots, waiter) };
+        if let Some(holder) = self.arms.holder() {
+            task.core.set_holder(Some(holder));
+        }
+        if A::FROM_ANY_THREAD
+            && let Some(output) = self.arms.poll(me, &self.spots)
+        {
+            self.leave(false);
+            return Poll::Ready(Ok(output));
+        }
+        lp.say(self.arms.want(&cx), at);
+        Poll::Pending
+    }
+}
+
+impl<A: Arms> Drop for Pause<A> {
+    fn drop(&mut self) {
+        self.leave(false);
+    }
+}
+
+/// Waits for anything that [`select`](crate::select()) waits for; from [`ready`].
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Ready<W: Wait>(Pause<Only<W>>);
+
+/// Waits for anything that [`select`](crate::select()) waits for, and takes it: a message of a queue, a permit, a lock, the end
+/// of a task, a signal, a value from another thread.
+///
+/// # Errors
+///
+/// Cancellation.
+///
+/// # Cancellation
+///
+/// A future that is dropped has taken nothing: what was granted to it goes to the next who waits.
+///
+/// ```
+/// use corio::{Queue, aio, run, spawn};
+/// use std::rc::Rc;
+///
+/// async fn next(queue: &Queue<&'static str>) -> std::io::Result<&'static str> {
+///     let item: aio::Ready<&Queue<_>> = aio::ready(queue);
+///     item.await?
+/// }
+///
+/// run(|| {
+///     let queue = Rc::new(Queue::new());
+///     let reader = aio::spawn_local({
+///         let queue = queue.clone();
+///         async move { next(&queue).await }
+///     });
+///     spawn(move || queue.put("from a coroutine"));
+///     assert_eq!(reader.join()?, "from a coroutine");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn ready<W: Wait>(wait: W) -> Ready<W> {
+    Ready(Pause::new(Only(wait), caller()))
+}
+
+impl<W: Wait> Future for Ready<W> {
+    type Output = io::Result<<W as Wait>::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: the one field is pinned with the whole.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(context)
+    }
+}
+
+impl<W: Wait> std::fmt::Debug for Ready<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").field("at", &self.0.at).finish_non_exhaustive()
+    }
+}

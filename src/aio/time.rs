@@ -1,0 +1,151 @@
+//! Time: a moment as a future, and a future that has to be there by a moment.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::pause::Pause;
+use crate::error::timed_out;
+use crate::event_loop::TimerAction;
+use crate::observe::event::Want;
+use crate::select::{Arm, Cx, Only, Spot};
+use crate::task::wait::WaitList;
+use crate::task::{Who, caller};
+use crate::timer::TimerKey;
+
+/// Waits for a moment; from [`sleep`] and [`sleep_until`].
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep(Pause<Only<Nap>>);
+
+/// Pauses the task for at least so long from now. Those whose time comes at the same moment go on in the order in which they
+/// were first polled. asyncio: `sleep`.
+///
+/// # Errors
+///
+/// Only cancellation.
+///
+/// ```
+/// use corio::{Runner, aio, now, run, secs};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let task = aio::spawn_local(async {
+///         let start = now();
+///         aio::sleep(secs(60)).await?;
+///         Ok(now() - start)
+///     });
+///     assert_eq!(task.join()?, secs(60)); // of a clock that jumps
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn sleep(duration: Duration) -> Sleep {
+    let until = crate::now().checked_add(duration);
+    Sleep(Pause::new(Only(Nap { until, timer: Cell::new(None) }), caller()))
+}
+
+/// Pauses the task until that moment; see [`sleep`].
+///
+/// ```
+/// use corio::{aio, millis, now};
+///
+/// aio::block_on(async {
+///     let then = now() + millis(2);
+///     aio::sleep_until(then).await?;
+///     assert!(now() >= then);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn sleep_until(moment: Instant) -> Sleep {
+    Sleep(Pause::new(Only(Nap { until: Some(moment), timer: Cell::new(None) }), caller()))
+}
+
+impl Future for Sleep {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // SAFETY: the one field is pinned with the whole.
+        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(context)
+    }
+}
+
+impl std::fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sleep").finish_non_exhaustive()
+    }
+}
+
+/// A moment; `None` is later than any.
+struct Nap {
+    until: Option<Instant>,
+    timer: Cell<Option<TimerKey>>,
+}
+
+impl Arm for Nap {
+    type Brings = ();
+    type Hook = ();
+
+    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
+        // It has to pause once, as a call that sleeps does; then the timer is the authority on its own time.
+        let timer = self.timer.get()?;
+        crate::event_loop::EventLoop::with_current(|lp| lp?.timer_due(timer).is_none().then_some(()))
+    }
+
+    fn list(&self) -> Option<&WaitList> {
+        None
+    }
+
+    fn enter(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
+        let due = self.until.map_or(u64::MAX, |until| cx.lp.clock.nanos_at(until));
+        self.timer.set(Some(cx.lp.arm_timer(due, TimerAction::Wake(cx.wakee()), cx.task.core.id())));
+    }
+
+    fn leave(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
+        if let Some(timer) = self.timer.take() {
+            cx.lp.drop_timer(timer);
+        }
+    }
+
+    fn take(&mut self, _: Who, _: &Spot<()>) {}
+
+    fn want(&self, _: &Cx<'_>) -> Want {
+        self.timer.get().map_or(Want::Turn, |timer| Want::Sleep { timer: timer.id() })
+    }
+}
+
+/// Waits for a future, but not longer than that; then the future is dropped where it waits. It counts from the call.
+/// asyncio: `wait_for`, `timeout`.
+///
+/// # Errors
+///
+/// [`TimedOut`](io::ErrorKind::TimedOut) ([`is_timed_out`](crate::is_timed_out) tells), and cancellation.
+///
+/// ```
+/// use corio::{aio, is_timed_out, millis, secs};
+///
+/// aio::block_on(async {
+///     let slow = aio::timeout(millis(1), aio::sleep(secs(60)));
+///     assert!(is_timed_out(&slow.await.unwrap_err()));
+///     assert_eq!(aio::timeout(secs(60), async { 7 }).await?, 7);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output = io::Result<F::Output>> {
+    let alarm = sleep(limit);
+    async move {
+        let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            alarm.as_mut().poll(context).map(|end| end.and(Err(timed_out("the time limit of a future is over"))))
+        })
+        .await
+    }
+}

@@ -1,0 +1,97 @@
+//! From a coroutine to a future.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use crate::error::cancelled;
+use crate::observe::event::{Event, Want};
+use crate::task::wait::{Context as Where, checkpoint, in_context, park, refuse_while_unwinding};
+use crate::task::waker::Seat;
+use crate::task::{caller, not_in_a_callback};
+
+/// Waits for a future, on a coroutine: it is polled here, on the coroutine's stack, and whenever it has been woken. It may be
+/// any future that does not need an executor of its own, from whatever crate.
+///
+/// What the future calls may pause the coroutine like anything else that is called here; the future then pauses with it.
+///
+/// # Errors
+///
+/// Cancellation: the future is dropped where it waits. What the future gives comes back as it is.
+///
+/// # Suspends
+///
+/// Until the future is ready. On a thread without a loop the thread waits; what `corio::aio` has fails there.
+///
+/// ```
+/// use corio::{aio, millis, run};
+///
+/// async fn add(a: u32, b: u32) -> std::io::Result<u32> {
+///     aio::sleep(millis(1)).await?;
+///     Ok(a + b)
+/// }
+///
+/// run(|| {
+///     assert_eq!(aio::wait_on(add(1, 2))??, 3);
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
+    let at = caller();
+    let mut future = pin!(future.into_future());
+    let mut once = |waker: &Waker| future.as_mut().poll(&mut Context::from_waker(waker));
+    in_context(|context| match context {
+        Where::Task(lp, task) => {
+            checkpoint(lp, task, at)?;
+            let seat = Seat::take(lp, task);
+            let waker = seat.waker();
+            if let Poll::Ready(value) = once(&waker) {
+                lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
+                return Ok(value);
+            }
+            loop {
+                while !seat.take_woken() && !task.core.is_cancelled() {
+                    park(lp, task, Want::Future, at);
+                }
+                // What is ready is given, also to one who is cancelled (R13).
+                if let Poll::Ready(value) = once(&waker) {
+                    return Ok(value);
+                }
+                if task.core.is_cancelled() {
+                    return Err(cancelled());
+                }
+            }
+        }
+        Where::Unwinding(..) => ready_now(once(Waker::noop())).ok_or_else(refuse_while_unwinding),
+        Where::Callback => ready_now(once(Waker::noop())).ok_or_else(not_in_a_callback),
+        Where::Outside => {
+            let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+            loop {
+                if let Poll::Ready(value) = once(&waker) {
+                    return Ok(value);
+                }
+                std::thread::park();
+            }
+        }
+    })
+}
+
+fn ready_now<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
