@@ -7,14 +7,12 @@ mod common;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use corio::net::{ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UnixListener, UnixStream};
 use corio::testing::{Network, Script};
 use corio::{
-    Backend, Runner, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout, to_thread,
-    yield_now,
+    Backend, Runner, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, to_thread, yield_now,
 };
 
 use common::only;
@@ -500,91 +498,6 @@ fn a_stream_that_somebody_waits_for_is_not_released() {
             assert_eq!(reader.join()?, 1);
             Ok(())
         })
-    })
-    .unwrap();
-}
-
-// ---- real peers --------------------------------------------------------------------------------------------------------
-
-/// Whether a program is there; if not, says that a test skips, past the test harness, which hides what tests that pass print.
-fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("-h").stdin(Stdio::null()).output().is_ok();
-    if !there {
-        let _ = writeln!(io::stderr(), "SKIPPED: {program}: not installed");
-    }
-    there
-}
-
-/// Runs a program of the system beside the loop, and returns what it printed.
-fn peer(program: &str, args: &[&str], input: &str) -> io::Result<String> {
-    let mut command = corio::process::Command::new(program);
-    let mut child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let output = timeout(secs(60), || child.communicate(input.as_bytes()))?;
-    assert!(output.status.success(), "{program} {args:?}: {}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[test]
-fn nc_socat_and_asyncio_are_served() {
-    run(|| {
-        let (server, address) = server()?;
-        let handle = server.handle();
-        let serving = spawn(move || server.serve(shout));
-        let port = address.port().to_string();
-        if has("nc") {
-            assert_eq!(peer("nc", &["-N", "127.0.0.1", &port], "by nc")?, "BY NC");
-        }
-        if has("socat") {
-            assert_eq!(peer("socat", &["-", &format!("TCP:127.0.0.1:{port}")], "by socat")?, "BY SOCAT");
-        }
-        if has("python3") {
-            let script = "
-import asyncio, sys
-async def main():
-    async def ask(n):
-        reader, writer = await asyncio.open_connection('127.0.0.1', int(sys.argv[1]))
-        writer.write(b'client %d' % n)
-        writer.write_eof()
-        return await reader.read()
-    answers = await asyncio.gather(*[ask(n) for n in range(50)])
-    assert answers == [b'CLIENT %d' % n for n in range(50)], answers
-    print('fine')
-asyncio.run(main())";
-            assert_eq!(peer("python3", &["-c", script, &port], "")?, "fine\n");
-        }
-        handle.stop();
-        serving.join()
-    })
-    .unwrap();
-}
-
-#[test]
-fn an_asyncio_server_serves_our_clients() {
-    if !has("python3") {
-        return;
-    }
-    let script = "
-import asyncio
-async def main():
-    async def shout(reader, writer):
-        writer.write((await reader.read()).upper())
-        await writer.drain()
-        writer.close()
-    server = await asyncio.start_server(shout, '127.0.0.1', 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, input)
-asyncio.run(main())";
-    run(|| {
-        let mut command = corio::process::Command::new("python3");
-        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn()?;
-        let mut lines = corio::io::StreamReader::new(child.stdout.take().unwrap());
-        let port: u16 = String::from_utf8_lossy(&lines.read_line()?).trim().parse().map_err(io::Error::other)?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let answers = corio::gather(0..50, |n| ask(address, &format!("client {n}")))?;
-        assert!(answers.iter().enumerate().all(|(n, answer)| *answer == format!("CLIENT {n}")));
-        child.kill()?;
-        child.wait().map(drop)
     })
     .unwrap();
 }
