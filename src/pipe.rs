@@ -80,6 +80,12 @@ macro_rules! pipe_end {
                 Ok(file.into())
             }
 
+            /// Ends every call on this handle, now and later, with [`BrokenPipe`](io::ErrorKind::BrokenPipe): tasks of this loop
+            /// that wait are woken. The other side hears of it when the handle is dropped. asyncio: `transport.close`.
+            pub fn close(&self) {
+                self.source.close();
+            }
+
             /// A second handle of the same end.
             ///
             /// # Errors
@@ -132,7 +138,9 @@ macro_rules! pipe_end {
 ///         end.join()?;
 ///     }
 ///     let fd: OwnedFd = reader.into_fd()?; // in blocking mode, for somebody else
-///     PipeReader::from_fd(fd)?; // or back again
+///     let reader = PipeReader::from_fd(fd)?; // or back again
+///     reader.close(); // whoever waited for it would be told
+///     assert!((&reader).read(&mut [0]).is_err());
 ///     Ok(())
 /// })
 /// # .unwrap()

@@ -1119,3 +1119,30 @@ fn a_server_whose_listener_is_closed_elsewhere_stops_with_its_grace() {
         })
     });
 }
+
+/// Who closes a socket of datagrams tells those who wait for it, and those who come later.
+#[test]
+fn a_socket_of_datagrams_that_is_closed_wakes_who_waits() {
+    everywhere(|| {
+        let (udp, unix) = (Rc::new(UdpSocket::bind("127.0.0.1:0")?), Rc::new(UnixDatagram::unbound()?));
+        let waiters = [
+            spawn({
+                let udp = udp.clone();
+                move || Ok(udp.recv_from(&mut [0; 8]).map(drop))
+            }),
+            spawn({
+                let unix = unix.clone();
+                move || Ok(unix.recv(&mut [0; 8]).map(drop))
+            }),
+        ];
+        sleep(millis(1))?;
+        udp.close();
+        unix.close();
+        for waiter in waiters {
+            assert_eq!(timeout(secs(60), || waiter.join())?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        }
+        assert_eq!(udp.recv_from(&mut [0; 8]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(unix.send(b"late").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    });
+}

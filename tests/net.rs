@@ -385,6 +385,34 @@ fn what_has_a_second_handle_is_not_given_away_in_another_mode() -> io::Result<()
     })
 }
 
+/// Who closes an end of a pipe, or a socket of datagrams, tells those who wait for it, also on a thread.
+#[test]
+fn an_end_that_is_closed_wakes_who_waits() -> io::Result<()> {
+    let _watchdog = watchdog();
+    run(|| {
+        let (reader, _writer) = corio::io::pipe()?;
+        let reader = Rc::new(reader);
+        let waiter = spawn({
+            let reader = reader.clone();
+            move || Ok((&*reader).read(&mut [0]))
+        });
+        yield_now()?;
+        reader.close();
+        assert_eq!(waiter.join()?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!((&*reader).read(&mut [0]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+
+        let socket = Arc::new(corio::net::UdpSocket::bind(ANY)?);
+        let waiter = std::thread::spawn({
+            let socket = socket.clone();
+            move || socket.recv(&mut [0])
+        });
+        sleep(millis(20))?; // it waits by now, most likely, and hears of it in either case
+        socket.close();
+        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    })
+}
+
 fn is_nonblocking(fd: &impl AsRawFd) -> bool {
     // SAFETY: asks for the flags of an open descriptor.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }

@@ -92,6 +92,12 @@ impl Datagrams {
         }
     }
 
+    /// Ends every call on this handle. The kernel wakes those who wait on other threads, though it says that nobody is connected.
+    pub(super) fn close(&self) {
+        self.source.close();
+        let _ = self.shutdown(Shutdown::Both);
+    }
+
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.carrier {
             Kernel(socket) => socket.shutdown(how),
@@ -275,6 +281,12 @@ macro_rules! datagram_socket {
             /// None; the signature is std's.
             pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
                 Ok(self.datagrams.source.limit(Direction::Write))
+            }
+
+            /// Ends every call on this handle, now and later, with [`BrokenPipe`](io::ErrorKind::BrokenPipe): tasks that wait are
+            /// woken. Nothing more is received on its clones either. asyncio: `transport.close`.
+            pub fn close(&self) {
+                self.datagrams.close();
             }
 
             /// Whether calls fail with [`WouldBlock`](io::ErrorKind::WouldBlock) where they would wait.

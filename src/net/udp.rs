@@ -58,6 +58,8 @@ use crate::task::caller;
 ///     second.set_nonblocking(true)?;
 ///     assert_eq!(second.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
 ///     assert!(other.take_error()?.is_none());
+///     other.close(); // whoever waits for it is told
+///     assert_eq!(other.recv(&mut buffer).unwrap_err().kind(), ErrorKind::BrokenPipe);
 ///
 ///     let of_std: std::net::UdpSocket = one.into_std()?;
 ///     UdpSocket::from_std(of_std)?.set_ttl(8)
