@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::observe::event::{Direction, Place};
-use crate::reactor::source::{Source, set_nonblocking};
+use crate::reactor::source::{Source, releasable, set_nonblocking};
 use crate::task::caller;
 
 /// Makes a pipe. std: [`std::io::pipe`]; asyncio: `connect_read_pipe`, `connect_write_pipe`.
@@ -236,3 +236,6 @@ impl Write for PipeWriter {
         Ok(())
     }
 }
+
+releasable!(PipeReader: source);
+releasable!(PipeWriter: source);

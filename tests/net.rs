@@ -413,6 +413,51 @@ fn an_end_that_is_closed_wakes_who_waits() -> io::Result<()> {
     })
 }
 
+/// All that can be waited for moves to another loop by an explicit call, and stays while somebody waits.
+#[test]
+fn everything_that_is_waited_for_can_be_released_and_used_by_another_loop() -> io::Result<()> {
+    let _watchdog = watchdog();
+    let (udp, listener, pipes, unix) = run(|| {
+        let udp = corio::net::UdpSocket::bind(ANY)?;
+        let listener = TcpListener::bind(ANY)?;
+        let (reader, writer) = corio::io::pipe()?;
+        let (near, far) = corio::net::UnixStream::pair()?;
+        scope(|s| {
+            let waits = s.spawn(|| timeout(secs(60), || udp.recv(&mut [0])));
+            yield_now()?;
+            assert_eq!(udp.release().unwrap_err().kind(), ErrorKind::ResourceBusy);
+            udp.send_to(b"!", udp.local_addr()?)?;
+            waits.join()
+        })?;
+        for waits in [
+            timeout(millis(1), || listener.accept().map(drop)),
+            timeout(millis(1), || (&reader).read(&mut [0]).map(drop)),
+            timeout(millis(1), || (&near).read(&mut [0]).map(drop)),
+        ] {
+            assert!(is_timed_out(&waits.unwrap_err()), "now it is registered here");
+        }
+        udp.release()?;
+        listener.release()?;
+        reader.release()?;
+        writer.release()?;
+        near.release()?;
+        Ok((udp, listener, (reader, writer), (near, far)))
+    })?;
+    let elsewhere = std::thread::spawn(move || {
+        run(|| {
+            udp.send_to(b"!", udp.local_addr()?)?;
+            udp.recv(&mut [0])?;
+            let _client = TcpStream::connect(listener.local_addr()?)?;
+            listener.accept()?;
+            (&pipes.1).write_all(b"!")?;
+            (&pipes.0).read_exact(&mut [0])?;
+            (&unix.1).write_all(b"!")?;
+            (&unix.0).read_exact(&mut [0])
+        })
+    });
+    elsewhere.join().unwrap()
+}
+
 fn is_nonblocking(fd: &impl AsRawFd) -> bool {
     // SAFETY: asks for the flags of an open descriptor.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }

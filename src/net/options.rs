@@ -300,32 +300,4 @@ impl TcpStream {
             None => socket.set_keepalive(false),
         })
     }
-
-    /// Makes its loop forget it, so that another one may take it over. A stream that nobody waits for moves by itself when it is
-    /// used elsewhere; this is for one whose loop is to have nothing to do with it from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while a task waits for it.
-    ///
-    /// ```
-    /// use corio::{net::{TcpListener, TcpStream}, run, to_thread};
-    /// use std::io::{Read, Write};
-    ///
-    /// run(|| {
-    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
-    ///     let mut here = TcpStream::connect(listener.local_addr()?)?;
-    ///     let (mut there, _) = listener.accept()?;
-    ///     there.release()?;
-    ///     let moved = std::thread::spawn(move || run(|| there.write_all(b"from another loop")));
-    ///     let mut text = String::new();
-    ///     here.read_to_string(&mut text)?;
-    ///     assert_eq!(text, "from another loop");
-    ///     moved.join().unwrap()
-    /// })
-    /// # .unwrap()
-    /// ```
-    pub fn release(&self) -> io::Result<()> {
-        self.source().release()
-    }
 }

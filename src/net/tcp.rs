@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::options::ListenOptions;
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
-use crate::reactor::source::{Source, set_nonblocking};
+use crate::reactor::source::{releasable, set_nonblocking};
 use crate::task::caller;
 
 /// A TCP connection. The counterpart of [`std::net::TcpStream`].
@@ -152,10 +152,6 @@ impl TcpStream {
 
     pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
         self.connection.option(simulated, f)
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.connection.source
     }
 
     /// Takes a stream of std's over; it is put into non-blocking mode.
@@ -587,3 +583,6 @@ impl std::fmt::Debug for TcpListener {
         text.field("fd", &self.as_raw_fd()).finish()
     }
 }
+
+releasable!(TcpStream: connection.source);
+releasable!(TcpListener: gate.source);

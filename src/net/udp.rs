@@ -11,6 +11,7 @@ use super::address::{ToSocketAddrs, each, inet};
 use super::datagram::{Datagrams, datagram_socket};
 use super::endpoint::{Endpoint, network_here};
 use crate::observe::event::Direction;
+use crate::reactor::source::releasable;
 use crate::task::caller;
 
 /// A socket for datagrams. The counterpart of [`std::net::UdpSocket`]; asyncio: `create_datagram_endpoint`.
@@ -353,3 +354,5 @@ impl UdpSocket {
         self.datagrams.option(None, |socket| socket.leave_multicast_v6(group, interface))
     }
 }
+
+releasable!(UdpSocket: datagrams.source);

@@ -18,7 +18,7 @@ use super::gate::{BACKLOG, Gate};
 use crate::millis;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
-use crate::reactor::source::set_nonblocking;
+use crate::reactor::source::{releasable, set_nonblocking};
 use crate::task::caller;
 
 /// How long a client waits, at first and at most, before it tries again somebody whose queue is full.
@@ -590,3 +590,6 @@ pub(super) fn unix_addr(address: &SockAddr) -> io::Result<SocketAddr> {
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family"))
 }
+
+releasable!(UnixStream: connection.source);
+releasable!(UnixListener: gate.source);

@@ -15,6 +15,7 @@ use super::endpoint::{Endpoint, network_here};
 use super::unix::{FULL_QUEUE, sock_addr, unix_addr};
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
+use crate::reactor::source::releasable;
 use crate::task::caller;
 
 /// A socket for datagrams between processes of this machine. The counterpart of [`std::os::unix::net::UnixDatagram`].
@@ -271,3 +272,5 @@ impl UnixDatagram {
         unix_addr(&self.datagrams.peer_addr()?)
     }
 }
+
+releasable!(UnixDatagram: datagrams.source);
