@@ -157,6 +157,10 @@ pub(crate) struct EventLoop {
     last_resource: Cell<u32>,
     /// The tasks that wait for what other threads bring, by their ids.
     pub(crate) employers: RefCell<BTreeMap<u64, TaskRef>>,
+    /// How many futures wait for what other threads bring.
+    pub(crate) expecting: Cell<usize>,
+    /// Runs so far: what was registered in an earlier one is registered no more.
+    pub(crate) run: Cell<u64>,
     /// The tasks that poll futures.
     pub(crate) seats: Seats,
     /// How many of them have given work to another thread.
@@ -223,6 +227,8 @@ impl EventLoop {
             last_coroutine: Cell::new(0),
             last_resource: Cell::new(0),
             employers: RefCell::default(),
+            expecting: Cell::new(0),
+            run: Cell::new(0),
             seats: Seats::default(),
             workers: Cell::new(0),
             pool: RefCell::default(),
@@ -289,6 +295,7 @@ impl EventLoop {
 
     /// What a future that is polled waits for, and where; if a coroutine polls it, that one knows better.
     pub(crate) fn say(&self, want: Want, at: Place) {
+        self.seats.say();
         if self.current().is_none()
             && let Some(activation) = self.running().and_then(|task| task.core.activation())
         {
@@ -393,6 +400,10 @@ impl EventLoop {
     pub(crate) fn open(&self) {
         self.set_phase(Phase::Running);
         self.stopping.set(false);
+        self.run.set(self.run.get() + 1);
+        // A future that was registered in an earlier run and outlives it takes nothing back.
+        self.expecting.set(0);
+        self.reactor.forget_waiters();
     }
 
     /// Ends the run after this turn.
@@ -992,7 +1003,11 @@ impl EventLoop {
     /// Whether something outside the loop could make a task ready: what the program waits for, not what the loop keeps
     /// for itself (R18).
     fn has_outside_hope(&self) -> bool {
-        self.holds_time() || !self.employers.borrow().is_empty() || self.seats.any_lent()
+        self.holds_time()
+            || !self.employers.borrow().is_empty()
+            || self.expecting.get() > 0
+            || self.seats.any_lent()
+            || self.remote.has_lent()
     }
 
     /// The part of that for which a virtual clock waits. For a task at a channel it does not: whether another thread has
@@ -1044,7 +1059,6 @@ impl EventLoop {
 
     /// Phase 1: what other threads have sent. Not all of it, if it is much: I/O and timers have their turn in between.
     fn take_in(&self) {
-        self.seats.wake_what_is_due();
         for message in self.remote.take(LETTERS_AT_ONCE) {
             match message {
                 Message::Call(function, at) => {
@@ -1055,6 +1069,8 @@ impl EventLoop {
                 Message::Freed(token) => self.reactor.free(self, token),
             }
         }
+        // Last: what these put off is news again.
+        self.seats.wake_what_is_due(self);
     }
 
     // ---- the event stream -------------------------------------------------------------------------------------------

@@ -426,6 +426,10 @@ impl Reactor {
         self.waiters.set(self.waiters.get() + 1);
     }
 
+    pub(crate) fn forget_waiters(&self) {
+        self.waiters.set(0);
+    }
+
     pub(crate) fn remove_waiter(&self) {
         self.waiters.set(self.waiters.get() - 1);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Remote {
     sleeping: AtomicBool,
     /// Handles that live: while there are any, another thread may still send.
     handles: AtomicUsize,
+    /// A waker of one of its tasks was cloned on another thread.
+    lent: AtomicBool,
     /// How many forks there had been.
     born: u32,
 }
@@ -67,6 +69,7 @@ impl Remote {
             news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
+            lent: AtomicBool::new(false),
             born: crate::sys::forks(),
         });
         LOOPS.lock().unwrap_or_else(PoisonError::into_inner).insert(remote.id, Arc::downgrade(&remote));
@@ -114,6 +117,15 @@ impl Remote {
     /// There is something for phase 1 to do that is no letter.
     pub(crate) fn note(&self) {
         self.news.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lend(&self) {
+        self.lent.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether wakers may be on other threads, as far as those have said so themselves.
+    pub(crate) fn has_lent(&self) -> bool {
+        self.lent.load(Ordering::SeqCst)
     }
 
     #[inline(always)]

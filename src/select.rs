@@ -683,6 +683,10 @@ impl Arm for After {
         }
     }
 
+    fn desert(&mut self, spot: &Spot<Armed>) {
+        spot.hook.0.take();
+    }
+
     fn take(&mut self, _: Who, _: &Spot<Armed>) {}
 
     fn want(&self, _: &Cx<'_>) -> Want {
@@ -776,7 +780,7 @@ impl Arm for Readiness<'_> {
     }
 
     fn leave(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
-        if let Some((watched, _)) = self.watched.get() {
+        if let Some((watched, _)) = self.watched.take() {
             cx.lp.reactor.remove_waiter();
             watched.give_up(cx.lp);
         }
@@ -815,7 +819,10 @@ impl<A: Attempt> Arm for A {
 
     fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
         let waker = match cx.waker {
-            Some(waker) => Waker::Future(waker.clone()),
+            Some(waker) => {
+                cx.lp.expecting.set(cx.lp.expecting.get() + 1);
+                Waker::Future(waker::copy(waker))
+            }
             None => {
                 cx.lp.begin_to_expect(cx.task);
                 Waker::of_task(cx.lp, cx.task)
@@ -826,8 +833,9 @@ impl<A: Attempt> Arm for A {
 
     fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
         self.desert(spot);
-        if cx.waker.is_none() {
-            cx.lp.expect_no_more(cx.task);
+        match cx.waker {
+            Some(_) => cx.lp.expecting.set(cx.lp.expecting.get() - 1),
+            None => cx.lp.expect_no_more(cx.task),
         }
     }
 

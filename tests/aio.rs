@@ -7,6 +7,7 @@ use std::future::{pending, poll_fn, ready};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -14,8 +15,8 @@ use std::thread;
 use common::{Finally, Log, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::{
-    Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis, now, run, secs, sleep, spawn,
-    testing, try_current, yield_now,
+    Coroutine, Event, Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis, now, run,
+    secs, sleep, spawn, testing, try_current, until_readable, yield_now,
 };
 use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -724,4 +725,341 @@ fn locals_are_inherited_and_the_current_task_is_known() {
         Ok(())
     })
     .unwrap();
+}
+
+// ---- what was found by attacks ----------------------------------------------------------------------------------------
+
+/// A waker of somebody's: passes the wake on, and does what it is told on the way.
+struct Relay<F: Fn() + Send + Sync>(Waker, F);
+
+impl<F: Fn() + Send + Sync> std::task::Wake for Relay<F> {
+    fn wake(self: Arc<Self>) {
+        (self.1)();
+        self.0.wake_by_ref();
+    }
+}
+
+fn relay(context: &Context<'_>) -> Waker {
+    Arc::new(Relay(context.waker().clone(), || ())).into()
+}
+
+/// Polls a future once, by a waker of somebody's.
+async fn poll_once_by_relay<F: Future + ?Sized>(mut future: Pin<&mut F>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(&mut Context::from_waker(&relay(context))).is_pending())).await
+}
+
+/// R2, R6: the poll stays in its task.
+#[test]
+fn a_coroutine_cannot_yield_out_of_a_poll() {
+    sim(|| {
+        let mut coroutine: Coroutine<(), u32, ()> = Coroutine::new(|y| {
+            aio::wait_on(poll_fn(|_| {
+                let _ = y.yield_(1);
+                Poll::Ready(())
+            }))
+        });
+        let refused = panic_of(|| drop(coroutine.start()));
+        assert!(refused.contains("cannot yield"), "{refused}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// R14
+#[test]
+fn a_future_that_wakes_itself_on_a_coroutine_lets_others_run() {
+    sim(|| {
+        let other = spawn(|| Ok(()));
+        aio::wait_on(aio::yield_now())??;
+        assert!(other.is_done());
+        let queue = Queue::new();
+        let (turns, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let (counted, seen) = (turns.clone(), stop.clone());
+        let other = spawn(move || {
+            while !seen.get() {
+                counted.set(counted.get() + 1);
+                yield_now()?;
+            }
+            Ok(())
+        });
+        aio::wait_on(async {
+            for _ in 0..10_000 {
+                queue.try_put(1).unwrap();
+                aio::ready(&queue).await??;
+            }
+            io::Result::Ok(())
+        })??;
+        stop.set(true);
+        other.join()?;
+        assert!(turns.get() > 10, "{} turns", turns.get());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_wait_that_is_forgotten_leaves_nothing_to_be_looked_at() {
+    sim(|| {
+        let (gone, kept) = (Rc::new(Mutex::new(0)), Rc::new(Mutex::new(0)));
+        let (first, second) = (gone.clone(), kept.clone());
+        let holder = spawn(move || {
+            let guard = second.lock()?;
+            {
+                let _guard = first.lock()?;
+                sleep(secs(1))?;
+            }
+            drop(first); // the last of it: who waited was forgotten
+            sleep(secs(1))?;
+            let dump = corio::observe::dump();
+            drop(guard);
+            Ok(dump)
+        });
+        yield_now()?;
+        let waiter = aio::spawn_local(async move {
+            let mut wait = Box::pin(aio::ready(&*kept));
+            let mut forgotten = Box::pin(aio::ready(&*gone));
+            assert!(poll_once_by_relay(wait.as_mut()).await && poll_once_by_relay(forgotten.as_mut()).await);
+            std::mem::forget(forgotten);
+            drop(gone);
+            drop(wait.await?);
+            Ok(())
+        });
+        assert!(holder.join()?.contains("lock"));
+        waiter.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_wait_goes_on_by_another_waker_on_another_loop_and_in_another_run() {
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    aio::block_on(async {
+        let mut readable = Box::pin(aio::ready(until_readable(&near)));
+        assert!(poll_once_by_relay(readable.as_mut()).await);
+        assert!(poll_once_by_relay(readable.as_mut()).await);
+        aio::spawn_local(async move {
+            aio::sleep(millis(5)).await?;
+            io::Write::write_all(&mut far, b"!")
+        });
+        readable.await?
+    })
+    .unwrap();
+
+    let mut runner = runner();
+    let mut nap = runner
+        .run(|| {
+            let mut nap = Box::pin(aio::sleep(secs(60)));
+            aio::wait_on(poll_fn(|context| Poll::Ready(nap.as_mut().poll(context).is_pending())))?;
+            Ok(nap)
+        })
+        .unwrap();
+    let start = runner.run(|| Ok(now())).unwrap();
+    runner.run(move || aio::wait_on(nap.as_mut())?).unwrap();
+    assert_eq!(runner.run(|| Ok(since(start))).unwrap(), 60.0, "no earlier because it was moved");
+
+    let (never, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let left = runner
+        .run(|| {
+            let mut readable = Box::pin(aio::ready(until_readable(&never)));
+            aio::wait_on(poll_fn(|context| Poll::Ready(readable.as_mut().poll(context).is_pending())))?;
+            Ok(readable)
+        })
+        .unwrap();
+    drop(left);
+    let stuck = runner.run(|| Event::new().wait()).unwrap_err();
+    assert_eq!(stuck.kind(), io::ErrorKind::Deadlock, "nobody waits for it any more");
+}
+
+#[test]
+fn a_wake_that_comes_while_others_are_woken_is_not_lost() {
+    static BELL: AtomicBool = AtomicBool::new(false);
+    future(async {
+        let (first, second) = (Rc::new(Event::new()), Rc::new(Event::new()));
+        let ring = second.clone();
+        // What the first waker does: it lets the loop set the second event, in the middle of its own wake-ups.
+        let mut one = Box::pin(aio::ready(&*first));
+        let waker: Waker = Arc::new(Relay(Waker::noop().clone(), || BELL.store(true, Ordering::SeqCst))).into();
+        assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let ringer = spawn(move || {
+            while !BELL.load(Ordering::SeqCst) {
+                yield_now()?;
+            }
+            ring.set();
+            Ok(())
+        });
+        let set = first.clone();
+        spawn(move || set.set());
+        let mut two = Box::pin(aio::ready(&*second));
+        poll_fn(|context| two.as_mut().poll(&mut Context::from_waker(&relay(context)))).await?;
+        ringer.await
+    })
+    .unwrap();
+}
+
+/// R18: whoever keeps a waker may hand it to the next in the same seat, or clone it on another thread.
+#[test]
+fn r18_no_false_alarm_while_somebody_may_have_a_waker() {
+    let flag = Arc::new(Flag::default());
+    let raise = flag.clone();
+    run(move || {
+        thread::spawn(move || {
+            thread::sleep(millis(50));
+            raise.raise();
+        });
+        let mut wait = Box::pin(flag.wait());
+        assert!(corio::timeout(millis(5), || aio::wait_on(wait.as_mut())).is_err());
+        aio::wait_on(wait.as_mut())
+    })
+    .unwrap();
+    aio::block_on(async {
+        let raised = Arc::new(AtomicBool::new(false));
+        poll_fn(|context| {
+            if raised.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            let (waker, raised) = (context.waker(), raised.clone());
+            thread::scope(|s| {
+                s.spawn(move || {
+                    let waker = waker.clone();
+                    thread::spawn(move || {
+                        thread::sleep(millis(20));
+                        raised.store(true, Ordering::SeqCst);
+                        waker.wake();
+                    });
+                });
+            });
+            Poll::Pending
+        })
+        .await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn two_futures_of_a_task_may_want_the_same_lock() {
+    future(async {
+        let lock = Mutex::new(0);
+        let hold = async {
+            let guard = aio::ready(&lock).await?;
+            aio::sleep(millis(10)).await?;
+            drop(guard);
+            io::Result::Ok(())
+        };
+        let (one, other) = futures_util::future::join(hold, async { aio::ready(&lock).await.map(drop) }).await;
+        one?;
+        other
+    })
+    .unwrap();
+}
+
+/// R10: a time limit does not cut off what the cancelled future has to do, nor what it owns.
+#[test]
+fn r10_a_cancellation_goes_through_limits_and_executors_of_others() {
+    sim(|| {
+        let ended = Rc::new(Cell::new(0));
+        let owned = |ended: &Rc<Cell<u32>>| {
+            let ended = ended.clone();
+            spawn(move || {
+                let error = sleep(secs(100)).unwrap_err();
+                corio::shield(secs(10), || sleep(secs(1)))?;
+                ended.set(ended.get() + 1);
+                Err::<(), _>(error)
+            })
+        };
+        let (limited, among_others, on_a_coroutine) = (owned(&ended), owned(&ended), owned(&ended));
+        let cleans = ended.clone();
+        let parents = [
+            aio::spawn_local(async move { aio::timeout(secs(60), limited).await? }),
+            aio::spawn_local(async move {
+                let mut others = FuturesUnordered::new();
+                others.push(among_others.into_future());
+                others.next().await.unwrap()
+            }),
+            spawn(move || aio::wait_on(on_a_coroutine)?),
+            aio::spawn_local(async move {
+                let limited = aio::timeout(secs(60), async move {
+                    let slept = aio::sleep(secs(50)).await;
+                    let _ = aio::yield_now().await;
+                    cleans.set(cleans.get() + 1);
+                    slept
+                });
+                limited.await?
+            }),
+        ];
+        sleep(secs(1))?;
+        assert!(parents.iter().all(|parent| parent.cancel()));
+        for parent in parents {
+            let _ = parent.join();
+        }
+        assert_eq!(ended.get(), 4, "all were waited for");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A place in line that a wake-up has used up is taken anew.
+#[test]
+fn a_signal_that_somebody_else_has_taken_is_waited_for_again() {
+    use corio::signal::{Signal, Signals};
+    // SAFETY: sends a signal for which somebody listens.
+    let raise = || assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+    run(|| {
+        let signals = Rc::new(Signals::new([Signal::User1])?);
+        let waits = aio::spawn_local({
+            let signals = signals.clone();
+            async move { aio::ready(&*signals).await }
+        });
+        sleep(millis(1))?;
+        raise();
+        while signals.try_recv().is_none() {
+            thread::yield_now(); // the loop stands still: it will be called for nothing
+        }
+        sleep(millis(5))?;
+        assert!(!waits.is_done());
+        raise();
+        assert_eq!(corio::timeout(secs(60), || waits.join())?, Signal::User1);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_a_waker_sets_is_nobody_elses() {
+    static USER: TaskLocal<u32> = TaskLocal::new();
+    future(async {
+        let (event, seen) = (Rc::new(Event::new()), Rc::new(RefCell::new(Vec::new())));
+        let (set, shown) = (event.clone(), seen.clone());
+        spawn(move || {
+            sleep(millis(1))?;
+            set.set();
+            corio::call_soon(move || shown.borrow_mut().push(USER.get()));
+            Ok(())
+        });
+        let mut wait = Box::pin(aio::ready(&*event));
+        poll_fn(|context| {
+            let waker: Waker = Arc::new(Relay(context.waker().clone(), || drop(USER.set(42)))).into();
+            wait.as_mut().poll(&mut Context::from_waker(&waker))
+        })
+        .await?;
+        aio::sleep(millis(1)).await?;
+        assert_eq!(*seen.borrow(), [None]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// R18: a task that has waited for a channel is no hope once it waits for something else.
+#[test]
+fn r18_a_channel_is_hope_only_while_it_is_waited_for() {
+    let end = future(async {
+        let (sender, receiver) = mpsc::unbounded();
+        spawn(move || {
+            sleep(secs(1))?;
+            sender.send(1)?;
+            Ok(())
+        });
+        assert_eq!(aio::ready(&receiver).await??, 1);
+        aio::ready(&Event::new()).await
+    });
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::Deadlock);
 }

@@ -10,12 +10,13 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::{Event, Place, Want};
 use crate::select::{Arms, Cx, Only, Wait};
 use crate::task::wait::{Patience, Waiter, report_ignored};
-use crate::task::{TaskRef, Who, caller};
+use crate::task::{TaskRef, Who, caller, no_suspend};
 
 /// Runs `f` on the task that polls.
 pub(super) fn on_task<T>(f: impl FnOnce(&EventLoop, &TaskRef) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
     EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
-        Some((lp, task)) => f(lp, task),
+        // What is the user's in it, such as the clone of a waker, may not pause, nor yield out of a coroutine.
+        Some((lp, task)) => no_suspend(|| f(lp, task)),
         None => Poll::Ready(Err(misuse(
             "what `corio::aio` has is polled by a task of a loop: `await` it inside `aio::block_on`, `aio::spawn_local` or \
              `aio::wait_on`",
@@ -66,6 +67,19 @@ impl Checkpoint {
     }
 }
 
+/// A run of a loop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Home {
+    on: u32,
+    run: u64,
+}
+
+impl Home {
+    fn of(lp: &EventLoop) -> Home {
+        Home { on: lp.remote.id, run: lp.run.get() }
+    }
+}
+
 /// Waits for what has several parts, or one.
 ///
 /// While it is registered it lies in the lists of what it waits for: it is pinned, and leaves them when it is dropped (R4).
@@ -73,8 +87,8 @@ pub(crate) struct Pause<A: Arms> {
     arms: A,
     at: Place,
     checkpoint: Checkpoint,
-    /// The number of the loop where it is registered, and who is told.
-    registered: Option<(u32, Waiter)>,
+    /// Where it is registered, and who is told.
+    registered: Option<(Home, Waiter)>,
     spots: A::Spots,
     over: bool,
     patience: Patience,
@@ -111,13 +125,11 @@ impl<A: Arms> Pause<A> {
     fn leave(&mut self, taken: bool) {
         let Some((home, waiter)) = self.registered.take() else { return };
         EventLoop::with_current(|lp| {
-            // If its loop is gone, so are its timers and its descriptors, and nobody is woken any more.
-            if let Some(lp) = lp.filter(|lp| lp.remote.id == home) {
+            // If that run is over, so are its timers and registrations, and nobody is woken any more.
+            if let Some(lp) = lp.filter(|lp| Home::of(lp) == home) {
                 let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
                 self.arms.unregister(&cx, &self.spots);
-                if self.arms.holder().is_some() {
-                    waiter.task().core.set_holder(None);
-                }
+                lp.seats.forget_wait(waiter.task(), std::ptr::from_ref(&self.spots).addr());
             } else {
                 self.arms.desert(&self.spots);
             }
@@ -147,6 +159,10 @@ impl<A: Arms> Pause<A> {
     fn advance(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Result<A::Output>> {
         let (me, at) = (Who::task(lp, task), self.at);
         let cx = Cx { lp, task, waker: Some(context.waker()) };
+        if self.registered.as_ref().is_some_and(|(home, _)| *home != Home::of(lp)) {
+            // It comes from another loop, or from a run that is over.
+            self.leave(false);
+        }
         match &self.registered {
             None => {
                 std::task::ready!(self.checkpoint.poll(lp, task, at, context))?;
@@ -171,21 +187,21 @@ impl<A: Arms> Pause<A> {
                     self.leave(false);
                     return Poll::Ready(Err(cancelled()));
                 }
-                if waiter.wakes(context.waker()) {
+                // A place in the line of a channel may have been used up by the wake-up: there it gets in line anew.
+                if !A::FROM_ANY_THREAD && waiter.wakes(context.waker()) {
                     lp.say(self.arms.want(&cx), at);
                     return Poll::Pending;
                 }
                 // Somebody else polls it now: to the end of the line.
                 self.leave(false);
+                self.arms.prepare(&cx)?;
             }
         }
-        let (_, waiter) = self.registered.insert((lp.remote.id, Waiter::new(cx.wakee())));
+        lp.seats.note_wait(task, std::ptr::from_ref(&self.spots).addr(), context.waker());
+        let (_, waiter) = self.registered.insert((Home::of(lp), Waiter::new(cx.wakee())));
         // SAFETY: waiter and spots lie in this future, which is pinned, until `leave`; a destructor calls that, and whoever
         // forgets a pinned future leaves it where it is.
         unsafe { self.arms.register(&cx, &self.spots, waiter) };
-        if let Some(holder) = self.arms.holder() {
-            task.core.set_holder(Some(holder));
-        }
         if A::FROM_ANY_THREAD
             && let Some(output) = self.arms.poll(me, &self.spots)
         {

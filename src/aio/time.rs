@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::pause::Pause;
 use crate::error::timed_out;
-use crate::event_loop::TimerAction;
+use crate::event_loop::{EventLoop, TimerAction};
 use crate::observe::event::Want;
 use crate::select::{Arm, Cx, Only, Spot};
 use crate::task::wait::WaitList;
@@ -92,7 +92,7 @@ impl Arm for Nap {
     fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
         // It has to pause once, as a call that sleeps does; then the timer is the authority on its own time.
         let timer = self.timer.get()?;
-        crate::event_loop::EventLoop::with_current(|lp| lp?.timer_due(timer).is_none().then_some(()))
+        EventLoop::with_current(|lp| lp?.timer_due(timer).is_none().then_some(()))
     }
 
     fn list(&self) -> Option<&WaitList> {
@@ -108,6 +108,11 @@ impl Arm for Nap {
         if let Some(timer) = self.timer.take() {
             cx.lp.drop_timer(timer);
         }
+    }
+
+    /// The timer went with its loop; the moment is still to come.
+    fn desert(&mut self, _: &Spot<()>) {
+        self.timer.take();
     }
 
     fn take(&mut self, _: Who, _: &Spot<()>) {}
@@ -137,7 +142,9 @@ impl Arm for Nap {
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output = io::Result<F::Output>> {
-    let alarm = sleep(limit);
+    // It is no wait of the future's own: when the task is cancelled, that one is to say what comes of it.
+    let Sleep(alarm) = sleep(limit);
+    let alarm = Sleep(alarm.patient());
     async move {
         let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
         std::future::poll_fn(|context| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use crate::CancelScope;
 use crate::error::cancelled;
 use crate::observe::event::{Event, Want};
 use crate::task::wait::{Context as Where, checkpoint, in_context, park, refuse_while_unwinding};
@@ -19,7 +20,12 @@ use crate::task::{caller, not_in_a_callback};
 ///
 /// # Errors
 ///
-/// Cancellation: the future is dropped where it waits. What the future gives comes back as it is.
+/// Cancellation: whatever of corio's the future waits for fails then, and what it owns it waits for; where it waits for anything
+/// else it is dropped. What the future gives comes back as it is.
+///
+/// # Panics
+///
+/// If the future does. It is also a region: a [`Coroutine`](crate::Coroutine) in which it is polled cannot yield out of the poll.
 ///
 /// # Suspends
 ///
@@ -47,24 +53,37 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
     in_context(|context| match context {
         Where::Task(lp, task) => {
             checkpoint(lp, task, at)?;
-            let seat = Seat::take(lp, task);
-            let waker = seat.waker();
-            if let Poll::Ready(value) = once(&waker) {
-                lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
-                return Ok(value);
-            }
-            loop {
-                while !seat.take_woken() && !task.core.is_cancelled() {
-                    park(lp, task, Want::Future, at);
-                }
-                // What is ready is given, also to one who is cancelled (R13).
+            // A region, so that no coroutine in which this runs can yield out of a poll, and go on in another task (R2, R6).
+            CancelScope::new().run(|| {
+                let seat = Seat::take(lp, task);
+                let waker = seat.waker();
                 if let Poll::Ready(value) = once(&waker) {
+                    lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
                     return Ok(value);
                 }
-                if task.core.is_cancelled() {
-                    return Err(cancelled());
+                // Told once: what fails then, fails at every poll.
+                let mut told = false;
+                loop {
+                    if seat.take_woken() {
+                        // It woke itself, or was woken while it was polled: others have their turn first (R14).
+                        park(lp, task, Want::Turn, at);
+                    } else {
+                        while !seat.take_woken() && (told || !task.core.is_cancelled()) {
+                            park(lp, task, Want::Future, at);
+                        }
+                    }
+                    told = task.core.is_cancelled();
+                    lp.seats.forget_what_was_said();
+                    // What is ready is given, also to one who is cancelled (R13).
+                    if let Poll::Ready(value) = once(&waker) {
+                        return Ok(value);
+                    }
+                    // If something of ours says that it waits on, as a join does for what it owns, then so does this.
+                    if told && !lp.seats.was_said() {
+                        return Err(cancelled());
+                    }
                 }
-            }
+            })
         }
         Where::Unwinding(..) => ready_now(once(Waker::noop())).ok_or_else(refuse_while_unwinding),
         Where::Callback => ready_now(once(Waker::noop())).ok_or_else(not_in_a_callback),

@@ -30,7 +30,7 @@ use super::wait::{Attempt, wait};
 use super::{SendError, no_receiver, no_sender};
 use crate::observe::event::{Place, Want};
 use crate::remote::Waker;
-use crate::task::caller;
+use crate::task::{caller, no_suspend};
 
 /// A channel that keeps the last `kept` values for those who are behind, and its first receiver.
 ///
@@ -300,7 +300,7 @@ impl<T: Clone> Receiver<T> {
         };
         drop(everybody_has);
         // The value itself for the last who has it. A clone is made when no lock is held: cloning is the user's code.
-        Some(Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())))
+        Some(Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| no_suspend(|| (*shared).clone()))))
     }
 
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> Result<T, RecvError> {

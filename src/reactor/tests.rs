@@ -415,7 +415,7 @@ fn h5_a_bell_that_is_broken_loses_no_letter() {
 fn b12_a_thousand_letters_to_a_sleeping_loop_ring_once_and_to_a_busy_one_not_at_all() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let remote: Rc<RefCell<Option<Arc<Remote>>>> = Rc::default();
-    let (list, sender) = (heard.clone(), remote.clone());
+    let (list, sender, until_all) = (heard.clone(), remote.clone(), heard.clone());
     let post = move |from: u32| {
         for n in from..from + 1_000 {
             let list = list.clone();
@@ -439,12 +439,17 @@ fn b12_a_thousand_letters_to_a_sleeping_loop_ring_once_and_to_a_busy_one_not_at_
             assert_eq!(calls.count(Call::Wake), before);
             yield_now()
         }));
-        spawn(|| Fake::new().read(&[None, Some(10)]).map(drop))
+        spawn(move || {
+            Fake::new().read(&[None, Some(10)])?;
+            // They are taken in by and by.
+            while until_all.lock().unwrap().len() < 2_000 {
+                yield_now()?;
+            }
+            Ok(())
+        })
     });
     assert_eq!(calls.count(Call::Wake), 1);
-    let mut heard = heard.lock().unwrap().clone();
-    heard.truncate(1_000);
-    assert!(heard.iter().copied().eq(0..1_000));
+    assert!(heard.lock().unwrap().iter().copied().eq(0..2_000));
 }
 
 #[test]

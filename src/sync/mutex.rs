@@ -140,6 +140,10 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
     }
 
     fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+        // A task that is polled may wait for several things at once, and give back the one that it has meanwhile.
+        if cx.waker.is_some() {
+            return Ok(());
+        }
         if self.holder.get() != Who::task(cx.lp, cx.task) {
             return Ok(());
         }

@@ -254,6 +254,10 @@ macro_rules! wait {
             }
 
             fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
+                // A task that is polled may wait for several things at once, and give back the one that it has meanwhile.
+                if cx.waker.is_some() {
+                    return Ok(());
+                }
                 self.lock.check(cx, $tag)
             }
 

@@ -6,6 +6,7 @@
 //! Cloning is copying, and nothing is allocated.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
@@ -23,6 +24,12 @@ pub(crate) struct Seats {
     taken: RefCell<Slab<Taken>>,
     /// Seats whose wakers were cloned: somebody out there may keep one, and nobody can tell whether he still does (R18).
     lent: Cell<usize>,
+    /// Numbers whose wakers were cloned, by whoever sat there. He may keep his clone, and hand it to whoever comes next.
+    ever_lent: RefCell<Vec<bool>>,
+    /// Something of ours that was polled said what it waits for.
+    said: Cell<bool>,
+    /// The wakers of somebody's by which tasks are told of their waits, by task and wait.
+    foreign: RefCell<BTreeMap<(u64, usize), Waker>>,
     /// Somebody's wakers, which are to be woken when no list is being walked: what they do is the user's code (R7).
     due: RefCell<Vec<Waker>>,
 }
@@ -109,7 +116,11 @@ impl Drop for Seat<'_> {
 impl Seats {
     /// Gives the task a seat, until it leaves it.
     pub(crate) fn enter(&self, task: &TaskRef) -> u32 {
-        let number = self.taken.borrow_mut().insert(Taken { task: task.clone(), lent: false, woken: false });
+        let mut taken = self.taken.borrow_mut();
+        let number = taken.vacant_key();
+        let lent = self.ever_lent.borrow().get(number).copied().unwrap_or(false);
+        taken.insert(Taken { task: task.clone(), lent, woken: false });
+        self.lent.set(self.lent.get() + usize::from(lent));
         u32::try_from(number).expect("fewer than four billion tasks")
     }
 
@@ -128,14 +139,54 @@ impl Seats {
             && !std::mem::replace(&mut taken.lent, true)
         {
             self.lent.set(self.lent.get() + 1);
+            let mut ever_lent = self.ever_lent.borrow_mut();
+            let length = ever_lent.len().max(number as usize + 1);
+            ever_lent.resize(length, false);
+            ever_lent[number as usize] = true;
+        }
+    }
+
+    pub(crate) fn say(&self) {
+        self.said.set(true);
+    }
+
+    pub(crate) fn forget_what_was_said(&self) {
+        self.said.set(false);
+    }
+
+    pub(crate) fn was_said(&self) -> bool {
+        self.said.get()
+    }
+
+    /// A wait of the task's is told of its end by this waker; if it is one of somebody's, a cancellation must go that way too.
+    pub(crate) fn note_wait(&self, task: &TaskRef, wait: usize, waker: &Waker) {
+        if !is_ours(waker) {
+            self.foreign.borrow_mut().insert((task.core.id(), wait), waker.clone());
+        }
+    }
+
+    pub(crate) fn forget_wait(&self, task: &TaskRef, wait: usize) {
+        let waker = self.foreign.borrow_mut().remove(&(task.core.id(), wait));
+        drop(waker);
+    }
+
+    /// The task was cancelled: all its waits are to look.
+    pub(crate) fn wake_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
+        let id = task.core.id();
+        let waits = self.foreign.borrow();
+        let wakers: Vec<Waker> = waits.range((id, 0)..=(id, usize::MAX)).map(|(_, waker)| waker.clone()).collect();
+        drop(waits);
+        if !wakers.is_empty() {
+            self.due.borrow_mut().extend(wakers);
+            lp.remote.note();
         }
     }
 
     /// Wakes what was put off.
-    pub(crate) fn wake_what_is_due(&self) {
+    pub(crate) fn wake_what_is_due(&self, lp: &EventLoop) {
         let due = self.due.take();
         for waker in due {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| lp.aside(|| waker.wake()))) {
                 log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
                 drop_quietly(payload, "the payload of a panic");
             }
@@ -178,11 +229,16 @@ fn parts(word: *const ()) -> (u32, u32) {
 
 fn clone(word: *const ()) -> RawWaker {
     let (of_loop, number) = parts(word);
-    EventLoop::with_current(|lp| {
-        if let Some(lp) = lp.filter(|lp| lp.remote.id == of_loop) {
+    let here = EventLoop::with_current(|lp| match lp.filter(|lp| lp.remote.id == of_loop) {
+        Some(lp) => {
             lp.seats.lend(number);
+            true
         }
+        None => false,
     });
+    if !here && let Some(remote) = remote::find(of_loop) {
+        remote.lend();
+    }
     RawWaker::new(word, &TABLE)
 }
 
