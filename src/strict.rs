@@ -56,10 +56,12 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Whether it is one of that name, with its path or without.
+    /// Whether it is one of that name, with its path or without, and with what it is generic over or without.
     fn is_function(&self, function: &str) -> bool {
-        let last = |rest: &str| rest.is_empty() || rest.starts_with('<') || rest.starts_with("::");
-        self.name.strip_prefix(function).is_some_and(last) || self.name.ends_with(&format!("::{function}"))
+        let first = |before: &str| before.is_empty() || before.ends_with("::");
+        let last = |rest: &str| rest.is_empty() || rest.starts_with('<') || rest.starts_with("::<");
+        let mut found = self.name.match_indices(function);
+        found.any(|(at, _)| first(&self.name[..at]) && last(&self.name[at + function.len()..]))
     }
 }
 

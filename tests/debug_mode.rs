@@ -327,16 +327,19 @@ mod strict {
 
     #[test]
     fn r8_a_coroutine_that_stands_in_between_hides_nothing() {
-        let text = refused(|| {
-            SCOPED.set(&1, || {
-                let mut ticks = Generator::new(|y| {
-                    sleep(secs(1))?;
-                    y.yield_(1)
-                });
-                ticks.next().unwrap().map(drop)
-            })
-        });
-        assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+        // With AddressSanitizer's switch of stacks a look does not get from a coroutine's stack to the task's.
+        if !cfg!(feature = "sanitizer") {
+            let text = refused(|| {
+                SCOPED.set(&1, || {
+                    let mut ticks = Generator::new(|y| {
+                        sleep(secs(1))?;
+                        y.yield_(1)
+                    });
+                    ticks.next().unwrap().map(drop)
+                })
+            });
+            assert!(text.contains("`scoped_tls`'s `set`"), "{text}");
+        }
         let text = refused(|| {
             let mut ticks = Generator::new(|y| SCOPED.set(&1, || y.yield_(1)));
             ticks.next().unwrap().map(drop)
