@@ -209,10 +209,12 @@ fn our_client_asks_nc_and_socat() {
             let mut nc = nc.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
             let mut client = until_there(|| TcpStream::connect(("127.0.0.1", port)))?;
             client.write_all(b"to nc")?;
-            client.shutdown(Shutdown::Write)?;
-            let heard = timeout(secs(60), || nc.communicate(b"from nc"))?;
+            nc.stdin.take().expect("a pipe").write_all(b"from nc")?; // and closes it: nc shuts down after that
             let mut text = String::new();
             client.read_to_string(&mut text)?;
+            // Only now: nc leaves at the end of what it is sent, whatever it has still to send.
+            client.shutdown(Shutdown::Write)?;
+            let heard = timeout(secs(60), || nc.communicate(b""))?;
             assert_eq!((String::from_utf8_lossy(&heard.stdout).as_ref(), text.as_str()), ("to nc", "from nc"));
         }
         if has("socat") {
@@ -242,7 +244,9 @@ fn datagrams_come_and_go_by_socat() {
             let (n, from) = ours.recv_from(&mut buffer)?;
             ours.send_to(&buffer[..n].to_ascii_uppercase(), from).map(drop)
         });
-        assert_eq!(peer("socat", &["-t", "0.3", "-", &format!("UDP4:127.0.0.1:{port}")], "a datagram")?, "A DATAGRAM");
+        // It waits for an answer of so many bytes, and half a minute at most.
+        let there = format!("UDP4:127.0.0.1:{port},readbytes=10");
+        assert_eq!(peer("socat", &["-t", "30", "-", &there], "a datagram")?, "A DATAGRAM");
         answering.join()?;
 
         let port = free_port()?;
