@@ -1018,6 +1018,7 @@ fn a4_when_address_space_runs_out_spawn_says_so_and_works_again_later() {
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "the sanitizer needs terabytes itself")]
 fn a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later() {
     const NAME: &str = "a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later";
     if plays(NAME) {
