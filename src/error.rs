@@ -32,6 +32,11 @@ pub(crate) fn timed_out(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> io
     io::Error::new(io::ErrorKind::TimedOut, TimedOut(cause.into()))
 }
 
+/// It was closed, by way of this handle or of another.
+pub(crate) fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "it was closed by this program")
+}
+
 /// What was to be put into another mode has a second handle, which relies on the one that it has.
 pub(crate) fn still_shared() -> io::Error {
     io::Error::new(

@@ -16,6 +16,7 @@ mod endpoint;
 mod gate;
 mod options;
 mod server;
+mod shared;
 mod tcp;
 mod udp;
 mod unix;

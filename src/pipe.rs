@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, releasable, set_nonblocking};
@@ -52,7 +53,8 @@ macro_rules! pipe_end {
                 }
                 set_nonblocking(fd.as_fd())?;
                 // SAFETY: the file stands behind the source in this struct, and is in non-blocking mode.
-                Ok($end { source: unsafe { Source::new(fd.as_raw_fd()) }, file: File::from(fd), handles: Arc::new(()) })
+                let source = unsafe { Source::new(fd.as_raw_fd()) };
+                Ok($end { source, file: File::from(fd), closed: AtomicBool::new(false), handles: Arc::new(()) })
             }
 
             /// Takes over an end of a pipe of std's.
@@ -83,7 +85,13 @@ macro_rules! pipe_end {
             /// Ends every call on this handle, now and later, with [`BrokenPipe`](io::ErrorKind::BrokenPipe): tasks of this loop
             /// that wait are woken. The other side hears of it when the handle is dropped. asyncio: `transport.close`.
             pub fn close(&self) {
-                self.source.close();
+                self.closed.store(true, Ordering::SeqCst);
+                self.source.wake_all(Direction::Read);
+                self.source.wake_all(Direction::Write);
+            }
+
+            fn is_open(&self) -> io::Result<()> {
+                if self.closed.load(Ordering::SeqCst) { Err(crate::error::closed()) } else { Ok(()) }
             }
 
             /// A second handle of the same end.
@@ -149,6 +157,7 @@ pub struct PipeReader {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,
     file: File,
+    closed: AtomicBool,
     /// Counts the handles of this end.
     handles: Arc<()>,
 }
@@ -179,6 +188,7 @@ pub struct PipeWriter {
     // Before the file, so that it is deregistered before it is closed.
     source: Source,
     file: File,
+    closed: AtomicBool,
     /// Counts the handles of this end.
     handles: Arc<()>,
 }
@@ -188,10 +198,13 @@ pipe_end!(PipeWriter, std::io::PipeWriter);
 impl PipeReader {
     fn read_at(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
         let room = buffer.len();
-        let attempt = || match (&self.file).read(buffer) {
-            // A terminal whose other side is gone.
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
-            result => result,
+        let attempt = || {
+            self.is_open()?;
+            match (&self.file).read(buffer) {
+                // A terminal whose other side is gone.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
+                result => result,
+            }
         };
         self.source.retry(Direction::Read, at, attempt, |n| 0 < *n && *n < room)
     }
@@ -214,7 +227,10 @@ impl Read for PipeReader {
 impl Write for &PipeWriter {
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let attempt = || crate::sys::write_without_signal(self.file.as_raw_fd(), bytes);
+        let attempt = || {
+            self.is_open()?;
+            crate::sys::write_without_signal(self.file.as_raw_fd(), bytes)
+        };
         // A write that is smaller than a page is all or nothing: "took less" means little.
         self.source.retry(Direction::Write, caller(), attempt, |_| false)
     }

@@ -686,7 +686,7 @@ fn name_tasks_in_panics() {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             EventLoop::with_current(|lp| {
-                if let Some(task) = lp.filter(|lp| lp.debug.is_on()).and_then(EventLoop::current) {
+                if let Some(task) = lp.filter(|lp| lp.debug.is_on()).and_then(EventLoop::running) {
                     // A panic inside a panic would end the process, and `eprintln` can panic.
                     let _ = writeln!(io::stderr(), "corio: {task} panics:");
                 }

@@ -159,7 +159,7 @@ impl<'a> Cx<'a> {
     pub(crate) fn wakee(&self) -> Wakee {
         match self.waker {
             None => Wakee::Task(self.task.clone()),
-            Some(waker) => Wakee::Future { task: self.task.clone(), waker: waker::copy(waker) },
+            Some(waker) => Wakee::behind(self.lp, self.task, waker),
         }
     }
 }
@@ -881,11 +881,7 @@ impl Wait for &Signals {
 /// Waits for the end of a task; its result is still there to be joined.
 macro_rules! task {
     ($($task:ty $(, $parameter:ident)*;)+) => {$(
-        impl<$($parameter),*> Wait for &$task {
-            type Output = ();
-        }
-
-        impl<$($parameter),*> Arm for &$task {
+        impl<$($parameter),*> Arm for $task {
             type Brings = ();
             type Hook = ();
 
@@ -912,6 +908,19 @@ macro_rules! task {
 
 task! {
     Task;
-    JoinHandle<T, E>, T, E;
-    ScopedJoinHandle<'_, T, E>, T, E;
+    &Task;
+    &JoinHandle<T, E>, T, E;
+    &ScopedJoinHandle<'_, T, E>, T, E;
+}
+
+impl Wait for &Task {
+    type Output = ();
+}
+
+impl<T, E> Wait for &JoinHandle<T, E> {
+    type Output = ();
+}
+
+impl<T, E> Wait for &ScopedJoinHandle<'_, T, E> {
+    type Output = ();
 }

@@ -1063,3 +1063,27 @@ fn r18_a_channel_is_hope_only_while_it_is_waited_for() {
     });
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::Deadlock);
 }
+
+/// R7: while a list is walked nothing of the user's runs, not even the clone of a waker.
+#[test]
+fn r7_a_waker_is_not_cloned_while_its_wait_is_ended() {
+    future(async {
+        let event = Event::new();
+        let relay = Arc::new(Relay(Waker::noop().clone(), || ()));
+        let waker: Waker = relay.clone().into();
+        let mut waits: Vec<_> = (0..3).map(|_| Box::pin(aio::ready(&event))).collect();
+        for wait in &mut waits {
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let before = Arc::strong_count(&relay);
+        event.set();
+        assert_eq!(Arc::strong_count(&relay), before);
+        aio::yield_now().await?;
+        for wait in waits {
+            wait.await?;
+        }
+        assert_eq!(Arc::strong_count(&relay), 2, "none is left behind");
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1125,11 +1125,13 @@ fn a_server_whose_listener_is_closed_elsewhere_stops_with_its_grace() {
 fn a_socket_of_datagrams_that_is_closed_wakes_who_waits() {
     everywhere(|| {
         let (udp, unix) = (Rc::new(UdpSocket::bind("127.0.0.1:0")?), Rc::new(UnixDatagram::unbound()?));
+        let second = udp.try_clone()?;
         let waiters = [
             spawn({
                 let udp = udp.clone();
                 move || Ok(udp.recv_from(&mut [0; 8]).map(drop))
             }),
+            spawn(move || Ok(second.recv_from(&mut [0; 8]).map(drop))),
             spawn({
                 let unix = unix.clone();
                 move || Ok(unix.recv(&mut [0; 8]).map(drop))

@@ -49,12 +49,19 @@ fn no_document_has_a_gap() {
     collect(&root().join("docs"), &mut documents);
     for path in documents {
         for (number, line) in (1..).zip(fs::read_to_string(&path).unwrap().lines()) {
-            let mut words = line.split('@').skip(1).step_by(2).filter(|_| line.matches('@').count() > 1);
-            let gap = words.any(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
-            let gap = gap || ["TODO", "FIXME", "XXX"].iter().any(|word| line.contains(word));
-            assert!(!gap, "{}, line {number}: {line}", path.display());
+            assert!(!is_a_gap(line), "{}, line {number}: {line}", path.display());
         }
     }
+    assert!(is_a_gap("@FIGURES@") && is_a_gap("| ours | @NS_OP@ |") && is_a_gap("(todo: measure)"));
+    assert!(!is_a_gap("to do this, mail ada@example.org or bob@example.org"));
+}
+
+/// Whether a line waits for somebody: it has a name between two signs `@`, or says so in a word.
+fn is_a_gap(line: &str) -> bool {
+    let is_name = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let between = line.split('@').skip(1).collect::<Vec<_>>();
+    let mut names = between.iter().rev().skip(1); // behind the last sign nothing is between
+    names.any(|word| is_name(word)) || ["todo", "fixme"].iter().any(|word| line.to_lowercase().contains(word))
 }
 
 /// What is no part of a program that is shown elsewhere is compiled, and run where it can be.

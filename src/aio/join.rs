@@ -7,10 +7,9 @@ use std::task::{Context, Poll};
 use super::pause::{Pause, on_task};
 use crate::JoinHandle;
 use crate::cancel::{self, Cause};
-use crate::observe::event::{Place, Want};
-use crate::select::{Arm, Cx, Only, Spot};
-use crate::task::wait::WaitList;
-use crate::task::{Task, Who, caller, refuse_circle};
+use crate::observe::event::Place;
+use crate::select::Only;
+use crate::task::{Task, caller};
 
 /// Waits for the end of a task and takes its result; from awaiting a [`JoinHandle`].
 ///
@@ -34,39 +33,14 @@ use crate::task::{Task, Who, caller, refuse_circle};
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Join<T, E = io::Error> {
     handle: Option<JoinHandle<T, E>>,
-    end: Pause<Only<End>>,
+    /// By a ticket of its own.
+    end: Pause<Only<Task>>,
     passed_on: bool,
-}
-
-/// The end of a task, by a ticket of its own.
-struct End(Task);
-
-impl Arm for End {
-    type Brings = ();
-    type Hook = ();
-
-    fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
-        self.0.is_done().then_some(())
-    }
-
-    fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
-        refuse_circle(cx.task, &self.0.cell)
-    }
-
-    fn list(&self) -> Option<&WaitList> {
-        Some(&self.0.cell.core.joiners)
-    }
-
-    fn take(&mut self, _: Who, _: &Spot<()>) {}
-
-    fn want(&self, _: &Cx<'_>) -> Want {
-        Want::Join { task: self.0.id() }
-    }
 }
 
 impl<T, E> Join<T, E> {
     fn new(handle: JoinHandle<T, E>, at: Place) -> Join<T, E> {
-        let end = Pause::new(Only(End(handle.task())), at).without_checkpoint().patient();
+        let end = Pause::new(Only(handle.task()), at).without_checkpoint().patient();
         Join { handle: Some(handle), end, passed_on: false }
     }
 }

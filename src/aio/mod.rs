@@ -33,22 +33,18 @@
 //! [`InvalidInput`](std::io::ErrorKind::InvalidInput). What blocks the thread stops the loop, here as there.
 
 mod join;
-
 mod pause;
 mod time;
 mod wait_on;
 
 use std::io;
-use std::task::Poll;
 
 pub use self::join::Join;
+use self::pause::{Checkpoint, on_task};
 pub use self::pause::{Ready, ready};
-use self::pause::{on_task, rest};
 pub use self::time::{Sleep, sleep, sleep_until, timeout};
 pub use self::wait_on::wait_on;
-use crate::error::cancelled;
 use crate::task::caller;
-use crate::task::wait::report_ignored;
 use crate::{Builder, IntoResult, JoinHandle, Runner};
 
 /// Runs a future on a loop of this thread, and returns when it and all tasks have ended. [`run`](crate::run) is the same for a
@@ -134,19 +130,6 @@ where
 /// ```
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = io::Result<()>> {
-    let at = caller();
-    let mut rested = false;
-    std::future::poll_fn(move |cx| {
-        on_task(|lp, task| {
-            let is_cancelled = task.core.is_cancelled();
-            if std::mem::replace(&mut rested, true) {
-                return Poll::Ready(if is_cancelled { Err(cancelled()) } else { Ok(()) });
-            }
-            if is_cancelled {
-                report_ignored(task, at);
-            }
-            rest(lp, at, cx);
-            Poll::Pending
-        })
-    })
+    let (at, mut rest) = (caller(), Checkpoint::of_a_rest());
+    std::future::poll_fn(move |context| on_task(|lp, task| rest.poll(lp, task, at, context)))
 }

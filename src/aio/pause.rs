@@ -25,7 +25,7 @@ pub(super) fn on_task<T>(f: impl FnOnce(&EventLoop, &TaskRef) -> Poll<io::Result
 }
 
 /// Ends the turn of the task: it is polled again in the next.
-pub(super) fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
+fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
     lp.say(Want::Turn, at);
     context.waker().wake_by_ref();
 }
@@ -33,11 +33,17 @@ pub(super) fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
 /// What every future does first; see `checkpoint` in `wait.rs`.
 #[derive(Default)]
 pub(super) struct Checkpoint {
+    rests_always: bool,
     rested: bool,
     over: bool,
 }
 
 impl Checkpoint {
+    /// One at which others always have their turn.
+    pub(super) fn of_a_rest() -> Checkpoint {
+        Checkpoint { rests_always: true, ..Checkpoint::default() }
+    }
+
     /// Fails in a cancelled task, after others have had their turn, and lets them have it when this one was long.
     pub(super) fn poll(
         &mut self,
@@ -54,7 +60,7 @@ impl Checkpoint {
             self.over = true;
             return Poll::Ready(if is_cancelled { Err(cancelled()) } else { Ok(()) });
         }
-        if !is_cancelled && lp.spend_budget() {
+        if !is_cancelled && !self.rests_always && lp.spend_budget() {
             self.over = true;
             return Poll::Ready(Ok(()));
         }
@@ -121,15 +127,20 @@ impl<A: Arms> Pause<A> {
         self
     }
 
+    /// Tells it from the other waits of its task: it is pinned.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Leaves the lists, on the loop where it is in them. What was granted and not taken goes to the next (R13).
     fn leave(&mut self, taken: bool) {
         let Some((home, waiter)) = self.registered.take() else { return };
         EventLoop::with_current(|lp| {
             // If that run is over, so are its timers and registrations, and nobody is woken any more.
             if let Some(lp) = lp.filter(|lp| Home::of(lp) == home) {
-                let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
-                self.arms.unregister(&cx, &self.spots);
-                lp.seats.forget_wait(waiter.task(), std::ptr::from_ref(&self.spots).addr());
+                let task = waiter.wakee().task();
+                self.arms.unregister(&Cx { lp, task, waker: Some(std::task::Waker::noop()) }, &self.spots);
+                lp.seats.forget_wait(task, self.number());
             } else {
                 self.arms.desert(&self.spots);
             }
@@ -188,7 +199,7 @@ impl<A: Arms> Pause<A> {
                     return Poll::Ready(Err(cancelled()));
                 }
                 // A place in the line of a channel may have been used up by the wake-up: there it gets in line anew.
-                if !A::FROM_ANY_THREAD && waiter.wakes(context.waker()) {
+                if !A::FROM_ANY_THREAD && waiter.wakee().is_behind(lp, context.waker()) {
                     lp.say(self.arms.want(&cx), at);
                     return Poll::Pending;
                 }
@@ -197,8 +208,9 @@ impl<A: Arms> Pause<A> {
                 self.arms.prepare(&cx)?;
             }
         }
-        lp.seats.note_wait(task, std::ptr::from_ref(&self.spots).addr(), context.waker());
+        let number = self.number();
         let (_, waiter) = self.registered.insert((Home::of(lp), Waiter::new(cx.wakee())));
+        lp.seats.note_wait(number, waiter.wakee());
         // SAFETY: waiter and spots lie in this future, which is pinned, until `leave`; a destructor calls that, and whoever
         // forgets a pinned future leaves it where it is.
         unsafe { self.arms.register(&cx, &self.spots, waiter) };

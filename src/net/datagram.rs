@@ -10,6 +10,7 @@ use socket2::{MaybeUninitSlice, MsgHdrMut, SockAddr, Socket};
 
 use super::connection::SEND;
 use super::endpoint::{Endpoint, of_one_only, unsupported};
+use super::shared::Shared;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
 
@@ -17,6 +18,7 @@ pub(super) struct Datagrams {
     // Before the socket, so that it is deregistered before it is closed.
     pub(super) source: Source,
     carrier: Carrier,
+    shared: Shared,
 }
 
 /// What carries the datagrams.
@@ -41,12 +43,12 @@ impl Datagrams {
     fn over(number: RawFd, carrier: Carrier) -> Datagrams {
         // SAFETY: the socket stands behind the source in this struct, and is in non-blocking mode; what is simulated goes
         // by a number that no descriptor has.
-        Datagrams { source: unsafe { Source::new(number) }, carrier }
+        Datagrams { source: unsafe { Source::new(number) }, carrier, shared: Shared::default() }
     }
 
     /// The socket, in blocking mode and unknown to any loop.
     pub(super) fn into_blocking(self) -> io::Result<Socket> {
-        let Datagrams { source, carrier } = self;
+        let Datagrams { source, carrier, .. } = self;
         drop(source);
         match carrier {
             Kernel(socket) => {
@@ -58,10 +60,11 @@ impl Datagrams {
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Datagrams> {
-        match &self.carrier {
-            Kernel(socket) => Datagrams::adopt(socket.try_clone()?),
-            Simulated(endpoint) => Ok(Datagrams::simulated(endpoint.second())),
-        }
+        let second = match &self.carrier {
+            Kernel(socket) => Datagrams::adopt(socket.try_clone()?)?,
+            Simulated(endpoint) => Datagrams::simulated(endpoint.second()),
+        };
+        Ok(Datagrams { shared: self.shared.clone(), ..second })
     }
 
     pub(super) fn connect(&self, to: &SockAddr) -> io::Result<()> {
@@ -92,10 +95,17 @@ impl Datagrams {
         }
     }
 
-    /// Ends every call on this handle. The kernel wakes those who wait on other threads, though it says that nobody is connected.
+    /// Ends every call, on every handle. The kernel wakes those who wait elsewhere, though it says that nobody is connected.
     pub(super) fn close(&self) {
-        self.source.close();
+        self.shared.close();
+        self.source.wake_all(Direction::Read);
+        self.source.wake_all(Direction::Write);
         let _ = self.shutdown(Shutdown::Both);
+    }
+
+    /// One datagram says nothing about the next: only "would block" does.
+    fn retry<T>(&self, direction: Direction, at: Place, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.source.retry(direction, at, || self.shared.check().and_then(|()| attempt()), |_| false)
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -119,8 +129,7 @@ impl Datagrams {
             Kernel(socket) => socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
             Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, ..)| n),
         };
-        // One datagram says nothing about the next: only "would block" does.
-        self.source.retry(Direction::Read, at, attempt, |_| false)
+        self.retry(Direction::Read, at, attempt)
     }
 
     pub(super) fn recv_from(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<(usize, SockAddr)> {
@@ -128,7 +137,7 @@ impl Datagrams {
             Kernel(socket) => socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
             Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, from, _)| (n, from)),
         };
-        self.source.retry(Direction::Read, at, attempt, |_| false)
+        self.retry(Direction::Read, at, attempt)
     }
 
     /// The same, with the word of the kernel whether the datagram was longer than the buffer.
@@ -137,7 +146,7 @@ impl Datagrams {
             Kernel(socket) => recv_whole(socket, buffer),
             Simulated(endpoint) => endpoint.receive(buffer, false),
         };
-        self.source.retry(Direction::Read, at, attempt, |_| false)
+        self.retry(Direction::Read, at, attempt)
     }
 
     pub(super) fn send(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
@@ -145,13 +154,13 @@ impl Datagrams {
             Kernel(socket) => socket.send_with_flags(bytes, SEND),
             Simulated(endpoint) => endpoint.send(bytes, None),
         };
-        self.source.retry(Direction::Write, at, attempt, |_| false)
+        self.retry(Direction::Write, at, attempt)
     }
 
     /// One attempt to send on the kernel's socket; `None`: it is one of a network in memory.
     pub(super) fn try_send_to(&self, bytes: &[u8], to: &SockAddr) -> Option<io::Result<usize>> {
         match &self.carrier {
-            Kernel(socket) => Some(socket.send_to_with_flags(bytes, to, SEND)),
+            Kernel(socket) => Some(self.shared.check().and_then(|()| socket.send_to_with_flags(bytes, to, SEND))),
             Simulated(_) => None,
         }
     }
@@ -161,7 +170,7 @@ impl Datagrams {
             Kernel(socket) => socket.send_to_with_flags(bytes, to, SEND),
             Simulated(endpoint) => endpoint.send(bytes, Some(to)),
         };
-        self.source.retry(Direction::Write, at, attempt, |_| false)
+        self.retry(Direction::Write, at, attempt)
     }
 }
 
@@ -283,8 +292,8 @@ macro_rules! datagram_socket {
                 Ok(self.datagrams.source.limit(Direction::Write))
             }
 
-            /// Ends every call on this handle, now and later, with [`BrokenPipe`](io::ErrorKind::BrokenPipe): tasks that wait are
-            /// woken. Nothing more is received on its clones either. asyncio: `transport.close`.
+            /// Ends every call, now and later and on all handles of the socket, with [`BrokenPipe`](io::ErrorKind::BrokenPipe):
+            /// whoever waits is told. asyncio: `transport.close`.
             pub fn close(&self) {
                 self.datagrams.close();
             }

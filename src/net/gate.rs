@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::shared::Shared;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::Source;
 use crate::{millis, sleep};
@@ -34,8 +34,7 @@ pub(super) struct Gate {
     pub(super) source: Source,
     /// The process is out of descriptors, and has said so.
     starving: AtomicBool,
-    /// Whether the socket was closed; shared by all handles of it.
-    closed: Arc<AtomicBool>,
+    shared: Shared,
 }
 
 impl Gate {
@@ -45,12 +44,12 @@ impl Gate {
     pub(super) unsafe fn new(number: RawFd) -> Gate {
         // SAFETY: by the caller.
         let source = unsafe { Source::new(number) };
-        Gate { source, starving: AtomicBool::new(false), closed: Arc::default() }
+        Gate { source, starving: AtomicBool::new(false), shared: Shared::default() }
     }
 
     /// As another handle of the same socket.
     pub(super) fn beside(mut self, other: &Gate) -> Gate {
-        self.closed = other.closed.clone();
+        self.shared = other.shared.clone();
         self
     }
 
@@ -60,21 +59,21 @@ impl Gate {
     ///
     /// While there is another handle: the mode is the socket's, and that one's loop would block.
     pub(super) fn give_up(self) -> io::Result<()> {
-        if Arc::strong_count(&self.closed) > 1 { Err(crate::error::still_shared()) } else { Ok(()) }
+        self.shared.check_alone()
     }
 
     /// Accepts by `attempt`, which does not wait. What concerns one connection only is passed over, and what will pass is
     /// waited for.
     pub(super) fn accept<T>(&self, at: Place, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
-            let attempt = || if self.is_closed() { Err(closed()) } else { attempt() };
+            let attempt = || self.shared.check().and_then(|()| attempt());
             let error = match self.source.retry(Direction::Read, at, attempt, |_| false) {
                 Ok(connection) => {
                     self.starving.store(false, Ordering::Relaxed);
                     return Ok(connection);
                 }
                 // The kernel's word for a socket that was shut down.
-                Err(_) if self.is_closed() => return Err(closed()),
+                Err(_) if self.is_closed() => return Err(crate::error::closed()),
                 Err(error) => error,
             };
             match error.raw_os_error() {
@@ -94,12 +93,12 @@ impl Gate {
 
     /// Ends every accept, now and later, on every handle. The caller shuts the socket down, so that others hear of it.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.shared.close();
         self.source.wake_all(Direction::Read);
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
+        self.shared.is_closed()
     }
 
     /// Whether an iterator over connections has come to its end with this result: a loop that ignores errors would be
@@ -107,8 +106,4 @@ impl Gate {
     pub(super) fn is_last<T>(&self, result: &io::Result<T>) -> bool {
         result.is_err() && (self.is_closed() || crate::cancel_cause().is_some())
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the listener was closed")
 }

@@ -343,7 +343,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while there is a second handle: the mode is the socket's, so that one would
-    /// block its loop. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
+    /// block its loop. Then only this handle is gone. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         let TcpListener { gate, door } = self;
         gate.give_up()?;

@@ -360,7 +360,7 @@ impl UnixListener {
     /// # Errors
     ///
     /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while there is a second handle: the mode is the socket's, so that one would
-    /// block its loop. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
+    /// block its loop. Then only this handle is gone. On a simulated network [`Unsupported`](io::ErrorKind::Unsupported); what the system says.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
         self.keep_file(true);
         let UnixListener { gate, door, .. } = self;

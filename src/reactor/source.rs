@@ -12,7 +12,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,11 +26,6 @@ use crate::task::not_in_a_callback;
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, refuse_while_unwinding};
 use crate::time::Alarm;
 use crate::timer::Nanos;
-
-/// The user has asked for "would block" instead of waits.
-const IMPATIENT: u8 = 1;
-/// It was closed: every call fails.
-const CLOSED: u8 = 2;
 
 /// What `register` remembers.
 struct Registration {
@@ -49,8 +44,8 @@ pub(crate) struct Source {
     registration: Mutex<Option<Registration>>,
     /// How many tasks wait, or are about to.
     waiting: AtomicU32,
-    /// What calls do instead of waiting: bits, of which usually none is set.
-    mode: AtomicU8,
+    /// The user has asked for "would block" instead of waits.
+    impatient: AtomicBool,
     /// The time limits of one operation, in nanoseconds; 0: none.
     limits: [AtomicU64; 2],
 }
@@ -65,7 +60,7 @@ impl Source {
             owner: AtomicU64::new(0),
             registration: Mutex::new(None),
             waiting: AtomicU32::new(0),
-            mode: AtomicU8::new(0),
+            impatient: AtomicBool::new(false),
             limits: [AtomicU64::new(0), AtomicU64::new(0)],
         }
     }
@@ -86,32 +81,11 @@ impl Source {
     }
 
     pub(crate) fn is_impatient(&self) -> bool {
-        self.mode.load(Ordering::Relaxed) & IMPATIENT != 0
+        self.impatient.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_impatient(&self, impatient: bool) {
-        if impatient {
-            self.mode.fetch_or(IMPATIENT, Ordering::Relaxed);
-        } else {
-            self.mode.fetch_and(!IMPATIENT, Ordering::Relaxed);
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.mode.load(Ordering::SeqCst) & CLOSED != 0
-    }
-
-    /// Ends every call, now and later. Tasks of this loop that wait are woken; others hear of it when the descriptor has news.
-    pub(crate) fn close(&self) {
-        self.mode.fetch_or(CLOSED, Ordering::SeqCst);
-        self.wake_all(Direction::Read);
-        self.wake_all(Direction::Write);
-    }
-
-    /// A call that does not wait.
-    #[cold]
-    fn at_once<T>(&self, attempt: &mut impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        if self.is_closed() { Err(closed()) } else { uninterrupted(attempt) }
+        self.impatient.store(impatient, Ordering::Relaxed);
     }
 
     /// Tries `attempt` until it does not say "would block", waiting in between.
@@ -125,8 +99,8 @@ impl Source {
         mut attempt: impl FnMut() -> io::Result<T>,
         drained: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
-        if self.mode.load(Ordering::Relaxed) != 0 {
-            return self.at_once(&mut attempt);
+        if self.is_impatient() {
+            return uninterrupted(&mut attempt);
         }
         in_context(
             // One frame less on the stack of everyone who waits.
@@ -155,9 +129,6 @@ impl Source {
                         }
                         self.wait(lp, task, direction, at, &mut due)?;
                         // ANCHOR_END: retry
-                        if self.is_closed() {
-                            return Err(closed());
-                        }
                     }
                 }
                 // One attempt, then the cancellation error: nothing can be switched to (R5).
@@ -182,9 +153,6 @@ impl Source {
             match uninterrupted(attempt) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     crate::sys::wait_ready(self.fd, direction == Direction::Write, deadline)?;
-                    if self.is_closed() {
-                        return Err(closed());
-                    }
                 }
                 result => return result,
             }
@@ -344,10 +312,6 @@ impl AsRawFd for Source {
     fn as_raw_fd(&self) -> RawFd {
         self.fd
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "it was closed, by another task")
 }
 
 /// Repeats an attempt that a signal interrupted: no caller of ours ever sees `Interrupted`.

@@ -171,13 +171,8 @@ impl Waiter {
         self.granted.get()
     }
 
-    pub(crate) fn task(&self) -> &TaskRef {
-        self.wakee.task()
-    }
-
-    /// Whether whoever grants wakes that one.
-    pub(crate) fn wakes(&self, waker: &std::task::Waker) -> bool {
-        matches!(&self.wakee, Wakee::Future { waker: own, .. } if own.will_wake(waker))
+    pub(crate) fn wakee(&self) -> &Wakee {
+        &self.wakee
     }
 }
 

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
@@ -29,9 +30,9 @@ pub(crate) struct Seats {
     /// Something of ours that was polled said what it waits for.
     said: Cell<bool>,
     /// The wakers of somebody's by which tasks are told of their waits, by task and wait.
-    foreign: RefCell<BTreeMap<(u64, usize), Waker>>,
+    foreign: RefCell<BTreeMap<(u64, usize), Rc<Waker>>>,
     /// Somebody's wakers, which are to be woken when no list is being walked: what they do is the user's code (R7).
-    due: RefCell<Vec<Waker>>,
+    due: RefCell<Vec<Rc<Waker>>>,
 }
 
 struct Taken {
@@ -44,18 +45,33 @@ struct Taken {
 /// Whom the loop tells that there is what he waits for.
 pub(crate) enum Wakee {
     Task(TaskRef),
-    /// A future that the task polls, perhaps by way of an executor of somebody's, which wants to hear of it first.
-    Future {
+    /// A task that polls, by the number of its seat.
+    Seat {
         task: TaskRef,
-        waker: Waker,
+        number: u32,
+    },
+    /// A future that the task polls by way of somebody's executor, which wants to hear of it first. Counted, so that it can be
+    /// passed on while a list is walked: to clone a waker is the user's code, and so is to drop one (R7).
+    Foreign {
+        task: TaskRef,
+        waker: Rc<Waker>,
     },
 }
 
 impl Wakee {
+    /// Whoever is behind a waker with which the task is polled.
+    pub(crate) fn behind(lp: &EventLoop, task: &TaskRef, waker: &Waker) -> Wakee {
+        let task = task.clone();
+        match parts(waker.data()) {
+            (of_loop, number) if is_ours(waker) && of_loop == lp.remote.id => Wakee::Seat { task, number },
+            _ => Wakee::Foreign { task, waker: Rc::new(waker.clone()) },
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn task(&self) -> &TaskRef {
         match self {
-            Wakee::Task(task) | Wakee::Future { task, .. } => task,
+            Wakee::Task(task) | Wakee::Seat { task, .. } | Wakee::Foreign { task, .. } => task,
         }
     }
 
@@ -63,19 +79,17 @@ impl Wakee {
     pub(crate) fn wake(&self, lp: &EventLoop, by: By) {
         match self {
             Wakee::Task(task) => lp.wake(task, by),
-            Wakee::Future { waker, .. } => wake_future(lp, waker, by),
+            Wakee::Seat { number, .. } => wake_seat(lp, *number, by),
+            Wakee::Foreign { waker, .. } => lp.seats.put_off(lp, waker.clone()),
         }
     }
-}
 
-#[cold]
-#[inline(never)]
-fn wake_future(lp: &EventLoop, waker: &Waker, by: By) {
-    match parts(waker.data()) {
-        (of_loop, number) if is_ours(waker) && of_loop == lp.remote.id => wake_seat(lp, number, by),
-        _ => {
-            lp.seats.due.borrow_mut().push(waker.clone());
-            lp.remote.note();
+    /// Whether that waker would wake him.
+    pub(crate) fn is_behind(&self, lp: &EventLoop, waker: &Waker) -> bool {
+        match self {
+            Wakee::Task(_) => false,
+            Wakee::Seat { number, .. } => of_seat(lp, *number).will_wake(waker),
+            Wakee::Foreign { waker: own, .. } => own.will_wake(waker),
         }
     }
 }
@@ -158,10 +172,11 @@ impl Seats {
         self.said.get()
     }
 
-    /// A wait of the task's is told of its end by this waker; if it is one of somebody's, a cancellation must go that way too.
-    pub(crate) fn note_wait(&self, task: &TaskRef, wait: usize, waker: &Waker) {
-        if !is_ours(waker) {
-            self.foreign.borrow_mut().insert((task.core.id(), wait), waker.clone());
+    /// A wait of the task's is told of its end in that way; if by somebody's executor, a cancellation must go that way too.
+    pub(crate) fn note_wait(&self, wait: usize, wakee: &Wakee) {
+        if let Wakee::Foreign { task, waker } = wakee {
+            let before = self.foreign.borrow_mut().insert((task.core.id(), wait), waker.clone());
+            drop(before);
         }
     }
 
@@ -173,23 +188,26 @@ impl Seats {
     /// The task was cancelled: all its waits are to look.
     pub(crate) fn wake_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
         let id = task.core.id();
-        let waits = self.foreign.borrow();
-        let wakers: Vec<Waker> = waits.range((id, 0)..=(id, usize::MAX)).map(|(_, waker)| waker.clone()).collect();
-        drop(waits);
-        if !wakers.is_empty() {
-            self.due.borrow_mut().extend(wakers);
-            lp.remote.note();
+        for (_, waker) in self.foreign.borrow().range((id, 0)..=(id, usize::MAX)) {
+            self.put_off(lp, waker.clone());
         }
+    }
+
+    fn put_off(&self, lp: &EventLoop, waker: Rc<Waker>) {
+        self.due.borrow_mut().push(waker);
+        lp.remote.note();
     }
 
     /// Wakes what was put off.
     pub(crate) fn wake_what_is_due(&self, lp: &EventLoop) {
-        let due = self.due.take();
-        for waker in due {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| lp.aside(|| waker.wake()))) {
-                log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
-                drop_quietly(payload, "the payload of a panic");
-            }
+        for waker in self.due.take() {
+            lp.aside(|| {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref())) {
+                    log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
+                    drop_quietly(payload, "the payload of a panic");
+                }
+                drop_quietly(waker, "a waker");
+            });
         }
     }
 }
@@ -210,7 +228,7 @@ pub(crate) fn of_seat(lp: &EventLoop, number: u32) -> Waker {
     of_word((lp.remote.id as usize) << 32 | number as usize)
 }
 
-/// A copy for the loop's own lists, which it knows: nothing is lent by it.
+/// A copy for the line of a channel, which is counted as hope while it stands there: nothing is lent by it.
 pub(crate) fn copy(waker: &Waker) -> Waker {
     if is_ours(waker) { of_word(waker.data().addr()) } else { waker.clone() }
 }
