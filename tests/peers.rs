@@ -7,31 +7,11 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use common::{ask, server, shout};
 use corio::io::StreamReader;
-use corio::net::{Server, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use corio::net::{TcpStream, UdpSocket, UnixListener, UnixStream};
 use corio::process::Child;
 use corio::{millis, run, secs, sleep, spawn, timeout};
-
-fn shout(mut stream: TcpStream) -> io::Result<()> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    stream.write_all(text.to_uppercase().as_bytes())
-}
-
-fn ask(address: SocketAddr, text: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.write_all(text.as_bytes())?;
-    stream.shutdown(Shutdown::Write)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-fn server() -> io::Result<(Server, SocketAddr)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    Ok((Server::new([listener]), address))
-}
 
 /// Whether a program is there; if not, says that a test skips, past the test harness, which hides what tests that pass print.
 fn has(program: &str) -> bool {

@@ -15,28 +15,7 @@ use corio::{
     Backend, Runner, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, to_thread, yield_now,
 };
 
-use common::only;
-
-fn shout(mut stream: TcpStream) -> io::Result<()> {
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    stream.write_all(text.to_uppercase().as_bytes())
-}
-
-fn ask(address: SocketAddr, text: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.write_all(text.as_bytes())?;
-    stream.shutdown(Shutdown::Write)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-fn server() -> io::Result<(Server, SocketAddr)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    Ok((Server::new([listener]), address))
-}
+use common::{ask, only, server, shout};
 
 /// On a network in memory, with a virtual clock.
 fn simulated<T>(body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {

@@ -1004,30 +1004,34 @@ fn exhaust(limit: &str, size: Option<usize>) {
     .unwrap();
 }
 
+/// Spawns until a limit of the process is met, in a process of its own.
+fn exhaust_under(resource: Resource, named: &str, test: &str) {
+    if plays(test) {
+        let limit = libc::rlimit { rlim_cur: 3 << 30, rlim_max: 3 << 30 };
+        // SAFETY: reads the structure it is given.
+        assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+        return exhaust(named, None);
+    }
+    child(test).succeeded();
+}
+
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 #[test]
 #[cfg_attr(feature = "sanitizer", ignore = "the sanitizer needs terabytes itself")]
 fn a4_when_address_space_runs_out_spawn_says_so_and_works_again_later() {
-    const NAME: &str = "a4_when_address_space_runs_out_spawn_says_so_and_works_again_later";
-    if plays(NAME) {
-        let limit = libc::rlimit { rlim_cur: 3 << 30, rlim_max: 3 << 30 };
-        // SAFETY: reads the structure it is given.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
-        return exhaust("RLIMIT_AS", None);
-    }
-    child(NAME).succeeded();
+    let test = "a4_when_address_space_runs_out_spawn_says_so_and_works_again_later";
+    exhaust_under(libc::RLIMIT_AS, "RLIMIT_AS", test);
 }
 
 #[test]
 #[cfg_attr(feature = "sanitizer", ignore = "the sanitizer needs terabytes itself")]
 fn a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later() {
-    const NAME: &str = "a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later";
-    if plays(NAME) {
-        let limit = libc::rlimit { rlim_cur: 3 << 30, rlim_max: 3 << 30 };
-        // SAFETY: reads the structure it is given.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }, 0);
-        return exhaust("RLIMIT_DATA", None);
-    }
-    child(NAME).succeeded();
+    let test = "a4_when_memory_is_limited_spawn_names_the_limit_and_works_again_later";
+    exhaust_under(libc::RLIMIT_DATA, "RLIMIT_DATA", test);
 }
 
 #[test]

@@ -7,21 +7,12 @@
 use std::io::{self, Read, Write};
 
 use corosensei::{Coroutine, Yielder};
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
-use slab::Slab;
+use mio::net::TcpStream;
 
-use crate::figures;
 use crate::floor::ColouredStack;
+use crate::floor_server::{News, event_loop};
 
-type Connection = Coroutine<Ready, (), (), ColouredStack>;
-
-/// What the kernel said of a connection.
-#[derive(Clone, Copy)]
-struct Ready {
-    readable: bool,
-    hung_up: bool,
-}
+type Connection = Coroutine<News, (), (), ColouredStack>;
 
 /// Echoes.
 pub fn echo(port: u16) -> io::Result<()> {
@@ -34,64 +25,28 @@ pub fn http(port: u16) -> io::Result<()> {
 }
 
 fn serve(workload: &'static str, port: u16, handler: fn(Stream<'_>) -> io::Result<()>) -> io::Result<()> {
-    figures::end_with_figures(workload);
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
-    let listening = Token(usize::MAX);
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut listener, listening, Interest::READABLE)?;
-    println!("listening={}", listener.local_addr()?.port());
-
-    let mut events = Events::with_capacity(1024);
-    let mut connections: Slab<Connection> = Slab::new();
-    loop {
-        match poll.poll(&mut events, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result?,
-        }
-        for event in &events {
-            if event.token() != listening {
-                let connection = &mut connections[event.token().0];
-                let readable = event.is_readable();
-                let hung_up = event.is_read_closed() || event.is_error();
-                if connection.resume(Ready { readable, hung_up }).as_return().is_some() {
-                    connections.remove(event.token().0);
-                }
-                continue;
-            }
-            loop {
-                match listener.accept() {
-                    Ok((mut stream, _)) => {
-                        stream.set_nodelay(true)?;
-                        let entry = connections.vacant_entry();
-                        let both = Interest::READABLE | Interest::WRITABLE;
-                        poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                        let stack = ColouredStack::new(entry.key())?;
-                        entry.insert(Coroutine::with_stack(stack, move |yielder, ready| {
-                            // An error ends the connection.
-                            let _ = handler(Stream { stream, yielder, ready });
-                        }));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-    }
+    let open = |stream, number| {
+        Ok(Coroutine::with_stack(ColouredStack::new(number)?, move |yielder, news| {
+            // An error ends the connection.
+            let _ = handler(Stream { stream, yielder, news });
+        }))
+    };
+    event_loop(workload, port, open, |coroutine: &mut Connection, _, news| coroutine.resume(news).as_yield().is_some())
 }
 
 /// A stream that suspends where it would block.
 struct Stream<'a> {
     stream: TcpStream,
-    yielder: &'a Yielder<Ready, ()>,
-    ready: Ready,
+    yielder: &'a Yielder<News, ()>,
+    news: News,
 }
 
 impl Stream<'_> {
     #[inline(always)]
     fn pause(&mut self) {
         let news = self.yielder.suspend(());
-        self.ready.readable |= news.readable;
-        self.ready.hung_up |= news.hung_up;
+        self.news.readable |= news.readable;
+        self.news.hung_up |= news.hung_up;
     }
 }
 
@@ -99,13 +54,13 @@ impl Read for Stream<'_> {
     #[inline(always)]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            while !self.ready.readable && !self.ready.hung_up {
+            while !self.news.readable && !self.news.hung_up {
                 self.pause();
             }
             match self.stream.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.news.readable = false,
                 result => {
-                    self.ready.readable = result.as_ref().is_ok_and(|&n| n == buffer.len());
+                    self.news.readable = result.as_ref().is_ok_and(|&n| n == buffer.len());
                     return result;
                 }
             }

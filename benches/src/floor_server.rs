@@ -6,12 +6,13 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 
-use corosensei::stack::{DefaultStack, Stack};
+use corosensei::stack::Stack;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::figures::{self, REQUESTS};
+use crate::floor::ColouredStack;
 use crate::http;
 
 /// Echoes.
@@ -66,6 +67,35 @@ impl Protocol for Http {
 }
 
 fn serve<P: Protocol>(workload: &'static str, port: u16, lines: usize, mut protocol: P) -> io::Result<()> {
+    let mut buffer = vec![0; P::BUFFER]; // one for all: nothing stays in it between two events
+    let count = if lines > 0 { MOST_PAGES } else { 0 };
+    let mut pages = (0..count).map(ColouredStack::new).collect::<io::Result<Vec<_>>>()?;
+    let open = |stream, _| Ok(Connection::new(stream));
+    event_loop(workload, port, open, |connection, number, news| {
+        if lines > 0 {
+            touch(&mut pages[number % MOST_PAGES], lines);
+        }
+        connection.readable |= news.readable;
+        connection.hung_up |= news.hung_up;
+        connection.advance(&mut buffer, &mut protocol).unwrap_or(false)
+    })
+}
+
+/// What the kernel says of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct News {
+    pub(crate) readable: bool,
+    pub(crate) hung_up: bool,
+}
+
+/// The loop over all connections. `open` makes one of a stream and its number; `go_on` hears what is new, and says whether
+/// there is more to come.
+pub(crate) fn event_loop<C>(
+    workload: &'static str,
+    port: u16,
+    mut open: impl FnMut(TcpStream, usize) -> io::Result<C>,
+    mut go_on: impl FnMut(&mut C, usize, News) -> bool,
+) -> io::Result<()> {
     figures::end_with_figures(workload);
     let mut listener = TcpListener::bind(([127, 0, 0, 1], port).into())?;
     let listening = Token(usize::MAX);
@@ -74,9 +104,7 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, lines: usize, mut proto
     println!("listening={}", listener.local_addr()?.port());
 
     let mut events = Events::with_capacity(1024);
-    let mut connections: Slab<Connection> = Slab::new();
-    let mut buffer = vec![0; P::BUFFER]; // one for all: nothing stays in it between two events
-    let mut pages: Vec<Page> = Vec::new();
+    let mut connections: Slab<C> = Slab::new();
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -84,14 +112,11 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, lines: usize, mut proto
         }
         for event in &events {
             if event.token() != listening {
-                let connection = &mut connections[event.token().0];
-                if lines > 0 {
-                    pages[event.token().0].touch(lines);
-                }
-                connection.readable |= event.is_readable();
-                connection.hung_up |= event.is_read_closed() || event.is_error();
-                if !connection.advance(&mut buffer, &mut protocol).unwrap_or(false) {
-                    connections.remove(event.token().0);
+                let number = event.token().0;
+                let hung_up = event.is_read_closed() || event.is_error();
+                let news = News { readable: event.is_readable(), hung_up };
+                if !go_on(&mut connections[number], number, news) {
+                    connections.remove(number);
                 }
                 continue;
             }
@@ -102,10 +127,8 @@ fn serve<P: Protocol>(workload: &'static str, port: u16, lines: usize, mut proto
                         let entry = connections.vacant_entry();
                         let both = Interest::READABLE | Interest::WRITABLE;
                         poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                        if lines > 0 && entry.key() == pages.len() {
-                            pages.push(Page::new(pages.len())?);
-                        }
-                        entry.insert(Connection::new(stream));
+                        let connection = open(stream, entry.key())?;
+                        entry.insert(connection);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) => return Err(error),
@@ -172,23 +195,14 @@ impl Connection {
     }
 }
 
-/// A page as far from the next one as the top of a small stack is, and shifted like it.
-struct Page {
-    memory: DefaultStack,
-    shift: usize,
-}
+/// More connections than any row of the table has.
+const MOST_PAGES: usize = 10_000;
 
-impl Page {
-    fn new(index: usize) -> io::Result<Page> {
-        Ok(Page { memory: DefaultStack::new(64 << 10)?, shift: index % 32 * 64 })
-    }
-
-    fn touch(&mut self, lines: usize) {
-        let top = self.memory.base().get() - self.shift;
-        for line in 1..=lines {
-            let line = std::ptr::with_exposed_provenance_mut::<u64>(top - line * 64);
-            // SAFETY: some of the first lines below the top of a stack that nobody stands on.
-            unsafe { line.write_volatile(line.read_volatile() + 1) };
-        }
+/// Touches the first lines below the top of a stack on which nobody stands.
+fn touch(page: &mut ColouredStack, lines: usize) {
+    for line in 1..=lines {
+        let line = std::ptr::with_exposed_provenance_mut::<u64>(page.base().get() - line * 64);
+        // SAFETY: a page or more below the base is the stack's own, and nobody else uses it.
+        unsafe { line.write_volatile(line.read_volatile() + 1) };
     }
 }

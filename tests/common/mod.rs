@@ -2,7 +2,8 @@
 #![allow(dead_code)] // each test file uses some of it
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +12,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 use std::{env, fmt, fs, io, thread};
 
+use corio::net::{Server, TcpListener, TcpStream};
 use corio::{IntoResult, Runner};
 
 /// Runs on the virtual clock. Time passes only where the program sleeps, so every run is the same.
@@ -182,6 +184,30 @@ pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
     command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
     command.envs(variables.iter().copied());
     finish(command)
+}
+
+/// A handler that sends back in capitals what has come when that is all.
+pub(crate) fn shout(mut stream: TcpStream) -> io::Result<()> {
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    stream.write_all(text.to_uppercase().as_bytes())
+}
+
+/// Sends a text and its end, and hears the answer.
+pub(crate) fn ask(address: SocketAddr, text: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A server on a free port.
+pub(crate) fn server() -> io::Result<(Server, SocketAddr)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    Ok((Server::new([listener]), address))
 }
 
 /// The program of an example, which `cargo test` has built.

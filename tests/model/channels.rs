@@ -32,6 +32,14 @@ fn channel_of_the_latest() {
     testing::explore(SCHEDULES, the_latest);
 }
 
+/// What was received; `None` at the end of the channel. A cancellation is an error.
+fn or_its_end<T>(received: io::Result<T>) -> io::Result<Option<T>> {
+    match received {
+        Err(error) if corio::is_cancelled(&error) => Err(error),
+        received => Ok(received.ok()),
+    }
+}
+
 /// Senders, and several tasks that share the receiver.
 pub(super) fn many_to_one(random: &Random) -> io::Result<()> {
     let senders = random.range(1..=3);
@@ -74,11 +82,9 @@ pub(super) fn many_to_one(random: &Random) -> io::Result<()> {
                     .flatten(),
                 _ => {
                     let ended = hazards.run(random, || {
-                        let item = taking.during(|| receiver.recv());
-                        match item {
-                            Err(error) if corio::is_cancelled(&error) => Err(error),
-                            item => Ok(item.map_err(|_| over.set(true)).ok()),
-                        }
+                        let item = or_its_end(taking.during(|| receiver.recv()))?;
+                        over.set(item.is_none());
+                        Ok(item)
                     });
                     ended.flatten()
                 }
@@ -118,10 +124,7 @@ pub(super) fn one_value(random: &Random) -> io::Result<()> {
         }
         let receiver = receiver.take().expect("one");
         loop {
-            let value = hazards.run(random, || match receiver.recv() {
-                Err(error) if corio::is_cancelled(&error) => Err(error),
-                value => Ok(value.ok()),
-            });
+            let value = hazards.run(random, || or_its_end(receiver.recv()));
             // A cancelled wait loses nothing: it asks again.
             if let Some(value) = value {
                 assert_eq!(value.is_some(), sent.get());
@@ -195,10 +198,7 @@ pub(super) fn the_latest(random: &Random) -> io::Result<()> {
         let (mut receiver, mut seen) = (ends.borrow_mut().pop().expect("one for each"), 0);
         loop {
             pause(random)?;
-            let value = hazards.run(random, || match receiver.recv() {
-                Err(error) if corio::is_cancelled(&error) => Err(error),
-                value => Ok(value.ok()),
-            });
+            let value = hazards.run(random, || or_its_end(receiver.recv()));
             match value {
                 None => {}
                 Some(Some(value)) => {
