@@ -255,7 +255,7 @@ pub(crate) fn deliver(lp: &EventLoop, task: &TaskRef) {
     refresh(lp, task);
     if task.core.is_cancelled() && !before {
         lp.wake(task, By::Cancel);
-        lp.seats.wake_waits_of(lp, task);
+        lp.seats.tell_waits_of(lp, task);
     }
 }
 

@@ -41,10 +41,8 @@ use crate::snapshot::Snapshot;
 use crate::stack::StackCache;
 use crate::strict::{self, Leaving};
 use crate::task::body::{drop_quietly, panic_text};
-use crate::task::waker::{self, Seats};
-use crate::task::{
-    Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable, Wakee,
-};
+use crate::task::waker::{self, Foreign, Seats};
+use crate::task::{Activation, Blocks, Input, Pause, Ready, ReadyQueue, State, Task, TaskCore, TaskRef, TaskTable};
 use crate::timer::{Nanos, TimerKey, Timers};
 
 /// How many calls of one turn may go on without a pause before the task goes to the end of the queue.
@@ -74,7 +72,9 @@ pub(crate) enum Phase {
 
 /// What a timer does.
 pub(crate) enum TimerAction {
-    Wake(Wakee),
+    Wake(TaskRef),
+    /// To wake somebody in the place of a task.
+    Tell(Rc<Foreign>),
     Call(Box<dyn FnOnce()>, Place),
     /// A timeout or a shield. Its guard takes the timer away before the frame goes.
     Frame(*const Frame),
@@ -83,7 +83,7 @@ pub(crate) enum TimerAction {
 impl TimerAction {
     fn purpose(&self) -> Purpose {
         match self {
-            TimerAction::Wake(_) => Purpose::Wake,
+            TimerAction::Wake(_) | TimerAction::Tell(_) => Purpose::Wake,
             TimerAction::Call(..) => Purpose::Callback,
             // SAFETY: the frame's guard takes the timer away before the frame goes.
             TimerAction::Frame(frame) => unsafe { (**frame).purpose() },
@@ -895,7 +895,8 @@ impl EventLoop {
     pub(crate) fn timers(&self) -> BTreeMap<u64, Timer> {
         let timer = |(key, due, action): (TimerKey, Nanos, &TimerAction)| {
             let task = match action {
-                TimerAction::Wake(wakee) => wakee.task().core.id(),
+                TimerAction::Wake(task) => task.core.id(),
+                TimerAction::Tell(foreign) => foreign.task.core.id(),
                 TimerAction::Call(..) => 0,
                 // SAFETY: the frame's guard takes the timer away before the frame goes.
                 TimerAction::Frame(frame) => unsafe { (**frame).task_id() },
@@ -956,7 +957,8 @@ impl EventLoop {
             let Some((key, _, action)) = due else { break };
             self.emit(move || Event::TimerFire { timer: key.id() });
             match action {
-                TimerAction::Wake(wakee) => wakee.wake(self, By::Timer(key.id())),
+                TimerAction::Wake(task) => self.wake(&task, By::Timer(key.id())),
+                TimerAction::Tell(foreign) => foreign.tell(self),
                 TimerAction::Call(function, at) => {
                     let callback = self.callbacks.add(function, at, Some(key));
                     self.ready.push_call(callback);
@@ -1070,7 +1072,7 @@ impl EventLoop {
             }
         }
         // Last: what these put off is news again.
-        self.seats.wake_what_is_due(self);
+        self.seats.tell_who_is_due(self);
     }
 
     // ---- the event stream -------------------------------------------------------------------------------------------

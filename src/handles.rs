@@ -14,7 +14,7 @@ use crate::observe::event::{End, Place, Want};
 use crate::queue::Queue;
 use crate::task::wait::{Context, Node, Waiter, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::task::{
-    JoinHandle, ScopedJoinHandle, Task, TaskRef, Wakee, caller, not_in_a_callback, pass_on_and_wait, refuse_circle,
+    JoinHandle, ScopedJoinHandle, Task, TaskRef, caller, not_in_a_callback, pass_on_and_wait, refuse_circle,
 };
 use crate::time::Alarm;
 
@@ -222,7 +222,7 @@ fn park_until_one_is_done(
     if me.core.is_cancelled() {
         return Err(cancelled());
     }
-    let waiter = Waiter::new(Wakee::Task(me.clone()));
+    let waiter = Waiter::new(me);
     let nodes: Box<[Node]> = tasks.iter().map(|_| Node::default()).collect();
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
     let _linked = Linked { tasks, nodes: &nodes };

@@ -464,7 +464,8 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
             unsafe { TaskRef::new(lp, core, body) }
         };
         let eager = builder.eager;
-        let cell = builder.launch(&ledger.group, at, make)?;
+        let size = builder.size()?;
+        let cell = builder.launch(size, &ledger.group, at, make)?;
         if let Some(cause) = cancel::cause_for_child(&ledger.group.owner, &ledger.group) {
             cancel::cancel_task(&cell, cause);
         }

@@ -27,8 +27,8 @@ use crate::signal::{Signal, Signals};
 use crate::task::wait::{
     Context, Node, Patience, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding,
 };
-use crate::task::waker;
-use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, Wakee, Who, caller, not_in_a_callback, refuse_circle};
+use crate::task::waker::{self, Foreign};
+use crate::task::{JoinHandle, ScopedJoinHandle, Task, TaskRef, Who, caller, not_in_a_callback, refuse_circle};
 use crate::timer::TimerKey;
 
 /// Something that can be waited for, alone by its own method, or together with others by [`select`].
@@ -154,13 +154,14 @@ impl<'a> Cx<'a> {
         Cx { lp, task, waker: None }
     }
 
-    /// Whom news is for.
-    #[inline(always)]
-    pub(crate) fn wakee(&self) -> Wakee {
-        match self.waker {
-            None => Wakee::Task(self.task.clone()),
-            Some(waker) => Wakee::behind(self.lp, self.task, waker),
-        }
+    /// Who is told in the task's place, if anybody is.
+    pub(crate) fn foreign(&self) -> Option<Rc<Foreign>> {
+        Foreign::behind(self.lp, self.task, self.waker?)
+    }
+
+    /// What a timer of the wait does.
+    pub(crate) fn alarm(&self) -> TimerAction {
+        self.foreign().map_or_else(|| TimerAction::Wake(self.task.clone()), TimerAction::Tell)
     }
 }
 
@@ -353,7 +354,7 @@ impl<A: Arms> Drop for Registered<'_, A> {
 #[inline(always)]
 fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: Patience) -> io::Result<A::Output> {
     let (cx, me) = (Cx::new(lp, task), Who::task(lp, task));
-    let (waiter, spots) = (Waiter::new(cx.wakee()), A::Spots::default());
+    let (waiter, spots) = (Waiter::new(task), A::Spots::default());
     // Declared after what it points to, so dropped before it, also when the wait is unwound.
     let mut registered = Registered { cx, arms, spots: &spots, waiter: &waiter, taken: false };
     registered.arms.prepare(&cx)?;
@@ -673,8 +674,7 @@ impl Arm for After {
 
     fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Armed>) {
         let due = cx.lp.clock.nanos_at(self.deadline);
-        let action = TimerAction::Wake(cx.wakee());
-        spot.hook.0.set(Some(cx.lp.arm_timer(due, action, cx.task.core.id())));
+        spot.hook.0.set(Some(cx.lp.arm_timer(due, cx.alarm(), cx.task.core.id())));
     }
 
     fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Armed>) {

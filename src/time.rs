@@ -10,7 +10,7 @@ use crate::error::cancelled;
 use crate::event_loop::{EventLoop, TimerAction};
 use crate::observe::event::{Place, Want};
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
-use crate::task::{TaskRef, Wakee, caller, not_in_a_callback};
+use crate::task::{TaskRef, caller, not_in_a_callback};
 use crate::timer::{Nanos, TimerKey};
 
 /// A number of seconds. `secs(3)` is [`Duration::from_secs`]`(3)`.
@@ -163,7 +163,7 @@ pub(crate) struct Alarm<'a> {
 
 impl<'a> Alarm<'a> {
     pub(crate) fn wake(lp: &'a EventLoop, task: &TaskRef, due: Nanos) -> Alarm<'a> {
-        Alarm { lp, key: lp.arm_timer(due, TimerAction::Wake(Wakee::Task(task.clone())), task.core.id()) }
+        Alarm { lp, key: lp.arm_timer(due, TimerAction::Wake(task.clone()), task.core.id()) }
     }
 
     pub(crate) fn has_fired(&self) -> bool {

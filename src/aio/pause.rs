@@ -138,9 +138,11 @@ impl<A: Arms> Pause<A> {
         EventLoop::with_current(|lp| {
             // If that run is over, so are its timers and registrations, and nobody is woken any more.
             if let Some(lp) = lp.filter(|lp| Home::of(lp) == home) {
-                let task = waiter.wakee().task();
-                self.arms.unregister(&Cx { lp, task, waker: Some(std::task::Waker::noop()) }, &self.spots);
-                lp.seats.forget_wait(task, self.number());
+                let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
+                self.arms.unregister(&cx, &self.spots);
+                if let Some(foreign) = waiter.foreign() {
+                    lp.seats.forget_wait(self.number(), foreign);
+                }
             } else {
                 self.arms.desert(&self.spots);
             }
@@ -199,7 +201,7 @@ impl<A: Arms> Pause<A> {
                     return Poll::Ready(Err(cancelled()));
                 }
                 // A place in the line of a channel may have been used up by the wake-up: there it gets in line anew.
-                if !A::FROM_ANY_THREAD && waiter.wakee().is_behind(lp, context.waker()) {
+                if !A::FROM_ANY_THREAD && waiter.is_for(lp, task, context.waker()) {
                     lp.say(self.arms.want(&cx), at);
                     return Poll::Pending;
                 }
@@ -208,9 +210,11 @@ impl<A: Arms> Pause<A> {
                 self.arms.prepare(&cx)?;
             }
         }
-        let number = self.number();
-        let (_, waiter) = self.registered.insert((Home::of(lp), Waiter::new(cx.wakee())));
-        lp.seats.note_wait(number, waiter.wakee());
+        let foreign = cx.foreign();
+        if let Some(foreign) = &foreign {
+            lp.seats.note_wait(self.number(), foreign);
+        }
+        let (_, waiter) = self.registered.insert((Home::of(lp), Waiter::told_by(task, foreign)));
         // SAFETY: waiter and spots lie in this future, which is pinned, until `leave`; a destructor calls that, and whoever
         // forgets a pinned future leaves it where it is.
         unsafe { self.arms.register(&cx, &self.spots, waiter) };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::pause::Pause;
 use crate::error::timed_out;
-use crate::event_loop::{EventLoop, TimerAction};
+use crate::event_loop::EventLoop;
 use crate::observe::event::Want;
 use crate::select::{Arm, Cx, Only, Spot};
 use crate::task::wait::WaitList;
@@ -101,7 +101,7 @@ impl Arm for Nap {
 
     fn enter(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
         let due = self.until.map_or(u64::MAX, |until| cx.lp.clock.nanos_at(until));
-        self.timer.set(Some(cx.lp.arm_timer(due, TimerAction::Wake(cx.wakee()), cx.task.core.id())));
+        self.timer.set(Some(cx.lp.arm_timer(due, cx.alarm(), cx.task.core.id())));
     }
 
     fn leave(&mut self, cx: &Cx<'_>, _: &Spot<()>) {

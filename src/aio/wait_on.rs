@@ -57,6 +57,7 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
             CancelScope::new().run(|| {
                 let seat = Seat::take(lp, task);
                 let waker = seat.waker();
+                let mut resumes = task.core.resumes();
                 if let Poll::Ready(value) = once(&waker) {
                     lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
                     return Ok(value);
@@ -64,15 +65,14 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
                 // Told once: what fails then, fails at every poll.
                 let mut told = false;
                 loop {
-                    if seat.take_woken() {
-                        // It woke itself, or was woken while it was polled: others have their turn first (R14).
+                    if task.core.resumes() != resumes {
+                        // It paused in the middle of the poll, and that pause may have seen a wake-up that was for the future.
                         park(lp, task, Want::Turn, at);
-                    } else {
-                        while !seat.take_woken() && (told || !task.core.is_cancelled()) {
-                            park(lp, task, Want::Future, at);
-                        }
+                    } else if told || !task.core.is_cancelled() {
+                        park(lp, task, Want::Future, at);
                     }
                     told = task.core.is_cancelled();
+                    resumes = task.core.resumes();
                     lp.seats.forget_what_was_said();
                     // What is ready is given, also to one who is cancelled (R13).
                     if let Poll::Ready(value) = once(&waker) {

@@ -8,7 +8,7 @@ use crate::observe::event::{Place, Thing, Want};
 use crate::select::wait_patiently;
 use crate::task::caller;
 use crate::task::wait::{Context, Node, WaitList, Waiter, checkpoint, in_context, park, refuse_while_unwinding};
-use crate::task::{TaskRef, Wakee, not_in_a_callback};
+use crate::task::{TaskRef, not_in_a_callback};
 
 /// Lets a task that has a [`Mutex`](crate::Mutex) wait until another has changed the value, without keeping the lock
 /// meanwhile.
@@ -152,7 +152,7 @@ impl Condvar {
         guard: &mut MutexGuard<'_, T>,
         at: Place,
     ) -> io::Result<()> {
-        let (waiter, node) = (Waiter::new(Wakee::Task(task.clone())), Node::default());
+        let (waiter, node) = (Waiter::new(task), Node::default());
         // Declared after what it points to, so dropped before it, also when the wait is unwound.
         let mut waiting = Waiting { condition: self, node: &node, waiter: &waiter, guard, used: false };
         waiting.guard.let_go();

@@ -66,8 +66,8 @@ pub(crate) trait Body {
     unsafe fn take(&self, into: *mut ());
 
     /// Where a task without a stack has its activation; one with a stack has it there.
-    fn place(&self) -> Option<*mut Activation> {
-        None
+    fn place(&self) -> *mut Activation {
+        unreachable!("a function has a stack")
     }
 
     /// Polls the future of a task without a stack, and keeps the result when it is there. Does not unwind.
@@ -397,8 +397,8 @@ impl TaskCore {
     /// Puts the function onto a stack. The stack was reserved when the task was made, so this cannot fail.
     #[inline]
     pub(crate) fn activate<'a>(task: &'a TaskRef, lp: &EventLoop) -> &'a Activation {
-        if let Some(place) = task.body().place() {
-            return TaskCore::activate_without_stack(task, place, lp);
+        if !task.core.stack_size.is_some() {
+            return TaskCore::activate_without_stack(task, lp);
         }
         let stack = lp.stacks.take(task.core.stack_size, &task.core.owner);
         let activation = stack.head().cast::<Activation>();
@@ -422,8 +422,9 @@ impl TaskCore {
     }
 
     /// Lets the future of a task be polled.
-    #[inline]
-    fn activate_without_stack<'a>(task: &'a TaskRef, place: *mut Activation, lp: &EventLoop) -> &'a Activation {
+    #[inline(never)]
+    fn activate_without_stack<'a>(task: &'a TaskRef, lp: &EventLoop) -> &'a Activation {
+        let place = task.body().place();
         let activation = Activation::new(task.uncounted(), None);
         activation.seat.set(lp.seats.enter(task));
         activation.at.set(Some(task.core.spawned_at()));

@@ -72,8 +72,8 @@ where
     E: From<io::Error>,
     S: Sink<E>,
 {
-    fn place(&self) -> Option<*mut Activation> {
-        Some(self.activation.get().cast())
+    fn place(&self) -> *mut Activation {
+        self.activation.get().cast()
     }
 
     fn poll(&self, task: &TaskCore, context: &mut Context<'_>) -> Poll<()> {

@@ -39,7 +39,6 @@ pub(crate) use self::handle::{Ticket, pass_on_and_wait, refuse_circle};
 pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
 pub(crate) use self::wait::not_in_a_callback;
 use self::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
-pub(crate) use self::waker::Wakee;
 pub(crate) use self::who::Who;
 use crate::cancel;
 use crate::event_loop::{EventLoop, Phase};
@@ -225,7 +224,7 @@ impl Builder {
             // SAFETY: the body borrows nothing.
             unsafe { TaskRef::new(lp, core, body) }
         };
-        let cell = self.launch_with(StackSize::NONE, std::ptr::null(), at, make)?;
+        let cell = self.launch(StackSize::NONE, std::ptr::null(), at, make)?;
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
     }
@@ -255,12 +254,22 @@ impl Builder {
             unsafe { TaskRef::new(lp, core, body) }
         };
         let eager = self.eager;
-        let cell = self.launch(std::ptr::null(), at, make)?;
+        let size = self.size()?;
+        let cell = self.launch(size, std::ptr::null(), at, make)?;
         if eager {
             start_now(&cell);
         }
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
+    }
+
+    /// Of its stack.
+    #[inline]
+    pub(crate) fn size(&self) -> io::Result<StackSize> {
+        match self.stack_size {
+            None => Ok(StackSize::default_size()),
+            Some(bytes) => StackSize::new(bytes),
+        }
     }
 
     /// Makes a task and puts it into the ready queue.
@@ -269,21 +278,6 @@ impl Builder {
     /// other share one warm stack, and exhaustion shows where it can be reported.
     #[inline]
     pub(crate) fn launch(
-        self,
-        group: *const Group,
-        at: Place,
-        make: impl FnOnce(&EventLoop, TaskCore) -> TaskRef,
-    ) -> io::Result<TaskRef> {
-        let size = match self.stack_size {
-            None => StackSize::default_size(),
-            Some(bytes) => StackSize::new(bytes)?,
-        };
-        self.launch_with(size, group, at, make)
-    }
-
-    /// The same, with a stack of that size, or without one.
-    #[inline]
-    fn launch_with(
         self,
         size: StackSize,
         group: *const Group,

@@ -8,9 +8,11 @@
 //! (R1, R4), and both run the guard that takes the node out of the list.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::{io, ptr};
 
-use super::{TaskRef, Wakee};
+use super::TaskRef;
+use super::waker::{Foreign, is_own};
 use crate::error::{Shutdown, cancelled};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Place, Want};
@@ -155,15 +157,21 @@ pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
 /// At most one of the things that it waits for is *granted* to it: handed over by whoever had it, so that nobody can take
 /// it in between. What was granted belongs to the task, even if it is cancelled before it runs (R13).
 pub(crate) struct Waiter {
-    wakee: Wakee,
+    task: TaskRef,
     /// The arm of the wait that was granted.
     granted: Cell<Option<u32>>,
+    /// Who is told in the task's place.
+    foreign: Option<Rc<Foreign>>,
 }
 
 impl Waiter {
     #[inline]
-    pub(crate) fn new(wakee: Wakee) -> Waiter {
-        Waiter { wakee, granted: Cell::new(None) }
+    pub(crate) fn new(task: &TaskRef) -> Waiter {
+        Waiter { task: task.clone(), granted: Cell::new(None), foreign: None }
+    }
+
+    pub(crate) fn told_by(task: &TaskRef, foreign: Option<Rc<Foreign>>) -> Waiter {
+        Waiter { foreign, ..Waiter::new(task) }
     }
 
     #[inline]
@@ -171,8 +179,28 @@ impl Waiter {
         self.granted.get()
     }
 
-    pub(crate) fn wakee(&self) -> &Wakee {
-        &self.wakee
+    pub(crate) fn task(&self) -> &TaskRef {
+        &self.task
+    }
+
+    pub(crate) fn foreign(&self) -> Option<&Rc<Foreign>> {
+        self.foreign.as_ref()
+    }
+
+    /// Whether it tells whoever polls with that waker.
+    pub(crate) fn is_for(&self, lp: &EventLoop, task: &TaskRef, waker: &std::task::Waker) -> bool {
+        match &self.foreign {
+            None => self.task.ptr_eq(task) && is_own(lp, task, waker),
+            Some(foreign) => foreign.is_behind(waker),
+        }
+    }
+
+    #[inline(always)]
+    fn wake(&self, lp: &EventLoop, by: By) {
+        match &self.foreign {
+            None => lp.wake(&self.task, by),
+            Some(foreign) => foreign.tell(lp),
+        }
     }
 }
 
@@ -267,7 +295,7 @@ impl WaitList {
         if patience == Patience::Cancellable && task.core.is_cancelled() {
             return Err(cancelled());
         }
-        let (waiter, node) = (Waiter::new(Wakee::Task(task.clone())), Node::default());
+        let (waiter, node) = (Waiter::new(task), Node::default());
         // SAFETY: both are declared before the guard, so it is dropped before them, also when the wait unwinds.
         unsafe { self.link(&node, &waiter, 0) };
         let _linked = Linked { list: self, node: &node };
@@ -325,8 +353,8 @@ impl WaitList {
         self.unlink(node);
         let waiter = node.waiter();
         waiter.granted.set(Some(node.arm.get()));
-        waiter.wakee.wake(lp, by);
-        waiter.wakee.task()
+        waiter.wake(lp, by);
+        &waiter.task
     }
 
     /// Grants it to all who wait now.
@@ -343,7 +371,7 @@ impl WaitList {
         let mut next = first;
         // SAFETY: linked nodes are alive, see `first`; waking runs nobody.
         while let Some(node) = unsafe { next.as_ref() } {
-            node.waiter().wakee.wake(lp, by);
+            node.waiter().wake(lp, by);
             next = node.next.get();
             if ptr::eq(next, first) {
                 break;
@@ -354,7 +382,7 @@ impl WaitList {
     /// Lets the processor fetch what waking the first will touch.
     pub(crate) fn fetch_ahead(&self) {
         if let Some(node) = self.first() {
-            let task = &node.waiter().wakee.task().core;
+            let task = &node.waiter().task.core;
             crate::sys::prefetch(std::ptr::from_ref(task).addr(), size_of_val(task));
         }
     }

@@ -29,69 +29,47 @@ pub(crate) struct Seats {
     ever_lent: RefCell<Vec<bool>>,
     /// Something of ours that was polled said what it waits for.
     said: Cell<bool>,
-    /// The wakers of somebody's by which tasks are told of their waits, by task and wait.
-    foreign: RefCell<BTreeMap<(u64, usize), Rc<Waker>>>,
-    /// Somebody's wakers, which are to be woken when no list is being walked: what they do is the user's code (R7).
-    due: RefCell<Vec<Rc<Waker>>>,
+    /// Who is told of waits in the place of their tasks, by task and wait.
+    foreign: RefCell<BTreeMap<(u64, usize), Rc<Foreign>>>,
+    /// Who is to be told when no list is being walked: what wakers do is the user's code (R7).
+    due: RefCell<Vec<Rc<Foreign>>>,
 }
 
 struct Taken {
     task: TaskRef,
     lent: bool,
-    /// It was woken since it last asked.
-    woken: bool,
 }
 
-/// Whom the loop tells that there is what he waits for.
-pub(crate) enum Wakee {
-    Task(TaskRef),
-    /// A task that polls, by the number of its seat.
-    Seat {
-        task: TaskRef,
-        number: u32,
-    },
-    /// A future that the task polls by way of somebody's executor, which wants to hear of it first. Counted, so that it can be
-    /// passed on while a list is walked: to clone a waker is the user's code, and so is to drop one (R7).
-    Foreign {
-        task: TaskRef,
-        waker: Rc<Waker>,
-    },
+/// Whoever polls a wait of the task's by way of somebody's executor, which is told first. It is counted, so that it can be passed
+/// on while a list is walked: to clone a waker is the user's code, and so is to drop one (R7).
+pub(crate) struct Foreign {
+    pub(crate) task: TaskRef,
+    waker: Waker,
 }
 
-impl Wakee {
-    /// Whoever is behind a waker with which the task is polled.
-    pub(crate) fn behind(lp: &EventLoop, task: &TaskRef, waker: &Waker) -> Wakee {
-        let task = task.clone();
-        match parts(waker.data()) {
-            (of_loop, number) if is_ours(waker) && of_loop == lp.remote.id => Wakee::Seat { task, number },
-            _ => Wakee::Foreign { task, waker: Rc::new(waker.clone()) },
-        }
+impl Foreign {
+    /// `None`: the waker is the task's own, so that waking the task is enough.
+    pub(crate) fn behind(lp: &EventLoop, task: &TaskRef, waker: &Waker) -> Option<Rc<Foreign>> {
+        (!is_own(lp, task, waker)).then(|| Rc::new(Foreign { task: task.clone(), waker: waker.clone() }))
     }
 
-    #[inline(always)]
-    pub(crate) fn task(&self) -> &TaskRef {
-        match self {
-            Wakee::Task(task) | Wakee::Seat { task, .. } | Wakee::Foreign { task, .. } => task,
-        }
+    /// Tells him, as soon as nothing of the loop's is in use.
+    #[cold]
+    pub(crate) fn tell(self: &Rc<Self>, lp: &EventLoop) {
+        lp.seats.due.borrow_mut().push(self.clone());
+        lp.remote.note();
     }
 
-    #[inline(always)]
-    pub(crate) fn wake(&self, lp: &EventLoop, by: By) {
-        match self {
-            Wakee::Task(task) => lp.wake(task, by),
-            Wakee::Seat { number, .. } => wake_seat(lp, *number, by),
-            Wakee::Foreign { waker, .. } => lp.seats.put_off(lp, waker.clone()),
-        }
+    pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
+        self.waker.will_wake(waker)
     }
+}
 
-    /// Whether that waker would wake him.
-    pub(crate) fn is_behind(&self, lp: &EventLoop, waker: &Waker) -> bool {
-        match self {
-            Wakee::Task(_) => false,
-            Wakee::Seat { number, .. } => of_seat(lp, *number).will_wake(waker),
-            Wakee::Foreign { waker: own, .. } => own.will_wake(waker),
-        }
-    }
+/// Whether it is one of the task's own.
+pub(crate) fn is_own(lp: &EventLoop, task: &TaskRef, waker: &Waker) -> bool {
+    let (of_loop, number) = parts(waker.data());
+    let sits_there = |taken: &Taken| taken.task.ptr_eq(task);
+    is_ours(waker) && of_loop == lp.remote.id && lp.seats.taken.borrow().get(number as usize).is_some_and(sits_there)
 }
 
 fn is_ours(waker: &Waker) -> bool {
@@ -112,13 +90,6 @@ impl<'a> Seat<'a> {
     pub(crate) fn waker(&self) -> Waker {
         of_seat(self.lp, self.number)
     }
-
-    /// Whether it was woken since it was last asked. A task may pause for something else while it polls, and then that wait
-    /// has seen the wake-up.
-    pub(crate) fn take_woken(&self) -> bool {
-        let mut taken = self.lp.seats.taken.borrow_mut();
-        taken.get_mut(self.number as usize).is_some_and(|taken| std::mem::take(&mut taken.woken))
-    }
 }
 
 impl Drop for Seat<'_> {
@@ -133,7 +104,7 @@ impl Seats {
         let mut taken = self.taken.borrow_mut();
         let number = taken.vacant_key();
         let lent = self.ever_lent.borrow().get(number).copied().unwrap_or(false);
-        taken.insert(Taken { task: task.clone(), lent, woken: false });
+        taken.insert(Taken { task: task.clone(), lent });
         self.lent.set(self.lent.get() + usize::from(lent));
         u32::try_from(number).expect("fewer than four billion tasks")
     }
@@ -172,41 +143,33 @@ impl Seats {
         self.said.get()
     }
 
-    /// A wait of the task's is told of its end in that way; if by somebody's executor, a cancellation must go that way too.
-    pub(crate) fn note_wait(&self, wait: usize, wakee: &Wakee) {
-        if let Wakee::Foreign { task, waker } = wakee {
-            let before = self.foreign.borrow_mut().insert((task.core.id(), wait), waker.clone());
-            drop(before);
-        }
+    /// A wait of the task's has somebody who is told of it: of a cancellation, too.
+    pub(crate) fn note_wait(&self, wait: usize, foreign: &Rc<Foreign>) {
+        let key = (foreign.task.core.id(), wait);
+        let before = self.foreign.borrow_mut().insert(key, foreign.clone());
+        drop(before);
     }
 
-    pub(crate) fn forget_wait(&self, task: &TaskRef, wait: usize) {
-        let waker = self.foreign.borrow_mut().remove(&(task.core.id(), wait));
-        drop(waker);
+    pub(crate) fn forget_wait(&self, wait: usize, foreign: &Foreign) {
+        let noted = self.foreign.borrow_mut().remove(&(foreign.task.core.id(), wait));
+        drop(noted);
     }
 
     /// The task was cancelled: all its waits are to look.
-    pub(crate) fn wake_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
+    pub(crate) fn tell_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
         let id = task.core.id();
-        for (_, waker) in self.foreign.borrow().range((id, 0)..=(id, usize::MAX)) {
-            self.put_off(lp, waker.clone());
-        }
+        self.foreign.borrow().range((id, 0)..=(id, usize::MAX)).for_each(|(_, foreign)| foreign.tell(lp));
     }
 
-    fn put_off(&self, lp: &EventLoop, waker: Rc<Waker>) {
-        self.due.borrow_mut().push(waker);
-        lp.remote.note();
-    }
-
-    /// Wakes what was put off.
-    pub(crate) fn wake_what_is_due(&self, lp: &EventLoop) {
-        for waker in self.due.take() {
+    /// Tells those who are due.
+    pub(crate) fn tell_who_is_due(&self, lp: &EventLoop) {
+        for foreign in self.due.take() {
             lp.aside(|| {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref())) {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| foreign.waker.wake_by_ref())) {
                     log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
                     drop_quietly(payload, "the payload of a panic");
                 }
-                drop_quietly(waker, "a waker");
+                drop_quietly(foreign, "a waker");
             });
         }
     }
@@ -214,10 +177,7 @@ impl Seats {
 
 /// Wakes whoever has that seat, on the loop's own thread.
 pub(crate) fn wake_seat(lp: &EventLoop, number: u32, by: By) {
-    let task = lp.seats.taken.borrow_mut().get_mut(number as usize).map(|taken| {
-        taken.woken = true;
-        taken.task.clone()
-    });
+    let task = lp.seats.taken.borrow().get(number as usize).map(|taken| taken.task.clone());
     if let Some(task) = task {
         lp.wake(&task, by);
     }
