@@ -135,6 +135,28 @@ fn f9_unix_02_only_an_abandoned_socket_is_replaced() {
     assert!(!path.exists());
 }
 
+#[test]
+fn whoever_listens_at_a_path_does_not_notice_that_it_was_asked_for() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    let living = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    living.set_nonblocking(true).unwrap();
+    assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(living.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "no client came");
+    drop(living);
+    // Nor is one taken away that takes no streams, or that does not listen yet.
+    fs::remove_file(&path).unwrap();
+    let datagrams = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+    drop(datagrams);
+    fs::remove_file(&path).unwrap();
+    let bound = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+    drop(bound);
+    UnixListener::bind(&path).unwrap();
+}
+
 /// UNIX-03: the file goes with its listener, if it is still the one that it made, and unless it is to be kept.
 #[test]
 fn f9_unix_03_only_the_file_that_the_listener_made_is_removed() {

@@ -291,8 +291,8 @@ impl Drop for SocketFile {
 impl UnixListener {
     /// Listens at a path, where it makes a socket file.
     ///
-    /// A socket file that is there already and that nobody listens at, because a server died, is replaced. To find that
-    /// out it connects: whoever listens there meets a client that leaves at once.
+    /// A socket file that is there already and that no socket is bound to, because a server died, is replaced. Whoever does
+    /// listen there does not notice that he was looked for.
     ///
     /// # Errors
     ///
@@ -502,13 +502,15 @@ fn listening_socket(address: &SockAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether a path is that of a socket at which nobody listens any more.
+/// Whether a path is that of a socket that is no more.
+///
+/// A stream would have to be accepted by whoever listens there, so a datagram socket asks: to it he is of the wrong type, and an
+/// empty place refuses everybody.
 fn is_abandoned(path: &Path, address: &SockAddr) -> io::Result<bool> {
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    probe.set_nonblocking(true)?;
+    let probe = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
     Ok(probe.connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
