@@ -403,6 +403,7 @@ impl EventLoop {
         self.run.set(self.run.get() + 1);
         // A future that was registered in an earlier run and outlives it takes nothing back.
         self.expecting.set(0);
+        self.workers.set(0);
         self.reactor.forget_waiters();
     }
 

@@ -308,12 +308,21 @@ pub(crate) fn look_up<T: Send + 'static>(at: Place, f: impl FnOnce() -> T + Send
         Context::Unwinding(..) => Err(refuse_while_unwinding()),
         Context::Task(lp, task) => {
             checkpoint(lp, task, at)?;
-            let handle = spawn_on(&default_pool(lp), Weight::None, at, f);
+            let handle = begin_look_up(lp, at, f);
             // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
             park(lp, task, Want::Turn, at);
             handle.join_at(at)
         }
     })
+}
+
+/// The same for whoever waits in another way.
+pub(crate) fn begin_look_up<T: Send + 'static>(
+    lp: &EventLoop,
+    at: Place,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> RemoteHandle<T> {
+    spawn_on(&default_pool(lp), Weight::None, at, f)
 }
 
 fn spawn_on<T: Send + 'static>(

@@ -22,6 +22,15 @@ mod udp;
 mod unix;
 mod unix_datagram;
 
+/// What the futures of `corio::aio` are made of: attempts, which do not wait.
+pub(crate) mod attempts {
+    pub(crate) use super::address::{all_failed, inet, sealed::Question};
+    pub(crate) use super::connection::{Connection, drained, filled};
+    pub(crate) use super::datagram::Datagrams;
+    pub(crate) use super::gate::{Gate, Verdict};
+    pub(crate) use super::unix::{FULL_QUEUE, unix_addr};
+}
+
 pub use self::address::ToSocketAddrs;
 pub use self::options::{ConnectOptions, ListenOptions};
 pub(crate) use self::server::sealed;

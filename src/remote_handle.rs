@@ -20,7 +20,7 @@ use crate::pool::Pool;
 use crate::remote::{Expecting, LoopHandle, Message, Waker};
 use crate::task::body::{Detached, Payload, Sink, drop_quietly, panic_text};
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
-use crate::task::{Builder, IntoResult, TaskCore, caller, not_in_a_callback};
+use crate::task::{Builder, IntoResult, TaskCore, TaskRef, caller, not_in_a_callback};
 use crate::time::Alarm;
 
 /// How the work ended: by a panic, or with a result.
@@ -288,8 +288,30 @@ impl<T> RemoteHandle<T> {
         self.wait(Some(limit), caller())
     }
 
+    /// Whether a task of this loop does the work: then nothing holds a virtual clock back.
+    pub(crate) fn is_on(&self, lp: &EventLoop) -> bool {
+        matches!(&self.worker, Worker::Task(handle) if Arc::ptr_eq(&handle.remote, &lp.remote))
+    }
+
+    /// Fails if it is that very task.
+    pub(crate) fn check_other(&self, lp: &EventLoop, me: &TaskRef) -> io::Result<()> {
+        if self.is_on(lp) && self.shared.lock().task == Some(me.core.id()) {
+            return Err(io::Error::new(io::ErrorKind::Deadlock, format!("{me} would wait for itself")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn want(&self) -> Want {
+        if matches!(self.worker, Worker::Task(_)) { Want::Remote } else { Want::Worker }
+    }
+
+    /// Tells its waits from others.
+    pub(crate) fn number(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
+    }
+
     /// The result, if it is there; on a loop, or a thread, `waker` is told when it is.
-    fn look(&self, waker: impl FnOnce() -> Option<Waker>) -> Option<io::Result<T>> {
+    pub(crate) fn look(&self, waker: impl FnOnce() -> Option<Waker>) -> Option<io::Result<T>> {
         let ended = {
             let mut inner = self.shared.lock();
             if !inner.is_done {
@@ -312,14 +334,10 @@ impl<T> RemoteHandle<T> {
         in_context(|context| match context {
             Context::Task(lp, me) => {
                 checkpoint(lp, me, at).inspect_err(|_| _ = self.cancel())?;
-                let own = matches!(&self.worker, Worker::Task(handle) if Arc::ptr_eq(&handle.remote, &lp.remote));
-                if own && self.shared.lock().task == Some(me.core.id()) {
-                    return Err(io::Error::new(io::ErrorKind::Deadlock, format!("{me} would wait for itself")));
-                }
-                // A task of this loop holds no clock back.
-                let _expecting = if own { Expecting::news(lp, me) } else { Expecting::work(lp, me) };
+                self.check_other(lp, me)?;
+                let _expecting = if self.is_on(lp) { Expecting::news(lp, me) } else { Expecting::work(lp, me) };
                 let alarm = limit.map(|limit| Alarm::wake(lp, me, lp.clock.now().saturating_add(nanos(limit))));
-                let want = if matches!(self.worker, Worker::Task(_)) { Want::Remote } else { Want::Worker };
+                let want = self.want();
                 let _left = Left(&self.shared);
                 loop {
                     if let Some(result) = self.look(|| Some(Waker::of_task(lp, me))) {

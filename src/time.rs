@@ -282,6 +282,19 @@ impl Interval {
         self
     }
 
+    /// When the next tick is due, seen from now; `None`: beyond all time.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        match self.last {
+            None => Some(now()),
+            Some(last) => self.after(last),
+        }
+    }
+
+    /// The one that was due then has come.
+    pub(crate) fn has_ticked(&mut self, due: Option<Instant>) {
+        self.last = due;
+    }
+
     /// When the tick after the one at `due` is due, seen from now.
     fn after(&self, due: Instant) -> Option<Instant> {
         let now = now();
@@ -308,17 +321,14 @@ impl Iterator for Interval {
         if self.ended {
             return None;
         }
-        let due = match self.last {
-            None => Some(now()),
-            Some(last) => self.after(last),
-        };
+        let due = self.next_due();
         // Not in closures: those do not know their caller, whose line is where the task waits.
         let tick = match due {
             Some(due) => sleep_until(due).map(|()| due),
             None => sleep(Duration::MAX).map(|()| now()), // a tick beyond all time never comes
         };
         self.ended = tick.is_err();
-        self.last = due;
+        self.has_ticked(due);
         Some(tick)
     }
 }

@@ -10,16 +10,26 @@
 //! | [`run`](crate::run) | [`block_on`] |
 //! | [`spawn`](crate::spawn()), a closure | [`spawn_local`], a future |
 //! | [`JoinHandle::join`](crate::JoinHandle::join) | `handle.await` |
-//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now) | [`sleep`], [`yield_now`] |
+//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now), [`interval`](crate::interval()) | [`sleep`], [`yield_now`], [`interval`] |
 //! | [`timeout`](crate::timeout()), around a closure | [`timeout`], around a future |
 //! | [`select`](crate::select()) and the waits that it takes | [`ready`] |
+//! | [`net`](crate::net): TCP, UDP, Unix sockets | [`net`] |
+//! | [`RemoteHandle::join`](crate::RemoteHandle::join), for work on other threads | `handle.await`, also in a future that is `Send` |
 //!
 //! Both kinds of task live in one loop and wait for each other: a future awaits the handle of a coroutine's task, and a
 //! coroutine waits for a future with [`wait_on`].
 //!
-//! There are no sockets here so far: a coroutine reads and writes, and a future awaits its handle, or a channel between them.
+//! To combine futures, use a crate that does so, such as `futures-util` or `futures-lite`: `join_all`, `select`, streams. What a
+//! framework asks to be `Send` goes into a [`SendWrapper`].
 //!
-//! To combine futures, use a crate that does so, such as `futures-util` or `futures-lite`: `join_all`, `select`, streams.
+//! # Features
+//!
+//! Each brings the traits of one crate, so that others' code runs here unmodified; without them nothing is compiled for it.
+//!
+//! - `futures-io`: the streams of [`net`] are `AsyncRead` and `AsyncWrite`, for TLS, WebSockets, and by an adapter whatever asks for
+//!   tokio's traits of the same name.
+//! - `futures-core`: queues and channels as `Stream`s, by `stream`.
+//! - `hyper`: the streams of [`net`] are hyper's `Read` and `Write`, and `aio::hyper` has its `Executor` and `Timer`.
 //!
 //! # Cancellation
 //!
@@ -32,8 +42,16 @@
 //! A task without a stack cannot be paused by a call: [`corio::sleep`](crate::sleep) in an `async` block fails with
 //! [`InvalidInput`](std::io::ErrorKind::InvalidInput). What blocks the thread stops the loop, here as there.
 
+mod attempt;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod join;
+pub mod net;
 mod pause;
+mod remote;
+mod send_wrapper;
+#[cfg(feature = "futures-core")]
+mod stream;
 mod time;
 mod wait_on;
 
@@ -42,7 +60,11 @@ use std::io;
 pub use self::join::Join;
 use self::pause::{Checkpoint, on_task};
 pub use self::pause::{Ready, ready};
-pub use self::time::{Sleep, sleep, sleep_until, timeout};
+pub use self::remote::Remote;
+pub use self::send_wrapper::SendWrapper;
+#[cfg(feature = "futures-core")]
+pub use self::stream::{Items, stream};
+pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout};
 pub use self::wait_on::wait_on;
 use crate::task::caller;
 use crate::{Builder, IntoResult, JoinHandle, Runner};

@@ -75,13 +75,13 @@ impl Checkpoint {
 
 /// A run of a loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Home {
-    on: u32,
+pub(super) struct Home {
+    pub(super) on: u32,
     run: u64,
 }
 
 impl Home {
-    fn of(lp: &EventLoop) -> Home {
+    pub(super) fn of(lp: &EventLoop) -> Home {
         Home { on: lp.remote.id, run: lp.run.get() }
     }
 }
@@ -140,8 +140,8 @@ impl<A: Arms> Pause<A> {
             if let Some(lp) = lp.filter(|lp| Home::of(lp) == home) {
                 let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
                 self.arms.unregister(&cx, &self.spots);
-                if let Some(foreign) = waiter.foreign() {
-                    lp.seats.forget_wait(self.number(), foreign);
+                if waiter.foreign().is_some() {
+                    lp.seats.forget_wait(waiter.task().core.id(), self.number());
                 }
             } else {
                 self.arms.desert(&self.spots);

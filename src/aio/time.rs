@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::pause::Pause;
+use crate::MissedTicks;
 use crate::error::timed_out;
 use crate::event_loop::EventLoop;
-use crate::observe::event::Want;
+use crate::observe::event::{Place, Want};
 use crate::select::{Arm, Cx, Only, Spot};
 use crate::task::wait::WaitList;
 use crate::task::{Who, caller};
@@ -42,8 +43,7 @@ pub struct Sleep(Pause<Only<Nap>>);
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    let until = crate::now().checked_add(duration);
-    Sleep(Pause::new(Only(Nap { until, timer: Cell::new(None) }), caller()))
+    Sleep::new(crate::now().checked_add(duration), caller())
 }
 
 /// Pauses the task until that moment; see [`sleep`].
@@ -61,7 +61,13 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 #[track_caller]
 pub fn sleep_until(moment: Instant) -> Sleep {
-    Sleep(Pause::new(Only(Nap { until: Some(moment), timer: Cell::new(None) }), caller()))
+    Sleep::new(Some(moment), caller())
+}
+
+impl Sleep {
+    fn new(until: Option<Instant>, at: Place) -> Sleep {
+        Sleep(Pause::new(Only(Nap { until, timer: Cell::new(None) }), at))
+    }
 }
 
 impl Future for Sleep {
@@ -154,5 +160,80 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output 
             alarm.as_mut().poll(context).map(|end| end.and(Err(timed_out("the time limit of a future is over"))))
         })
         .await
+    }
+}
+
+/// Ticks at a fixed pace; from [`interval`].
+///
+/// ```
+/// use corio::{MissedTicks, aio, millis};
+///
+/// struct Heart {
+///     beat: aio::Interval,
+/// }
+///
+/// aio::block_on(async {
+///     let mut heart = Heart { beat: aio::interval(millis(1)).missed(MissedTicks::Delay) };
+///     let (first, second) = (heart.beat.tick().await?, heart.beat.tick().await?);
+///     assert!(second - first >= millis(1));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[derive(Debug)]
+pub struct Interval(crate::Interval);
+
+/// Ticks at a fixed pace, the first of which comes at once. The counterpart of [`interval`](crate::interval()).
+///
+/// # Panics
+///
+/// If `period` is zero.
+///
+/// ```
+/// use corio::{Runner, aio, now, run, secs};
+///
+/// Runner::new().virtual_clock().run(|| {
+///     let (start, task) = (now(), aio::spawn_local(async {
+///         let mut ticks = aio::interval(secs(1));
+///         for _ in 0..3 {
+///             ticks.tick().await?;
+///         }
+///         Ok(())
+///     }));
+///     task.join()?;
+///     assert_eq!(now() - start, secs(2));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+pub fn interval(period: Duration) -> Interval {
+    Interval(crate::interval(period))
+}
+
+impl Interval {
+    /// What is done about missed ticks.
+    #[must_use = "this returns the interval with the policy"]
+    pub fn missed(self, policy: MissedTicks) -> Interval {
+        Interval(self.0.missed(policy))
+    }
+
+    /// Waits for the next tick, and says when it was due.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation.
+    ///
+    /// # Cancellation
+    ///
+    /// A tick whose future is dropped is still to come.
+    #[track_caller]
+    pub fn tick(&mut self) -> impl Future<Output = io::Result<Instant>> {
+        let at = caller();
+        async move {
+            let due = self.0.next_due();
+            Sleep::new(due, at).await?;
+            self.0.has_ticked(due);
+            Ok(due.unwrap_or_else(crate::now))
+        }
     }
 }

@@ -46,19 +46,38 @@ pub trait ToSocketAddrs: sealed::Sealed {
     }
 
     #[doc(hidden)]
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>>;
+    fn question(&self) -> io::Result<Question>;
+
+    #[doc(hidden)]
+    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+        match self.question()? {
+            Question::Answered(addresses) => Ok(addresses),
+            Question::Name(ask) => crate::executor::look_up(at, ask)?,
+        }
+    }
 }
 
-mod sealed {
+pub(crate) mod sealed {
+    use std::io;
+    use std::net::SocketAddr;
+
     pub trait Sealed {}
+
+    /// What there is to be done for the addresses.
+    pub enum Question {
+        Answered(Vec<SocketAddr>),
+        /// A name: asking blocks the thread.
+        Name(Box<dyn FnOnce() -> io::Result<Vec<SocketAddr>> + Send>),
+    }
 }
+use sealed::Question;
 
 macro_rules! known {
     ($($type:ty),*) => {$(
         impl sealed::Sealed for $type {}
         impl ToSocketAddrs for $type {
-            fn resolve(&self, _: Place) -> io::Result<Vec<SocketAddr>> {
-                Ok(vec![SocketAddr::from(*self)])
+            fn question(&self) -> io::Result<Question> {
+                Ok(Question::Answered(vec![SocketAddr::from(*self)]))
             }
         }
     )*};
@@ -68,70 +87,71 @@ known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (
 
 impl sealed::Sealed for &[SocketAddr] {}
 impl ToSocketAddrs for &[SocketAddr] {
-    fn resolve(&self, _: Place) -> io::Result<Vec<SocketAddr>> {
-        Ok(self.to_vec())
+    fn question(&self) -> io::Result<Question> {
+        Ok(Question::Answered(self.to_vec()))
     }
 }
 
 impl sealed::Sealed for (&str, u16) {}
 impl ToSocketAddrs for (&str, u16) {
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+    fn question(&self) -> io::Result<Question> {
         let (host, port) = *self;
         match host.parse::<IpAddr>() {
-            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-            Err(_) => look_up(host, port, at),
+            Ok(ip) => Ok(Question::Answered(vec![SocketAddr::new(ip, port)])),
+            Err(_) => look_up(host, port),
         }
     }
 }
 
 impl sealed::Sealed for (String, u16) {}
 impl ToSocketAddrs for (String, u16) {
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
-        (self.0.as_str(), self.1).resolve(at)
+    fn question(&self) -> io::Result<Question> {
+        (self.0.as_str(), self.1).question()
     }
 }
 
 impl sealed::Sealed for str {}
 impl ToSocketAddrs for str {
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
+    fn question(&self) -> io::Result<Question> {
         if let Ok(address) = self.parse() {
-            return Ok(vec![address]);
+            return Ok(Question::Answered(vec![address]));
         }
         let parts = self.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let Some((host, port)) = parts else {
             let text = format!("{self:?} is no socket address: write `address:port` or `name:port`");
             return Err(crate::error::misuse(text));
         };
-        look_up(host, port, at)
+        look_up(host, port)
     }
 }
 
 impl sealed::Sealed for String {}
 impl ToSocketAddrs for String {
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
-        self.as_str().resolve(at)
+    fn question(&self) -> io::Result<Question> {
+        self.as_str().question()
     }
 }
 
 impl<T: sealed::Sealed + ?Sized> sealed::Sealed for &T {}
 impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
-    fn resolve(&self, at: Place) -> io::Result<Vec<SocketAddr>> {
-        (**self).resolve(at)
+    fn question(&self) -> io::Result<Question> {
+        (**self).question()
     }
 }
 
-fn look_up(host: &str, port: u16, at: Place) -> io::Result<Vec<SocketAddr>> {
+fn look_up(host: &str, port: u16) -> io::Result<Question> {
     if let Some(network) = super::endpoint::network_here() {
         let addresses = network.look_up(host).ok_or_else(|| {
             let text = format!("no host {host:?} on the simulated network: `Network::host` makes one");
             io::Error::new(io::ErrorKind::NotFound, text)
         })?;
-        return Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+        let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port));
+        return Ok(Question::Answered(addresses.collect()));
     }
     let host = host.to_owned();
-    crate::executor::look_up(at, move || {
+    Ok(Question::Name(Box::new(move || {
         std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port)).map(Iterator::collect)
-    })?
+    })))
 }
 
 /// Tries an operation on each address in turn. If all fail, the error is of the last one's kind and tells of all.
@@ -153,7 +173,7 @@ pub(super) fn each<T>(
 }
 
 /// The error of an operation that has failed on each of some addresses.
-pub(super) fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
+pub(crate) fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     match (failures.len(), failures.pop()) {
         (_, None) => io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
         (1, Some((_, error))) => error,
@@ -167,7 +187,7 @@ pub(super) fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Erro
 }
 
 /// The address of a socket of the internet families.
-pub(super) fn inet(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
+pub(crate) fn inet(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
     address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket is of another family"))
 }
 

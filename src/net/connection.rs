@@ -23,9 +23,9 @@ pub(super) const SEND: libc::c_int = libc::MSG_DONTWAIT;
 /// How many slices the kernel takes at once. What it leaves over is no sign of a socket that is full, or empty.
 const MOST_SLICES: usize = 1_024;
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     // Before the socket, so that it is deregistered before it is closed.
-    pub(super) source: Source,
+    pub(crate) source: Source,
     wire: Wire,
 }
 
@@ -59,32 +59,30 @@ impl Connection {
         Ok(Connection::new(socket))
     }
 
-    /// Connects a new socket. The time limit may not be zero.
-    pub(super) fn connect(socket: Socket, to: &SockAddr, limit: Option<Duration>, at: Place) -> io::Result<Connection> {
+    /// A connection that is about to come about; [`try_connected`](Self::try_connected) tells.
+    pub(super) fn begin(socket: Socket, to: &SockAddr) -> io::Result<Connection> {
         socket.set_nonblocking(true)?;
         match socket.connect(to) {
-            Ok(()) => {}
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {}
-            Err(error) => return Err(error),
+            Err(e) if !matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Err(e),
+            _ => Ok(Connection::new(socket)),
         }
-        Connection::new(socket).when_connected(limit, at)
     }
 
-    /// Connects on a network in memory.
-    pub(super) fn connect_simulated(
-        network: Network,
-        to: SockAddr,
-        limit: Option<Duration>,
-        at: Place,
-    ) -> io::Result<Connection> {
-        Connection::simulated(Endpoint::connect(network, to)?).when_connected(limit, at)
+    pub(super) fn begin_simulated(network: Network, to: SockAddr) -> io::Result<Connection> {
+        Ok(Connection::simulated(Endpoint::connect(network, to)?))
     }
 
-    /// Waits until the connection has come about.
-    fn when_connected(self, limit: Option<Duration>, at: Place) -> io::Result<Connection> {
+    /// Waits until it has come about. The time limit may not be zero.
+    pub(super) fn when_connected(self, limit: Option<Duration>, at: Place) -> io::Result<Connection> {
         self.source.set_limit(Direction::Write, limit)?;
-        // Writable means decided: either the error or the peer is there now.
-        let connected = || match &self.wire {
+        self.source.retry(Direction::Write, at, || self.try_connected(), |()| false)?;
+        self.source.set_limit(Direction::Write, None)?;
+        Ok(self)
+    }
+
+    /// Whether it has come about. Writable means decided: either the error or the peer is there then.
+    pub(crate) fn try_connected(&self) -> io::Result<()> {
+        match &self.wire {
             Simulated(endpoint) => endpoint.connected(),
             Kernel(socket) => match socket.take_error()? {
                 Some(error) => Err(error),
@@ -93,10 +91,7 @@ impl Connection {
                     result => result.map(drop),
                 },
             },
-        };
-        self.source.retry(Direction::Write, at, connected, |()| false)?;
-        self.source.set_limit(Direction::Write, None)?;
-        Ok(self)
+        }
     }
 
     /// An option that makes no difference on a network in memory.
@@ -150,34 +145,64 @@ impl Connection {
 
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
-        self.receive(buffer, 0, at, drained(buffer.len()))
+        let room = buffer.len();
+        self.source.retry(Direction::Read, at, || self.try_read(buffer), drained(room))
     }
 
     pub(super) fn peek(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
-        self.receive(buffer, libc::MSG_PEEK, at, |_| false)
-    }
-
-    #[inline(always)]
-    fn receive(
-        &self,
-        buffer: &mut [u8],
-        flags: libc::c_int,
-        at: Place,
-        drained: impl Fn(&usize) -> bool,
-    ) -> io::Result<usize> {
-        let attempt = || match &self.wire {
-            Kernel(socket) => recv(socket, buffer, flags),
-            Simulated(endpoint) => endpoint.read(buffer, flags != 0),
-        };
-        self.source.retry(Direction::Read, at, attempt, drained)
+        self.source.retry(Direction::Read, at, || self.try_peek(buffer), |_| false)
     }
 
     pub(super) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>], at: Place) -> io::Result<usize> {
-        let count = buffers.len().min(MOST_SLICES);
-        let buffers = &mut buffers[..count];
-        let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        let attempt = || match &self.wire {
+        let room = self.room(buffers);
+        self.source.retry(Direction::Read, at, || self.try_read_vectored(buffers), drained(room))
+    }
+
+    #[inline]
+    pub(super) fn write(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
+        self.source.retry(Direction::Write, at, || self.try_write(bytes), filled(bytes.len()))
+    }
+
+    pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>], at: Place) -> io::Result<usize> {
+        let length = self.length(slices);
+        self.source.retry(Direction::Write, at, || self.try_write_vectored(slices), filled(length))
+    }
+
+    // Attempts, which do not wait.
+
+    #[inline(always)]
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.wire {
+            Kernel(socket) => recv(socket, buffer, 0),
+            Simulated(endpoint) => endpoint.read(buffer, false),
+        }
+    }
+
+    /// The same into memory that need not be initialised.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn try_read_uninit(&self, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        match &self.wire {
+            Kernel(socket) => socket.recv_with_flags(buffer, libc::MSG_DONTWAIT),
+            Simulated(endpoint) => {
+                buffer.fill(MaybeUninit::new(0));
+                // SAFETY: it is initialised now.
+                endpoint.read(unsafe { &mut *(ptr::from_mut(buffer) as *mut [u8]) }, false)
+            }
+        }
+    }
+
+    pub(crate) fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.wire {
+            Kernel(socket) => recv(socket, buffer, libc::MSG_PEEK),
+            Simulated(endpoint) => endpoint.read(buffer, true),
+        }
+    }
+
+    pub(crate) fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match &self.wire {
             Kernel(socket) => {
+                let count = buffers.len().min(MOST_SLICES);
+                let buffers = &mut buffers[..count];
                 // SAFETY: both types are an `iovec` each, the kernel writes nothing but initialised bytes.
                 let buffers = unsafe { &mut *(ptr::from_mut(buffers) as *mut [MaybeUninitSlice<'_>]) };
                 socket.recv_vectored_with_flags(buffers, libc::MSG_DONTWAIT).map(|(n, _)| n)
@@ -186,30 +211,25 @@ impl Connection {
                 Some(buffer) => endpoint.read(buffer, false),
                 None => Ok(0),
             },
-        };
-        self.source.retry(Direction::Read, at, attempt, drained(self.most(room)))
+        }
     }
 
-    #[inline]
-    pub(super) fn write(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
-        let attempt = || match &self.wire {
+    #[inline(always)]
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.wire {
             Kernel(socket) => socket.send_with_flags(bytes, SEND),
             Simulated(endpoint) => endpoint.write(bytes),
-        };
-        self.source.retry(Direction::Write, at, attempt, filled(bytes.len()))
+        }
     }
 
-    pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>], at: Place) -> io::Result<usize> {
-        let slices = &slices[..slices.len().min(MOST_SLICES)];
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        let attempt = || match &self.wire {
-            Kernel(socket) => socket.send_vectored_with_flags(slices, SEND),
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &self.wire {
+            Kernel(socket) => socket.send_vectored_with_flags(&slices[..slices.len().min(MOST_SLICES)], SEND),
             Simulated(endpoint) => match slices.iter().find(|slice| !slice.is_empty()) {
                 Some(slice) => endpoint.write(slice),
                 None => Ok(0),
             },
-        };
-        self.source.retry(Direction::Write, at, attempt, filled(self.most(length)))
+        }
     }
 
     pub(super) fn read_exact(&self, mut buffer: &mut [u8], at: Place) -> io::Result<()> {
@@ -232,8 +252,17 @@ impl Connection {
         Ok(())
     }
 
-    /// What a call that was given so many bytes tries to move: on a network in memory, one slice at a time, so that
-    /// moving less says nothing about what is left.
+    /// How many bytes a read into these buffers tries to move.
+    pub(crate) fn room(&self, buffers: &[IoSliceMut<'_>]) -> usize {
+        self.most(buffers.iter().take(MOST_SLICES).map(|buffer| buffer.len()).sum())
+    }
+
+    /// How many bytes a write of these slices tries to move.
+    pub(crate) fn length(&self, slices: &[IoSlice<'_>]) -> usize {
+        self.most(slices.iter().take(MOST_SLICES).map(|slice| slice.len()).sum())
+    }
+
+    /// On a network in memory it is one slice at a time, so that moving less says nothing about what is left.
     fn most(&self, bytes: usize) -> usize {
         self.option(0, |_| Ok(bytes)).unwrap_or(bytes)
     }
@@ -267,12 +296,12 @@ fn recv(socket: &Socket, buffer: &mut [u8], flags: libc::c_int) -> io::Result<us
 }
 
 /// A read that gave something, but less than there was room for, has emptied the socket.
-fn drained(room: usize) -> impl Fn(&usize) -> bool {
+pub(crate) fn drained(room: usize) -> impl Fn(&usize) -> bool {
     move |&n| 0 < n && n < room
 }
 
 /// A write that took less than it was given has filled the socket.
-fn filled(length: usize) -> impl Fn(&usize) -> bool {
+pub(crate) fn filled(length: usize) -> impl Fn(&usize) -> bool {
     move |&n| n < length
 }
 
@@ -301,6 +330,10 @@ macro_rules! stream {
             /// What the system says.
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 self.connection.shutdown(how)
+            }
+
+            pub(crate) fn connection(&self) -> &Connection {
+                &self.connection
             }
 
             /// A second handle of the same connection. Time limits are each handle's own.

@@ -14,9 +14,9 @@ use super::shared::Shared;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::source::{Source, set_nonblocking};
 
-pub(super) struct Datagrams {
+pub(crate) struct Datagrams {
     // Before the socket, so that it is deregistered before it is closed.
-    pub(super) source: Source,
+    pub(crate) source: Source,
     carrier: Carrier,
     shared: Shared,
 }
@@ -67,7 +67,7 @@ impl Datagrams {
         Ok(Datagrams { shared: self.shared.clone(), ..second })
     }
 
-    pub(super) fn connect(&self, to: &SockAddr) -> io::Result<()> {
+    pub(crate) fn connect(&self, to: &SockAddr) -> io::Result<()> {
         match &self.carrier {
             Kernel(socket) => socket.connect(to),
             Simulated(endpoint) => endpoint.connect_datagrams(to),
@@ -103,11 +103,6 @@ impl Datagrams {
         let _ = self.shutdown(Shutdown::Both);
     }
 
-    /// One datagram says nothing about the next: only "would block" does.
-    fn retry<T>(&self, direction: Direction, at: Place, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        self.source.retry(direction, at, || self.shared.check().and_then(|()| attempt()), |_| false)
-    }
-
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.carrier {
             Kernel(socket) => socket.shutdown(how),
@@ -124,53 +119,75 @@ impl Datagrams {
         }
     }
 
+    /// One datagram says nothing about the next: only "would block" does.
+    fn retry<T>(&self, direction: Direction, at: Place, attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.source.retry(direction, at, attempt, |_| false)
+    }
+
     pub(super) fn recv(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<usize> {
-        let attempt = || match &self.carrier {
-            Kernel(socket) => socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
-            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, ..)| n),
-        };
-        self.retry(Direction::Read, at, attempt)
+        self.retry(Direction::Read, at, || self.try_recv(buffer, flags))
     }
 
     pub(super) fn recv_from(&self, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<(usize, SockAddr)> {
-        let attempt = || match &self.carrier {
-            Kernel(socket) => socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
-            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, from, _)| (n, from)),
-        };
-        self.retry(Direction::Read, at, attempt)
+        self.retry(Direction::Read, at, || self.try_recv_from(buffer, flags))
     }
 
     /// The same, with the word of the kernel whether the datagram was longer than the buffer.
     pub(super) fn recv_whole(&self, buffer: &mut [u8], at: Place) -> io::Result<(usize, SockAddr, bool)> {
-        let attempt = || match &self.carrier {
-            Kernel(socket) => recv_whole(socket, buffer),
-            Simulated(endpoint) => endpoint.receive(buffer, false),
-        };
-        self.retry(Direction::Read, at, attempt)
+        self.retry(Direction::Read, at, || {
+            self.shared.check()?;
+            match &self.carrier {
+                Kernel(socket) => recv_whole(socket, buffer),
+                Simulated(endpoint) => endpoint.receive(buffer, false),
+            }
+        })
     }
 
     pub(super) fn send(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
-        let attempt = || match &self.carrier {
-            Kernel(socket) => socket.send_with_flags(bytes, SEND),
-            Simulated(endpoint) => endpoint.send(bytes, None),
-        };
-        self.retry(Direction::Write, at, attempt)
-    }
-
-    /// One attempt to send on the kernel's socket; `None`: it is one of a network in memory.
-    pub(super) fn try_send_to(&self, bytes: &[u8], to: &SockAddr) -> Option<io::Result<usize>> {
-        match &self.carrier {
-            Kernel(socket) => Some(self.shared.check().and_then(|()| socket.send_to_with_flags(bytes, to, SEND))),
-            Simulated(_) => None,
-        }
+        self.retry(Direction::Write, at, || self.try_send(bytes))
     }
 
     pub(super) fn send_to(&self, bytes: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
-        let attempt = || match &self.carrier {
+        self.retry(Direction::Write, at, || self.try_send_to(bytes, to))
+    }
+
+    // Attempts, which do not wait.
+
+    pub(crate) fn try_recv(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+        self.shared.check()?;
+        match &self.carrier {
+            Kernel(socket) => socket.recv_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
+            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, ..)| n),
+        }
+    }
+
+    pub(crate) fn try_recv_from(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<(usize, SockAddr)> {
+        self.shared.check()?;
+        match &self.carrier {
+            Kernel(socket) => socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
+            Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, from, _)| (n, from)),
+        }
+    }
+
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.shared.check()?;
+        match &self.carrier {
+            Kernel(socket) => socket.send_with_flags(bytes, SEND),
+            Simulated(endpoint) => endpoint.send(bytes, None),
+        }
+    }
+
+    pub(crate) fn try_send_to(&self, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
+        self.shared.check()?;
+        match &self.carrier {
             Kernel(socket) => socket.send_to_with_flags(bytes, to, SEND),
             Simulated(endpoint) => endpoint.send(bytes, Some(to)),
-        };
-        self.retry(Direction::Write, at, attempt)
+        }
+    }
+
+    /// Whether nobody tells when there is room again: the kernel does not, of a full queue of somebody else.
+    pub(crate) fn has_to_ask_again(&self) -> bool {
+        matches!(self.carrier, Kernel(_))
     }
 }
 
@@ -203,6 +220,10 @@ fn uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 macro_rules! datagram_socket {
     ($socket:ident) => {
         impl $socket {
+            pub(crate) fn datagrams(&self) -> &Datagrams {
+                &self.datagrams
+            }
+
             /// Sends a datagram to the peer that the socket is connected to.
             ///
             /// # Errors

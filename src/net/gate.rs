@@ -30,8 +30,15 @@ const CONCERNS_ONE: &[libc::c_int] = &[
     libc::ENONET,
 ];
 
-pub(super) struct Gate {
-    pub(super) source: Source,
+/// What comes of an attempt to accept.
+pub(crate) enum Verdict<T> {
+    Accepted(T),
+    Again,
+    Later(Duration),
+}
+
+pub(crate) struct Gate {
+    pub(crate) source: Source,
     /// The process is out of descriptors, and has said so.
     starving: AtomicBool,
     shared: Shared,
@@ -66,28 +73,41 @@ impl Gate {
     /// waited for.
     pub(super) fn accept<T>(&self, at: Place, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
-            let attempt = || self.shared.check().and_then(|()| attempt());
-            let error = match self.source.retry(Direction::Read, at, attempt, |_| false) {
-                Ok(connection) => {
-                    self.starving.store(false, Ordering::Relaxed);
-                    return Ok(connection);
-                }
-                // The kernel's word for a socket that was shut down.
-                Err(_) if self.is_closed() => return Err(crate::error::closed()),
-                Err(error) => error,
-            };
-            match error.raw_os_error() {
-                Some(number) if CONCERNS_ONE.contains(&number) => {}
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
-                    if !self.starving.swap(true, Ordering::Relaxed) {
-                        log::error!(target: "corio::net",
-                            "cannot accept connections: {error}; trying again until it works");
-                    }
-                    // The clients that wait will not be announced again.
-                    sleep(OUT_OF_DESCRIPTORS)?;
-                }
-                _ => return Err(error),
+            let accepted = self.source.retry(Direction::Read, at, &mut attempt, |_| false);
+            match self.judge(accepted)? {
+                Verdict::Accepted(connection) => return Ok(connection),
+                Verdict::Again => {}
+                Verdict::Later(pause) => sleep(pause)?,
             }
+        }
+    }
+
+    /// Fails if it was closed.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.shared.check()
+    }
+
+    /// What comes of an attempt.
+    pub(crate) fn judge<T>(&self, accepted: io::Result<T>) -> io::Result<Verdict<T>> {
+        let error = match accepted {
+            Ok(connection) => {
+                self.starving.store(false, Ordering::Relaxed);
+                return Ok(Verdict::Accepted(connection));
+            }
+            // The kernel's word for a socket that was shut down.
+            Err(_) if self.is_closed() => return Err(crate::error::closed()),
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(number) if CONCERNS_ONE.contains(&number) => Ok(Verdict::Again),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) if !self.source.is_impatient() => {
+                if !self.starving.swap(true, Ordering::Relaxed) {
+                    log::error!(target: "corio::net", "cannot accept connections: {error}; trying again until it works");
+                }
+                // The clients that wait will not be announced again.
+                Ok(Verdict::Later(OUT_OF_DESCRIPTORS))
+            }
+            _ => Err(error),
         }
     }
 

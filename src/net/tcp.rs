@@ -139,15 +139,21 @@ impl TcpStream {
         limit: Option<Duration>,
         at: Place,
     ) -> io::Result<TcpStream> {
-        let connection = match network_here() {
-            Some(network) => Connection::connect_simulated(network, address.into(), limit, at)?,
-            None => {
-                let new = || Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
-                let socket = socket.map_or_else(new, Ok)?;
-                Connection::connect(socket, &address.into(), limit, at)?
-            }
-        };
+        let connection = TcpStream::begin(socket, address)?.when_connected(limit, at)?;
         Ok(TcpStream { connection })
+    }
+
+    fn begin(socket: Option<Socket>, address: SocketAddr) -> io::Result<Connection> {
+        if let Some(network) = network_here() {
+            return Connection::begin_simulated(network, address.into());
+        }
+        let new = || Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+        Connection::begin(socket.map_or_else(new, Ok)?, &address.into())
+    }
+
+    /// A stream that is about to be connected.
+    pub(crate) fn connecting(address: SocketAddr) -> io::Result<TcpStream> {
+        Ok(TcpStream { connection: TcpStream::begin(None, address)? })
     }
 
     pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
@@ -363,7 +369,7 @@ impl TcpListener {
         TcpListener { gate: unsafe { Gate::new(number) }, door }
     }
 
-    pub(super) fn gate(&self) -> &Gate {
+    pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }
 
@@ -392,18 +398,24 @@ impl TcpListener {
     ) -> io::Result<(P, TcpStream, SocketAddr)> {
         self.gate.accept(at, || {
             let place = place()?;
-            let (connection, from) = match &self.door {
-                Kernel(socket) => {
-                    let (socket, from) = socket.accept()?;
-                    (Connection::new(std::net::TcpStream::from(socket).into()), from)
-                }
-                Simulated(endpoint) => {
-                    let (end, from) = endpoint.accept()?;
-                    (Connection::simulated(end), inet(&from)?)
-                }
-            };
-            Ok((place, TcpStream { connection }, from))
+            self.try_accept().map(|(stream, from)| (place, stream, from))
         })
+    }
+
+    /// One attempt, which does not wait.
+    pub(crate) fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.gate.check()?;
+        let (connection, from) = match &self.door {
+            Kernel(socket) => {
+                let (socket, from) = socket.accept()?;
+                (Connection::new(std::net::TcpStream::from(socket).into()), from)
+            }
+            Simulated(endpoint) => {
+                let (end, from) = endpoint.accept()?;
+                (Connection::simulated(end), inet(&from)?)
+            }
+        };
+        Ok((TcpStream { connection }, from))
     }
 
     /// Ends it for good, for all who share this handle: whoever waits for a connection is told so, on any thread, and so is

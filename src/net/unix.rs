@@ -22,7 +22,7 @@ use crate::reactor::source::{releasable, set_nonblocking};
 use crate::task::caller;
 
 /// How long a client waits, at first and at most, before it tries again somebody whose queue is full.
-pub(super) const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
+pub(crate) const FULL_QUEUE: (Duration, Duration) = (millis(1), millis(100));
 
 /// A connection between two processes of this machine. The counterpart of [`std::os::unix::net::UnixStream`]; for waiting,
 /// sharing and time limits as [`TcpStream`](super::TcpStream).
@@ -113,14 +113,21 @@ impl UnixStream {
         UnixStream::connect_to(&sock_addr(address)?, caller())
     }
 
+    /// A stream that is about to be connected.
+    pub(crate) fn connecting(address: &SockAddr) -> io::Result<UnixStream> {
+        let connection = match network_here() {
+            Some(network) => Connection::begin_simulated(network, address.clone())?,
+            None => Connection::begin(Socket::new(Domain::UNIX, Type::STREAM, None)?, address)?,
+        };
+        Ok(UnixStream { connection })
+    }
+
     fn connect_to(address: &SockAddr, at: Place) -> io::Result<UnixStream> {
         let (mut pause, longest) = FULL_QUEUE;
         loop {
             not_cancelled(at)?;
-            let connected = match network_here() {
-                Some(network) => Connection::connect_simulated(network, address.clone(), None, at),
-                None => Connection::connect(Socket::new(Domain::UNIX, Type::STREAM, None)?, address, None, at),
-            };
+            let connected = UnixStream::connecting(address)
+                .and_then(|UnixStream { connection }| connection.when_connected(None, at));
             match connected {
                 Ok(connection) => return Ok(UnixStream { connection }),
                 // The kernel tells nobody when the queue is no longer full.
@@ -405,7 +412,7 @@ impl UnixListener {
         }
     }
 
-    pub(super) fn gate(&self) -> &Gate {
+    pub(crate) fn gate(&self) -> &Gate {
         &self.gate
     }
 
@@ -431,18 +438,24 @@ impl UnixListener {
     ) -> io::Result<(P, UnixStream, SocketAddr)> {
         self.gate.accept(at, || {
             let place = place()?;
-            let (connection, from) = match &self.door {
-                Kernel(socket) => {
-                    let (socket, from) = socket.accept()?;
-                    (Connection::new(std::os::unix::net::UnixStream::from(socket).into()), from)
-                }
-                Simulated(endpoint) => {
-                    let (end, from) = endpoint.accept()?;
-                    (Connection::simulated(end), unix_addr(&from)?)
-                }
-            };
-            Ok((place, UnixStream { connection }, from))
+            self.try_accept().map(|(stream, from)| (place, stream, from))
         })
+    }
+
+    /// One attempt, which does not wait.
+    pub(crate) fn try_accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        self.gate.check()?;
+        let (connection, from) = match &self.door {
+            Kernel(socket) => {
+                let (socket, from) = socket.accept()?;
+                (Connection::new(std::os::unix::net::UnixStream::from(socket).into()), from)
+            }
+            Simulated(endpoint) => {
+                let (end, from) = endpoint.accept()?;
+                (Connection::simulated(end), unix_addr(&from)?)
+            }
+        };
+        Ok((UnixStream { connection }, from))
     }
 
     /// Connections as they come: an endless iterator, which ends after the error of a cancellation, or of
@@ -577,7 +590,7 @@ pub(super) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
 }
 
 /// The address of a socket of this family. One without a name has an address too, which says so.
-pub(super) fn unix_addr(address: &SockAddr) -> io::Result<SocketAddr> {
+pub(crate) fn unix_addr(address: &SockAddr) -> io::Result<SocketAddr> {
     if let Some(address) = address.as_unix() {
         return Ok(address);
     }

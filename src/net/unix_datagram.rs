@@ -213,10 +213,10 @@ impl UnixDatagram {
         let (start, limit) = (crate::now(), self.datagrams.source.limit(Direction::Write));
         loop {
             not_cancelled(at)?;
-            let Some(result) = self.datagrams.try_send_to(datagram, to) else {
+            if !self.datagrams.has_to_ask_again() {
                 return self.datagrams.send_to(datagram, to, at);
-            };
-            match result {
+            }
+            match self.datagrams.try_send_to(datagram, to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.datagrams.source.is_impatient() => {}
                 result => return result,

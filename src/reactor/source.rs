@@ -112,20 +112,8 @@ impl Source {
                     let mut due = None;
                     loop {
                         // ANCHOR: retry
-                        if self.seems_ready(lp, direction) {
-                            match uninterrupted(&mut attempt) {
-                                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                    lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
-                                    self.with_slot(lp, |slot| slot.refute(direction));
-                                }
-                                Ok(value) => {
-                                    if drained(&value) {
-                                        self.with_slot(lp, |slot| slot.clear(direction));
-                                    }
-                                    return Ok(value);
-                                }
-                                Err(error) => return Err(error),
-                            }
+                        if let Some(result) = self.attempt(lp, task, direction, &mut attempt, &drained) {
+                            return result;
                         }
                         self.wait(lp, task, direction, at, &mut due)?;
                         // ANCHOR_END: retry
@@ -143,6 +131,35 @@ impl Source {
                 Context::Outside => self.retry_outside(direction, &mut attempt),
             },
         )
+    }
+
+    /// Tries once, if as far as is known that may succeed; `None`: it has to wait.
+    #[inline(always)]
+    pub(crate) fn attempt<T>(
+        &self,
+        lp: &EventLoop,
+        task: &TaskRef,
+        direction: Direction,
+        attempt: &mut impl FnMut() -> io::Result<T>,
+        drained: &impl Fn(&T) -> bool,
+    ) -> Option<io::Result<T>> {
+        if !self.seems_ready(lp, direction) {
+            return None;
+        }
+        match uninterrupted(attempt) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                lp.emit(|| Event::WouldBlock { task: task.core.id(), direction });
+                self.with_slot(lp, |slot| slot.refute(direction));
+                None
+            }
+            Ok(value) => {
+                if drained(&value) {
+                    self.with_slot(lp, |slot| slot.clear(direction));
+                }
+                Some(Ok(value))
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// The same on a thread without a loop: the thread waits.
@@ -197,6 +214,20 @@ impl Source {
         });
     }
 
+    /// Counts a wait, until [`end_to_wait`](Self::end_to_wait), and says where it stands in line.
+    pub(crate) fn begin_to_wait(&self, lp: &EventLoop) -> io::Result<Rc<Slot>> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let slot = match self.with_slot(lp, Rc::clone) {
+            Some(slot) => Ok(slot),
+            None => self.register(lp),
+        };
+        slot.inspect_err(|_| self.end_to_wait())
+    }
+
+    pub(crate) fn end_to_wait(&self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// Parks until the direction is ready, unless it is by now.
     fn wait(
         &self,
@@ -206,18 +237,8 @@ impl Source {
         at: Place,
         due: &mut Option<Nanos>,
     ) -> io::Result<()> {
-        struct Waiting<'a>(&'a AtomicU32);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
-        let slot = match self.with_slot(lp, Rc::clone) {
-            Some(slot) => slot,
-            None => self.register(lp)?,
-        };
+        let slot = self.begin_to_wait(lp)?;
+        let _waiting = Waiting(self);
         if slot.is_ready(direction) {
             return Ok(());
         }
@@ -261,6 +282,15 @@ impl Source {
         let new = registration.insert(Registration { remote: lp.remote.clone(), token });
         self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(token.slot), Ordering::SeqCst);
         Ok(new.slot(lp))
+    }
+}
+
+/// A wait that is counted.
+struct Waiting<'a>(&'a Source);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.end_to_wait();
     }
 }
 

@@ -150,8 +150,8 @@ impl Seats {
         drop(before);
     }
 
-    pub(crate) fn forget_wait(&self, wait: usize, foreign: &Foreign) {
-        let noted = self.foreign.borrow_mut().remove(&(foreign.task.core.id(), wait));
+    pub(crate) fn forget_wait(&self, task: u64, wait: usize) {
+        let noted = self.foreign.borrow_mut().remove(&(task, wait));
         drop(noted);
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fmt, fs, io, thread};
 
@@ -128,6 +129,31 @@ pub(crate) fn only(lines: &[String], level: &str, texts: &[&str]) -> String {
     let found: Vec<_> = lines.iter().filter(|l| l.starts_with(level) && texts.iter().all(|t| l.contains(t))).collect();
     assert_eq!(found.len(), 1, "wanted one {level} line with {texts:?} among {lines:#?}");
     found[0].clone()
+}
+
+// ---- files -------------------------------------------------------------------------------------
+
+/// A directory of its own, which goes with the test.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Directory {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("corio-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 // ---- processes ---------------------------------------------------------------------------------

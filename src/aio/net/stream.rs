@@ -1,0 +1,162 @@
+//! What TCP and Unix streams have in common.
+
+use std::io;
+
+use crate::aio::attempt::retry;
+use crate::net::attempts::{Connection, drained, filled};
+use crate::observe::event::{Direction, Place};
+
+pub(super) async fn read(connection: &Connection, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+    let room = buffer.len();
+    retry(&connection.source, Direction::Read, at, || connection.try_read(buffer), drained(room)).await
+}
+
+pub(super) async fn peek(connection: &Connection, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+    retry(&connection.source, Direction::Read, at, || connection.try_peek(buffer), |_| false).await
+}
+
+pub(super) async fn read_exact(connection: &Connection, mut buffer: &mut [u8], at: Place) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match read(connection, buffer, at).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => buffer = &mut buffer[n..],
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn write(connection: &Connection, bytes: &[u8], at: Place) -> io::Result<usize> {
+    retry(&connection.source, Direction::Write, at, || connection.try_write(bytes), filled(bytes.len())).await
+}
+
+pub(super) async fn write_all(connection: &Connection, mut bytes: &[u8], at: Place) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(connection, bytes, at).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a connection that has begun has come about.
+pub(super) async fn connected(connection: &Connection, at: Place) -> io::Result<()> {
+    retry(&connection.source, Direction::Write, at, || connection.try_connected(), |()| false).await
+}
+
+/// What every stream that is awaited has, over one of the direct style.
+macro_rules! stream {
+    ($stream:ident, $direct:path) => {
+        impl $stream {
+            fn new(stream: Arc<$direct>) -> $stream {
+                $stream {
+                    stream,
+                    #[cfg(any(feature = "futures-io", feature = "hyper"))]
+                    waits: Default::default(),
+                }
+            }
+
+            /// The stream of the direct style: for addresses, options, and whatever else does not wait.
+            pub fn get_ref(&self) -> &$direct {
+                &self.stream
+            }
+
+            /// The stream of the direct style, for coroutines.
+            ///
+            /// # Errors
+            ///
+            /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while it has clones; then only this one is gone.
+            #[cfg_attr(
+                not(any(feature = "futures-io", feature = "hyper")),
+                expect(unused_mut, reason = "it has no waits")
+            )]
+            pub fn into_direct(mut self) -> io::Result<$direct> {
+                #[cfg(any(feature = "futures-io", feature = "hyper"))]
+                self.waits.leave();
+                Arc::into_inner(self.stream).ok_or_else(crate::error::still_shared)
+            }
+
+            /// Reads some bytes; 0: the end, or a buffer without room.
+            ///
+            /// # Errors
+            ///
+            /// Cancellation; what the system says. A read that took bytes returns them.
+            #[track_caller]
+            pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                read(self.stream.connection(), buffer, caller())
+            }
+
+            /// Reads until the buffer is full.
+            ///
+            /// # Errors
+            ///
+            /// As [`read`](Self::read), and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); some bytes may have been taken then.
+            #[track_caller]
+            pub fn read_exact(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+                read_exact(self.stream.connection(), buffer, caller())
+            }
+
+            /// Reads, but leaves the bytes where they are.
+            ///
+            /// # Errors
+            ///
+            /// As [`read`](Self::read).
+            #[track_caller]
+            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                peek(self.stream.connection(), buffer, caller())
+            }
+
+            /// Writes some of the bytes, and says how many.
+            ///
+            /// # Errors
+            ///
+            /// Cancellation; what the system says.
+            #[track_caller]
+            pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                write(self.stream.connection(), bytes, caller())
+            }
+
+            /// Writes all of the bytes.
+            ///
+            /// # Errors
+            ///
+            /// As [`write`](Self::write); some bytes may have been written then.
+            #[track_caller]
+            pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+                write_all(self.stream.connection(), bytes, caller())
+            }
+
+            /// Ends one direction, or both. Whoever waits for it is woken.
+            ///
+            /// # Errors
+            ///
+            /// What the system says.
+            pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                self.stream.shutdown(how)
+            }
+        }
+
+        /// Takes it over from the direct style, without its time limits.
+        impl From<$direct> for $stream {
+            fn from(stream: $direct) -> $stream {
+                stream.connection().source.set_impatient(false);
+                $stream::new(Arc::new(stream))
+            }
+        }
+
+        /// Another handle of the same socket.
+        impl Clone for $stream {
+            fn clone(&self) -> $stream {
+                $stream::new(self.stream.clone())
+            }
+        }
+
+        impl std::fmt::Debug for $stream {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.stream, f)
+            }
+        }
+    };
+}
+
+pub(super) use stream;

@@ -1,0 +1,159 @@
+//! The end of work that goes on elsewhere, as a future.
+
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::pause::{Checkpoint, Home};
+use crate::RemoteHandle;
+use crate::error::cancelled;
+use crate::event_loop::EventLoop;
+use crate::observe::event::Place;
+use crate::remote::{self, Message, Waker};
+use crate::task::waker::{self, Foreign};
+use crate::task::{TaskRef, caller};
+
+/// Waits for the end of work on another thread and takes its result; from awaiting a [`RemoteHandle`].
+///
+/// It is `Send` and needs no executor of ours: it may be awaited anywhere. That is the way to corio for a future that must be
+/// `Send`, such as a handler of a web framework: what it sends to a loop, its own perhaps, by [`LoopHandle::spawn`](crate::LoopHandle::spawn) may pause.
+///
+/// A cancelled task of a loop that awaits it passes that on by [`cancel`](RemoteHandle::cancel), and leaves at once. To drop
+/// this future detaches the work, as dropping its handle does.
+///
+/// ```
+/// use corio::{LoopHandle, aio, millis, sleep};
+///
+/// /// What is asked of a handler.
+/// fn is_send<F: Future + Send>(future: F) -> F {
+///     future
+/// }
+///
+/// aio::block_on(async {
+///     let here = LoopHandle::current()?;
+///     let handler = is_send(async move {
+///         here.spawn(|| {
+///             sleep(millis(1))?; // on a coroutine
+///             Ok("direct style")
+///         })
+///         .await
+///     });
+///     assert_eq!(handler.await?, "direct style");
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Remote<T> {
+    handle: Option<RemoteHandle<T>>,
+    at: Place,
+    checkpoint: Checkpoint,
+    hope: Option<Hope>,
+}
+
+impl<T> IntoFuture for RemoteHandle<T> {
+    type Output = io::Result<T>;
+    type IntoFuture = Remote<T>;
+
+    #[track_caller]
+    fn into_future(self) -> Remote<T> {
+        Remote { handle: Some(self), at: caller(), checkpoint: Checkpoint::default(), hope: None }
+    }
+}
+
+impl<T> Future for Remote<T> {
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let this = &mut *self;
+        let handle = this.handle.as_ref().expect("a future was polled after it had ended");
+        let result = match handle.look(|| Some(Waker::Future(waker::copy(context.waker())))) {
+            Some(result) => Poll::Ready(result),
+            None => EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
+                Some((lp, task)) => this.wait(lp, task, context).map(Err),
+                // An executor of somebody else's.
+                None => Poll::Pending,
+            }),
+        };
+        if result.is_ready() {
+            this.hope = None;
+            this.handle = None;
+        }
+        result
+    }
+}
+
+impl<T> Remote<T> {
+    /// On a loop, where a wait can be cancelled, and is counted.
+    fn wait(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Error> {
+        let handle = self.handle.as_ref().expect("it has just been looked at");
+        let mut go_on = || {
+            ready!(self.checkpoint.poll(lp, task, self.at, context))?;
+            if task.core.is_cancelled() {
+                return Poll::Ready(Err(cancelled()));
+            }
+            handle.check_other(lp, task)?;
+            Poll::Ready(Ok(()))
+        };
+        if let Err(error) = ready!(go_on()) {
+            handle.cancel();
+            return Poll::Ready(error);
+        }
+        let wait = (task.core.id(), handle.number());
+        if let Some(foreign) = Foreign::behind(lp, task, context.waker()) {
+            lp.seats.note_wait(wait.1, &foreign);
+        }
+        if self.hope.as_ref().is_none_or(|hope| hope.home != Home::of(lp) || hope.wait != wait) {
+            self.hope = Some(Hope::new(lp, wait, !handle.is_on(lp)));
+        }
+        lp.say(handle.want(), self.at);
+        Poll::Pending
+    }
+}
+
+/// A wait that is counted on a loop: while it goes on there is hope, and where another thread works, a virtual clock waits.
+struct Hope {
+    home: Home,
+    /// The task, and which of its waits.
+    wait: (u64, usize),
+    work: bool,
+}
+
+impl Hope {
+    fn new(lp: &EventLoop, wait: (u64, usize), work: bool) -> Hope {
+        lp.expecting.set(lp.expecting.get() + 1);
+        lp.workers.set(lp.workers.get() + usize::from(work));
+        Hope { home: Home::of(lp), wait, work }
+    }
+
+    /// Gives it up, if this is its loop.
+    fn end_here(home: Home, (task, wait): (u64, usize), work: bool) -> bool {
+        EventLoop::with_current(|lp| {
+            let Some(lp) = lp.filter(|lp| Home::of(lp) == home) else { return false };
+            lp.expecting.set(lp.expecting.get() - 1);
+            lp.workers.set(lp.workers.get() - usize::from(work));
+            lp.seats.forget_wait(task, wait);
+            true
+        })
+    }
+}
+
+impl Drop for Hope {
+    fn drop(&mut self) {
+        let Hope { home, wait, work } = *self;
+        // The future went to another thread. If its loop is gone, or in another run, so is what was counted.
+        if !Hope::end_here(home, wait, work)
+            && let Some(remote) = remote::find(home.on)
+        {
+            let end = Box::new(move || _ = Hope::end_here(home, wait, work));
+            let _ = remote.send(Message::Call(end, Location::caller()));
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Remote<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Remote").field(&self.handle).finish()
+    }
+}

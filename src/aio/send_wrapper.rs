@@ -1,0 +1,151 @@
+//! What must not leave its loop, for those who ask for `Send`.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
+
+use crate::event_loop::EventLoop;
+use crate::remote::{self, Message};
+
+/// Anything, as `Send` and `Sync`: it may go to another thread, but is used on its own only, which is checked.
+///
+/// Frameworks that can move futures between threads ask for `Send`, also when they run on one. What belongs to a loop is not:
+/// tasks, queues, the futures of [`aio`](crate::aio). In this wrapper it passes. It is a future if what it holds is one.
+///
+/// For a function that is to run on a loop from anywhere, there is [`LoopHandle::spawn`](crate::LoopHandle::spawn), whose handle
+/// can be awaited.
+///
+/// # Panics
+///
+/// Whatever is done with it on another thread panics, but for dropping it: then the value goes home, to be dropped there, and
+/// if its loop has ended, it is leaked, which is logged.
+///
+/// ```
+/// use corio::aio::{self, SendWrapper};
+/// use corio::millis;
+/// use std::rc::Rc;
+///
+/// fn handler() -> impl Future<Output = u32> + Send {
+///     let state = SendWrapper::new(Rc::new(20));
+///     async move {
+///         SendWrapper::new(aio::sleep(millis(1))).await.unwrap();
+///         **state + 1
+///     }
+/// }
+///
+/// assert_eq!(aio::block_on(async { Ok(handler().await) })?, 21);
+/// # std::io::Result::Ok(())
+/// ```
+pub struct SendWrapper<T: 'static> {
+    /// Boxed, so that it can go home when it is pinned.
+    value: ManuallyDrop<Box<T>>,
+    thread: ThreadId,
+    /// Its loop, to which it goes if it is dropped elsewhere; 0: none.
+    on: u32,
+    /// What is pinned with the wrapper stays pinned.
+    _pinned: PhantomData<T>,
+}
+
+// SAFETY: another thread gets at nothing of the value: every use is checked, and so is the drop.
+unsafe impl<T> Send for SendWrapper<T> {}
+// SAFETY: the same.
+unsafe impl<T> Sync for SendWrapper<T> {}
+
+impl<T> SendWrapper<T> {
+    /// It belongs to this thread, and to its loop, if there is one.
+    pub fn new(value: T) -> SendWrapper<T> {
+        let on = EventLoop::with_current(|lp| lp.map_or(0, |lp| lp.remote.id));
+        SendWrapper {
+            value: ManuallyDrop::new(Box::new(value)),
+            thread: thread::current().id(),
+            on,
+            _pinned: PhantomData,
+        }
+    }
+
+    /// Whether this is its thread.
+    pub fn is_here(&self) -> bool {
+        thread::current().id() == self.thread
+    }
+
+    /// The value.
+    ///
+    /// # Panics
+    ///
+    /// On another thread.
+    #[track_caller]
+    pub fn into_inner(self) -> T {
+        self.check();
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once: what held it is not dropped.
+        *unsafe { ManuallyDrop::take(&mut this.value) }
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        assert!(
+            self.is_here(),
+            "a `SendWrapper` is used on another thread than its own: what it holds belongs to a loop there; \
+             `LoopHandle::spawn` runs a function there from anywhere"
+        );
+    }
+}
+
+impl<T> Deref for SendWrapper<T> {
+    type Target = T;
+
+    #[track_caller]
+    fn deref(&self) -> &T {
+        self.check();
+        &self.value
+    }
+}
+
+impl<T> DerefMut for SendWrapper<T> {
+    #[track_caller]
+    fn deref_mut(&mut self) -> &mut T {
+        self.check();
+        &mut self.value
+    }
+}
+
+impl<F: Future> Future for SendWrapper<F> {
+    type Output = F::Output;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.check();
+        // SAFETY: the value is pinned with the whole. Only `into_inner` and `deref_mut` reach it otherwise, and those are not to be
+        // had of a wrapper that is pinned, unless the value does not mind.
+        unsafe { self.map_unchecked_mut(|this| &mut **this.value) }.poll(context)
+    }
+}
+
+impl<T> Drop for SendWrapper<T> {
+    fn drop(&mut self) {
+        // SAFETY: taken once, and not used after this.
+        let value = unsafe { ManuallyDrop::take(&mut self.value) };
+        if self.is_here() {
+            return drop(value);
+        }
+        let value = ManuallyDrop::new(value);
+        let Some(home) = remote::find(self.on) else {
+            let text = "a value in a `SendWrapper` was dropped on another thread than its own, and its loop is gone: it is leaked";
+            return log::error!(target: "corio::aio", "{text}");
+        };
+        // If the letter is not delivered, it is dropped here, and this value with it: then it has no loop to go to any more.
+        let parcel = SendWrapper { value, thread: self.thread, on: 0, _pinned: PhantomData };
+        let _ = home.send(Message::Call(Box::new(move || drop(parcel)), Location::caller()));
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for SendWrapper<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_tuple("SendWrapper");
+        if self.is_here() { text.field(&self.value) } else { text.field(&"on another thread") }.finish()
+    }
+}

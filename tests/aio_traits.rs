@@ -1,0 +1,209 @@
+//! The traits of other crates: what is written against them runs on the loop.
+#![cfg(all(feature = "futures-io", feature = "futures-core", feature = "hyper"))]
+
+mod common;
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use common::sim;
+use corio::aio::net::{TcpListener, TcpStream, UnixStream};
+use corio::channel::mpsc;
+use corio::testing::{Ledger, Network};
+use corio::{Backend, Queue, Runner, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
+use futures_util::future::{join, select};
+use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
+use futures_util::{AsyncBufReadExt, StreamExt};
+use hyper::rt::Timer;
+
+fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
+    let whole = || {
+        aio::spawn_local(program()).join()?;
+        Ledger::now().assert_empty();
+        Ok(())
+    };
+    Runner::new().run(whole).unwrap();
+    let network = Network::new();
+    Runner::new().virtual_clock().backend(Backend::Simulated(network.clone())).run(whole).unwrap();
+    assert_eq!(network.open(), 0, "sockets are left");
+}
+
+async fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let client = TcpStream::connect(listener.get_ref().local_addr()?).await?;
+    Ok((client, listener.accept().await?.0))
+}
+
+#[test]
+fn the_adapters_of_futures_read_and_write_streams() {
+    everywhere(|| async {
+        let (client, mut server) = pair().await?;
+        let echo = aio::spawn_local(async move {
+            let (reader, writer) = (server.clone(), &mut server);
+            let n = copy(reader, &mut *writer).await?;
+            AsyncWriteExt::close(writer).await?;
+            Ok(n)
+        });
+        let (reader, mut writer) = client.split();
+        let sent: Vec<u8> = (0..500_000u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let (said, heard) = join(
+            async {
+                writer.write_all(&sent).await?;
+                writer.close().await?;
+                io::Result::Ok(())
+            },
+            async {
+                let (mut lines, mut count) = (BufReader::new(reader).lines(), 0);
+                while let Some(line) = lines.next().await {
+                    assert_eq!(line?, count.to_string());
+                    count += 1;
+                }
+                io::Result::Ok(count)
+            },
+        )
+        .await;
+        said?;
+        assert_eq!((heard?, echo.await? as usize), (500_000, sent.len()));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_polled_read_that_is_given_up_has_taken_nothing_and_hears_of_a_cancellation() {
+    everywhere(|| async {
+        let (mut client, mut server) = pair().await?;
+        let mut buffer = [0; 8];
+        assert!(is_timed_out(
+            &aio::timeout(millis(1), AsyncReadExt::read(&mut server, &mut buffer)).await.unwrap_err()
+        ));
+        drop(select(pin!(aio::yield_now()), AsyncReadExt::read(&mut server, &mut buffer)).await);
+        AsyncWriteExt::write_all(&mut client, b"whole").await?;
+        let n = AsyncReadExt::read(&mut server, &mut buffer).await?;
+        assert_eq!(&buffer[..n], b"whole");
+        let waiting = aio::spawn_local(async move { AsyncReadExt::read(&mut server, &mut [0; 8]).await });
+        aio::yield_now().await?;
+        aio::yield_now().await?;
+        waiting.cancel();
+        assert!(is_cancelled(&waiting.await.unwrap_err()));
+        Ok(())
+    });
+}
+
+#[test]
+fn several_slices_are_written_at_once() {
+    everywhere(|| async {
+        let (mut one, mut other) = UnixStream::pair()?;
+        let mut text = [0; 12];
+        let mut written = 0;
+        while written < text.len() {
+            let slices = ["hello, ", "world"].map(|part| IoSlice::new(part.as_bytes()));
+            let mut slices = &mut { slices }[..];
+            IoSlice::advance_slices(&mut slices, written);
+            written += one.write_vectored(slices).await?;
+        }
+        other.read_exact(&mut text).await?;
+        assert_eq!(&text, b"hello, world");
+        AsyncWriteExt::close(&mut one).await?;
+        assert_eq!(AsyncReadExt::read(&mut other, &mut text).await?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_hyper_reads_need_not_be_initialised() {
+    everywhere(|| async {
+        let (client, mut server) = pair().await?;
+        client.write_all(b"hello").await?;
+        let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];
+        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
+        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut server), context, buffer.unfilled())).await?;
+        assert_eq!(buffer.filled(), b"hello");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_queue_and_a_channel_are_streams_until_they_are_closed() {
+    sim(|| {
+        let queue = Rc::new(Queue::bounded(2));
+        let (sender, receiver) = mpsc::bounded(2);
+        let items = queue.clone();
+        let producer = spawn(move || {
+            for n in 0..5 {
+                items.put(n)?;
+                sender.send(n * 10).map_err(io::Error::other)?;
+            }
+            items.shutdown();
+            Ok(())
+        });
+        let consumer = aio::spawn_local(async move {
+            let both = aio::stream(&*queue).zip(aio::stream(&receiver)).map(|(a, b)| Ok::<_, io::Error>((a?, b?)));
+            let got: Vec<_> = both.collect::<Vec<_>>().await.into_iter().collect::<io::Result<_>>()?;
+            let end = aio::stream(&receiver).next().await;
+            assert!(end.is_none(), "its sender is gone");
+            Ok(got)
+        });
+        assert_eq!(consumer.join()?, [(0, 0), (1, 10), (2, 20), (3, 30), (4, 40)]);
+        producer.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_stream_that_is_dropped_in_the_middle_gives_back_what_it_was_granted() {
+    sim(|| {
+        let queue = Rc::new(Queue::new());
+        let items = queue.clone();
+        aio::spawn_local(async move {
+            let mut stream = aio::stream(&*items);
+            assert!(poll_fn(|context| Poll::Ready(stream.poll_next_unpin(context).is_pending())).await);
+            items.try_put("granted").map_err(|_| io::ErrorKind::Other)?;
+            drop(stream);
+            assert_eq!(items.try_get().unwrap(), "granted");
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_stream_of_a_cancelled_task_ends_with_the_error() {
+    sim(|| {
+        let waiting = aio::spawn_local(async {
+            let queue = Queue::<()>::new();
+            let mut stream = aio::stream(&queue);
+            let error = stream.next().await.unwrap().unwrap_err();
+            assert!(is_cancelled(&error) && stream.next().await.is_none());
+            Ok(())
+        });
+        corio::yield_now()?;
+        waiting.cancel();
+        waiting.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_clock_of_hyper_is_the_loops() {
+    sim(|| {
+        aio::spawn_local(async {
+            let start = now();
+            aio::hyper::Timer.sleep(secs(60)).await;
+            aio::hyper::Timer.sleep_until(start + secs(90)).await;
+            assert_eq!((now() - start, aio::hyper::Timer.now()), (secs(90), now()));
+            // Whoever is cancelled has not slept enough: what else he waits for says so.
+            let sleeper = aio::spawn_local(async {
+                aio::hyper::Timer.sleep(secs(1)).await;
+                Ok(())
+            });
+            aio::yield_now().await?;
+            sleeper.cancel();
+            assert!(is_cancelled(&sleeper.await.unwrap_err()));
+            Ok(())
+        })
+    })
+    .unwrap();
+}
