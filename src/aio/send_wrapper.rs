@@ -38,6 +38,13 @@ use crate::remote::{self, Message};
 /// }
 ///
 /// assert_eq!(aio::block_on(async { Ok(handler().await) })?, 21);
+///
+/// let text = SendWrapper::new(String::from("at home"));
+/// let text = std::thread::spawn(move || {
+///     assert!(!text.is_here()); // it can be carried about, and nothing else
+///     text
+/// }).join().unwrap();
+/// assert_eq!(text.into_inner(), "at home");
 /// # std::io::Result::Ok(())
 /// ```
 pub struct SendWrapper<T: 'static> {
