@@ -4,15 +4,17 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
+use std::rc::Rc;
 
 use common::{Log, child_with, panic_of, plays, sim};
+use corio::net::TcpStream;
 use corio::observe::event::Record;
 use corio::observe::{Recording, State};
-use corio::testing::{self, Ledger, Options, Random, Sequencer};
+use corio::testing::{self, Ledger, Network, Options, Random, Script, Sequencer};
 use corio::{
-    CancelScope, Runner, call_later, call_soon, is_cancelled, millis, scope, secs, shield, sleep, spawn, timeout,
-    yield_now,
+    CancelScope, Runner, call_later, call_soon, is_cancelled, is_timed_out, millis, now, scope, secs, shield, sleep,
+    spawn, timeout, yield_now,
 };
 
 // ---- schedules -----------------------------------------------------------------------------------------------------
@@ -584,6 +586,38 @@ fn the_points_are_counted_under_each_schedule_too() {
         })
     });
     assert!(points >= 60, "{points}");
+}
+
+#[test]
+fn each_run_has_a_network_of_its_own() {
+    let made = Rc::new(Cell::new(0));
+    let count = made.clone();
+    let options = Options::new().network(move || {
+        count.set(count.get() + 1);
+        let network = Network::new().latency(millis(5)..=millis(5));
+        network.server(([10, 0, 0, 1], 80).into(), Script::new()).unwrap();
+        network
+    });
+    // Nobody else can have called: the server takes one call.
+    let ask = || TcpStream::connect(("10.0.0.1", 80))?.read(&mut [0]);
+    options.run(|| {
+        let start = now();
+        assert!(is_timed_out(&timeout(secs(9), ask).unwrap_err()));
+        assert_eq!(now() - start, secs(9));
+        Ok(())
+    });
+    assert_eq!(made.get(), 1);
+    options.clone().schedules(5).explore(|_| {
+        assert!(is_timed_out(&timeout(secs(9), ask).unwrap_err()));
+        Ok(())
+    });
+    assert_eq!(made.get(), 6);
+    let points = options.cancel_everywhere(|injector| {
+        let error = injector.run(|| timeout(secs(9), ask)).unwrap_err();
+        assert_eq!((is_cancelled(&error), is_timed_out(&error)), (true, !injector.cancelled()));
+        Ok(())
+    });
+    assert!(points >= 5 && made.get() == 7 + points, "{points} points, {} networks", made.get());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! | try other orders of events, and repeat the one that failed | [`explore`], [`Options::seed`], [`Random`] |
 //! | say in which order tasks come to certain points | [`Sequencer`] |
 //! | cancel a body wherever it can be cancelled | [`cancel_everywhere`], [`Injector`] |
+//! | do any of this on a network in memory | [`Options::network`], [`Network`], [`Script`] |
 //! | wait until all that can happen now has happened | [`wait_all_tasks_blocked`] |
 //! | make sure that a region does not wait | [`no_suspend`](crate::no_suspend) |
 //!
@@ -17,6 +18,7 @@ mod ledger;
 mod sequencer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::{env, fmt, io};
 
 pub use self::injector::Injector;
@@ -24,6 +26,7 @@ pub use self::ledger::Ledger;
 pub use self::sequencer::{Sequencer, Step};
 use crate::event_loop::EventLoop;
 pub use crate::random::Random;
+use crate::reactor::Backend;
 pub use crate::reactor::{Network, Peer, Script};
 use crate::run::Runner;
 use crate::task::{IntoResult, yield_now};
@@ -234,11 +237,12 @@ fn yield_once() -> io::Result<bool> {
 /// // The schedule that has failed, and those after it.
 /// Options::new().seed(17).schedules(3).explore(|random| sleep(millis(random.below(5))));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "these do nothing until `run`, `explore` or `cancel_everywhere`"]
 pub struct Options {
     seed: Option<u64>,
     schedules: Option<u64>,
+    network: Option<Rc<dyn Fn() -> Network>>,
 }
 
 impl Options {
@@ -259,6 +263,33 @@ impl Options {
         self
     }
 
+    /// Carries the sockets of each run on a [`Network`], which is made for that run: no two of them meet what another has
+    /// left there.
+    ///
+    /// ```
+    /// use corio::net::TcpStream;
+    /// use corio::testing::{Network, Options, Script};
+    /// use corio::{is_cancelled, is_timed_out, secs, timeout};
+    /// use std::io::Read;
+    ///
+    /// // Whoever waits for somebody silent is cancelled, or meets its limit.
+    /// let silent = || {
+    ///     let network = Network::new();
+    ///     network.server("10.0.0.1:80".parse().unwrap(), Script::new()).unwrap();
+    ///     network
+    /// };
+    /// Options::new().network(silent).cancel_everywhere(|injector| {
+    ///     let ask = || TcpStream::connect("10.0.0.1:80")?.read(&mut [0]);
+    ///     let error = injector.run(|| timeout(secs(9), ask)).unwrap_err();
+    ///     assert!(if injector.cancelled() { is_cancelled(&error) } else { is_timed_out(&error) });
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn network(mut self, make: impl Fn() -> Network + 'static) -> Options {
+        self.network = Some(Rc::new(make));
+        self
+    }
+
     /// Runs a test once; see [`run`](run()).
     ///
     /// # Panics
@@ -266,7 +297,7 @@ impl Options {
     /// As there.
     #[track_caller]
     pub fn run<R: IntoResult>(&self, body: impl FnOnce() -> R) -> R::Value {
-        let runner = runner(self.seed);
+        let runner = self.runner(self.seed);
         match attempt(runner, body, &self.seed.map(|seed| format!("seed {seed}")).unwrap_or_default(), &[]) {
             Ok(value) => value,
             Err(trouble) => panic!("{trouble}"),
@@ -283,7 +314,8 @@ impl Options {
         for seed in self.seeds(variable(SCHEDULES)) {
             let seed = seed.unwrap_or(0);
             let replay = [(SEED, seed)];
-            if let Err(trouble) = attempt(runner(Some(seed)), || body(&choices(seed)), &format!("seed {seed}"), &replay)
+            if let Err(trouble) =
+                attempt(self.runner(Some(seed)), || body(&choices(seed)), &format!("seed {seed}"), &replay)
             {
                 panic!("{trouble}");
             }
@@ -303,7 +335,7 @@ impl Options {
         for seed in self.seeds(None) {
             for point in only.unwrap_or(1).. {
                 let injector = Injector::new(point);
-                let runner = runner(seed).probe(injector.probe());
+                let runner = self.runner(seed).probe(injector.probe());
                 let mut replay = vec![(POINT, point)];
                 replay.extend(seed.map(|seed| (SEED, seed)));
                 let label = Label { seed, injector: &injector };
@@ -340,6 +372,28 @@ impl Options {
             }
         }
     }
+
+    /// For one run.
+    fn runner(&self, seed: Option<u64>) -> Runner {
+        let mut runner = Runner::new().virtual_clock().ctrl_c(false);
+        if let Some(seed) = seed {
+            runner = runner.seed(seed);
+        }
+        match &self.network {
+            Some(make) => runner.backend(Backend::Simulated(make())),
+            None => runner,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("seed", &self.seed)
+            .field("schedules", &self.schedules)
+            .field("network", &self.network.is_some())
+            .finish()
+    }
 }
 
 /// Which of many runs it is, known in full when it is over.
@@ -354,14 +408,6 @@ impl fmt::Display for Label<'_> {
             write!(f, "seed {seed}, ")?;
         }
         self.injector.fmt(f)
-    }
-}
-
-fn runner(seed: Option<u64>) -> Runner {
-    let runner = Runner::new().virtual_clock().ctrl_c(false);
-    match seed {
-        Some(seed) => runner.seed(seed),
-        None => runner,
     }
 }
 
