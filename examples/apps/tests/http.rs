@@ -4,7 +4,7 @@ mod support;
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::mpsc;
@@ -16,6 +16,7 @@ use corio::{
     Executor, Runner, current, gather, is_cancelled, is_timed_out, millis, scope, secs, sleep, spawn, timeout,
 };
 use corio_apps::http::{agent, io_error};
+use corio_apps::tls;
 use support::*;
 use ureq::config::{Config, ConfigBuilder};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -67,9 +68,13 @@ impl Nginx {
     }
 
     fn trusted(&self) -> ConfigBuilder<AgentScope> {
-        let certificate = Certificate::from_pem(self.identity.certificate.as_bytes()).unwrap();
-        configured().tls_config(TlsConfig::builder().root_certs(RootCerts::from([certificate])).build())
+        trusting(&self.identity)
     }
+}
+
+fn trusting(identity: &Identity) -> ConfigBuilder<AgentScope> {
+    let certificate = Certificate::from_pem(identity.certificate.as_bytes()).unwrap();
+    configured().tls_config(TlsConfig::builder().root_certs(RootCerts::from([certificate])).build())
 }
 
 fn configuration(http: u16, https: u16) -> String {
@@ -349,17 +354,54 @@ fn every_phase_can_be_limited_by_ureq_limited_by_us_and_cancelled() {
             assert!(is_timed_out(&error) && is_cancelled(&error), "{name}: {error}");
             Ok(())
         });
-        // ureq's own limit is the later one: it must not be what is told.
-        simulated(&(phase.network)(), || {
-            let task = spawn(|| phase.request(Some(secs(5))).map_err(io_error));
-            sleep(secs(1))?;
-            task.cancel();
-            let error = task.join().unwrap_err();
-            assert!(is_cancelled(&error) && !is_timed_out(&error), "{name}: {error}");
-            testing::Ledger::now().assert_empty();
+        // The two together. ureq's own limit is met where nobody cancels, and is not what is told where somebody does.
+        testing::Options::new().network(phase.network).cancel_everywhere(|injector| {
+            let error = injector.run(|| phase.request(Some(secs(5))).map_err(io_error)).unwrap_err();
+            let (is_cancelled, is_timed_out) = (is_cancelled(&error), is_timed_out(&error));
+            assert_eq!((is_cancelled, is_timed_out), (injector.cancelled(), !injector.cancelled()), "{name}: {error}");
             Ok(())
         });
     }
+}
+
+/// Is redirected, sends something, and receives something.
+fn ask(agent: &Agent, site: &str) -> io::Result<()> {
+    let page = |path| format!("{site}/{path}");
+    assert_eq!(text(agent, &page("moved"))?, "/page");
+    let mut answer = agent.post(page("up")).send(&[b'x'; 100][..]).map_err(io_error)?;
+    assert_eq!(answer.body_mut().read_to_string().map_err(io_error)?, "/up");
+    Ok(())
+}
+
+/// Answers each request with its path, and has moved if asked for that.
+fn answer<S: Read + Write>(stream: S) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let head = (&mut stream).lines().take_while(|line| !line.as_ref().is_ok_and(String::is_empty));
+        let head = head.collect::<io::Result<Vec<String>>>()?;
+        let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else { return Ok(()) };
+        let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+        io::copy(&mut (&mut stream).take(length.parse().unwrap()), &mut io::sink())?;
+        let status = if path == "/moved" { "302 Found\r\nlocation: /page" } else { "200 OK" };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{path}", path.len());
+        stream.get_mut().write_all(answer.as_bytes())?;
+        stream.get_mut().flush()?;
+    }
+}
+
+#[test]
+fn a_server_that_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
+    let _alone = alone();
+    let identity = Identity::new();
+    let http = |listener: &TcpListener| ask(&agent_of(configured()), &format!("http://{}", listener.local_addr()?));
+    Conversation::new("ureq, http", Caller::We, http, answer).with_silences_everywhere(3, 8);
+    let https = |listener: &TcpListener| {
+        let agent = agent_of(trusting(&identity));
+        ask(&agent, &format!("https://{}", listener.local_addr()?))
+    };
+    let server = identity.server();
+    let answer_https = |stream| answer(tls::accept(&server, stream)?);
+    Conversation::new("ureq, https", Caller::We, https, answer_https).with_silences_everywhere(37, 5);
 }
 
 #[test]

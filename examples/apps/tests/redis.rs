@@ -3,14 +3,15 @@
 mod support;
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Write};
 use std::process::Command;
 
+use corio::net::TcpListener;
 use corio::typed::{gather, run, scope, spawn, timeout};
 use corio::{is_cancelled, is_timed_out, millis, secs, sleep};
 use corio_apps::redis::Connection;
-use redis::{Commands, ConnectionLike, RedisError, RedisResult, TypedCommands, Value, cmd, pipe};
-use support::{Directory, Served, alone, cancelled_everywhere, is_there, on_a_stack_of};
+use redis::{Commands, ConnectionLike, Parser, RedisError, RedisResult, TypedCommands, Value, cmd, pipe};
+use support::{Caller, Conversation, Directory, Hushed, Served, alone, cancelled_everywhere, is_there, on_a_stack_of};
 
 /// A server that keeps nothing, in a directory of its own.
 struct Redis {
@@ -173,6 +174,33 @@ fn a_request_can_be_cancelled_anywhere() {
         assert!(m % 2 == 0 && m / 2 <= n && n - m / 2 <= 1, "{n} and {m}");
         Ok(())
     });
+}
+
+#[test]
+fn a_server_that_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
+    let _alone = alone();
+    let ask = |listener: &TcpListener| {
+        let talk = || {
+            let mut redis = Connection::open(listener.local_addr()?, 3)?;
+            TypedCommands::set(&mut redis, "name", "Ada")?;
+            assert_eq!(TypedCommands::get(&mut redis, "name")?, Some("Ada".to_owned()));
+            let (n, m): (u32, u32) = pipe().atomic().incr("n", 1).incr("n", 1).query(&mut redis)?;
+            assert_eq!((n, m), (1, 2));
+            Ok::<_, RedisError>(())
+        };
+        talk().map_err(io::Error::other)
+    };
+    // It has an answer to each of these requests, whatever they are.
+    let answer = |mut stream: Hushed| {
+        let mut parser = Parser::new();
+        let queued = ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n:1\r\n:2\r\n"];
+        for answer in ["+OK\r\n", "+OK\r\n", "$3\r\nAda\r\n"].iter().chain(&queued) {
+            parser.parse_value(&mut stream).map_err(io::Error::other)?;
+            stream.write_all(answer.as_bytes())?;
+        }
+        Ok(())
+    };
+    Conversation::new("redis", Caller::We, ask, answer).with_silences_everywhere(1, 10);
 }
 
 fn counted(server: &Redis) -> io::Result<(isize, isize)> {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corio::net::{SocketAddr, TcpListener, TcpStream};
-use corio::testing::{Network, Script};
-use corio::{is_timed_out, millis, scope, secs, sleep, timeout};
+use corio::scope;
+use corio::testing::Network;
 use corio_apps::tls;
 use rustls::{ClientConfig, ServerConfig};
 use support::*;
@@ -22,16 +22,20 @@ fn serve_one(listener: &TcpListener, config: &Arc<ServerConfig>) -> io::Result<(
     tls::echo(&mut tls::accept(config, listener.accept()?.0)?)
 }
 
-/// Says something short, and something long, and hears it again.
 fn call(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<()> {
-    let mut stream = tls::connect(config, "localhost", TcpStream::connect(address)?)?;
+    talk(TcpStream::connect(address)?, config, LONG)
+}
+
+/// Says something short, and something long, and hears it again.
+fn talk<S: Read + Write>(stream: S, config: &Arc<ClientConfig>, long: usize) -> io::Result<()> {
+    let mut stream = tls::connect(config, "localhost", stream)?;
     stream.write_all(b"hello")?;
     stream.flush()?;
     let mut answer = [0; 5];
     stream.read_exact(&mut answer)?;
     assert_eq!(&answer, b"hello");
     // In pieces: the echo sends while we do, and what neither reads would fill both.
-    for piece in (0..LONG).map(|n| n as u8).collect::<Vec<_>>().chunks(25_000) {
+    for piece in (0..long).map(|n| n as u8).collect::<Vec<_>>().chunks(25_000) {
         stream.write_all(piece)?;
         stream.flush()?;
         let mut answer = vec![0; piece.len()];
@@ -83,29 +87,16 @@ fn a_stranger_is_not_trusted_and_both_ends_hear_of_it() {
 }
 
 #[test]
-fn a_handshake_with_somebody_silent_meets_its_time_limit() {
+fn whoever_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
     let _alone = alone();
-    let (server, client) = (Identity::new().server(), Identity::new().client());
-    let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
-    let network = Network::new();
-    let silent = network.server(address, Script::new()).unwrap();
-    simulated(&network, || {
-        let error = timeout(secs(3), || call(address, &client)).unwrap_err();
-        assert!(is_timed_out(&error), "{error}");
-        sleep(millis(1)) // until the other has heard of the end
-    });
-    assert!(!silent.received().is_empty() && silent.saw_end());
-
-    let network = Network::new();
-    let silent = network.client(address, Script::new());
-    simulated(&network, || {
-        let listener = TcpListener::bind(address)?;
-        let error = timeout(secs(3), || serve_one(&listener, &server)).unwrap_err();
-        assert!(is_timed_out(&error), "{error}");
-        sleep(millis(1)) // until the other has heard of the end
-    });
-    assert!(silent.saw_end());
-    assert_eq!(network.open(), 1, "only the silent one's");
+    let identity = Identity::new();
+    let (server, client) = (identity.server(), identity.client());
+    let ask = |listener: &TcpListener| talk(TcpStream::connect(listener.local_addr()?)?, &client, 100);
+    let answer = |stream| tls::echo(&mut tls::accept(&server, stream)?);
+    Conversation::new("rustls, client", Caller::We, ask, answer).with_silences_everywhere(13, 8);
+    let answer = |listener: &TcpListener| serve_one(listener, &server);
+    let ask = |stream| talk(stream, &client, 100);
+    Conversation::new("rustls, server", Caller::They, answer, ask).with_silences_everywhere(13, 8);
 }
 
 #[test]

@@ -2,18 +2,19 @@
 
 mod support;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use corio::net::{SocketAddr, TcpListener, TcpStream};
-use corio::testing::{Network, Script};
-use corio::{Barrier, gather, is_timed_out, millis, scope, secs, sleep, timeout};
+use corio::testing::Network;
+use corio::{Barrier, gather, millis, scope, sleep};
 use corio_apps::tls;
 use corio_apps::websocket::{BEHIND, Room, Socket, accept, config, echo, io_error};
 use rustls::ServerConfig;
+use socket2::SockRef;
 use support::*;
 use tungstenite::handshake::HandshakeError;
 use tungstenite::protocol::CloseFrame;
@@ -56,9 +57,13 @@ fn echo_one(listener: &TcpListener) -> io::Result<()> {
 }
 
 fn call(address: SocketAddr) -> io::Result<()> {
-    let mut socket = client(TcpStream::connect(address)?)?;
+    converse(TcpStream::connect(address)?, 50_000)
+}
+
+fn converse<S: Read + Write>(stream: S, long: usize) -> io::Result<()> {
+    let mut socket = client(stream)?;
     say(&mut socket, Message::Ping("are you there".into()))?;
-    let long = "long ".repeat(10_000);
+    let long = "long".repeat(long / 4);
     for message in ["hello", "", &long] {
         say(&mut socket, message)?;
         loop {
@@ -95,33 +100,15 @@ fn what_is_said_comes_back() {
 }
 
 #[test]
-fn whoever_does_not_answer_meets_a_time_limit() {
+fn whoever_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
     let _alone = alone();
-    let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    // It says nothing, half a request, nothing after the request, half a frame.
-    let begun = Script::new().send(&request[..60]);
-    let greeted = Script::new().send(request);
-    // What comes together with the request would be an error.
-    let speaking = Script::new().send(request).wait(secs(1)).send([0x81]);
-    for script in [Script::new(), begun, greeted, speaking] {
-        let network = Network::new();
-        network.client(address, script);
-        simulated(&network, || {
-            let listener = TcpListener::bind(address)?;
-            let error = timeout(secs(9), || echo_one(&listener)).unwrap_err();
-            assert!(is_timed_out(&error), "{error}");
-            Ok(())
-        });
-    }
-    let network = Network::new();
-    network.server(address, Script::new()).unwrap();
-    simulated(&network, || {
-        let error = timeout(secs(9), || call(address)).unwrap_err();
-        assert!(is_timed_out(&error), "{error}");
-        Ok(())
-    });
+    // A frame with a longer head.
+    let long = 200;
+    let ask = |listener: &TcpListener| converse(TcpStream::connect(listener.local_addr()?)?, long);
+    let answer = |stream| echo(accept(stream)?);
+    Conversation::new("tungstenite, client", Caller::We, ask, answer).with_silences_everywhere(1, 10);
+    let ask = |stream| converse(stream, long);
+    Conversation::new("tungstenite, echo", Caller::They, echo_one, ask).with_silences_everywhere(1, 10);
 }
 
 #[test]
@@ -384,6 +371,155 @@ fn a_member_can_be_cancelled_anywhere() {
             Ok(())
         })
     });
+}
+
+/// What one of two in a room says: one word after the other, and then long ones at once. These are more than its stream
+/// holds, so that the room has to wait for it in both directions.
+fn words() -> [Vec<String>; 2] {
+    [0, LONG].map(|length| (0..5).map(|n| format!("{n}{}", "x".repeat(length))).collect())
+}
+
+/// How long a word is that fills a buffer of a stream.
+const LONG: usize = 30_000;
+
+/// Somebody says it who comes later.
+const LAST_WORD: &str = "the last word";
+
+/// The tasks of two members: each has one that called, and one in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Speaker,
+    Hearer,
+    SpeakerInTheRoom,
+    HearerInTheRoom,
+}
+
+/// Both ends of a connection on which little can be under way. They have greeted each other.
+fn greeted(listener: &TcpListener) -> io::Result<(WebSocket<TcpStream>, WebSocket<TcpStream>)> {
+    let call = || {
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_recv_buffer_size(LONG)?;
+        client(stream)
+    };
+    let answer = || {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_send_buffer_size(LONG)?;
+        accept(stream)
+    };
+    gather!(call(), answer())
+}
+
+/// Hears a word that must be the next one.
+fn hear_word(socket: &mut WebSocket<TcpStream>, heard: &RefCell<Vec<String>>) -> io::Result<()> {
+    match hear(socket)? {
+        Message::Text(text) => heard.borrow_mut().push(text.to_string()),
+        end => return Err(io::Error::other(format!("instead of a word: {end:?}"))),
+    }
+    Ok(())
+}
+
+/// Cancels one of the four. Who is left goes on, and the room knows who that is.
+fn two_in_a_room(part: &Part<'_>, cancelled: Who) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (room, inside) = (Room::new(), Cell::new(0));
+    let (by_speaker, by_hearer) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    // Whether it came to a good end. If another one is cancelled it may not, and says so.
+    let plays = |who, f: &dyn Fn(WebSocket<TcpStream>) -> io::Result<()>, socket| {
+        Ok(if who == cancelled { part.run(|| f(socket)).is_some() } else { f(socket).is_ok() })
+    };
+    let takes_part = |socket| {
+        inside.set(inside.get() + 1);
+        let result = room.join(socket);
+        inside.set(inside.get() - 1);
+        // However it has ended, it is forgotten, and nobody else is.
+        assert_eq!(room.len(), inside.get());
+        result
+    };
+    let speaks = |mut socket| {
+        let [short, long] = words();
+        for word in short {
+            say(&mut socket, word)?;
+            hear_word(&mut socket, &by_speaker)?;
+        }
+        let count = long.len();
+        long.into_iter().try_for_each(|word| say(&mut socket, word))?;
+        (0..count).try_for_each(|_| hear_word(&mut socket, &by_speaker))?;
+        leave(socket)
+    };
+    let hears = |mut socket| {
+        while by_hearer.borrow().last().is_none_or(|word| word != LAST_WORD) {
+            hear_word(&mut socket, &by_hearer)?;
+        }
+        leave(socket)
+    };
+    scope(|s| {
+        let (hearer, hearers) = greeted(&listener)?;
+        let (speaker, speakers) = greeted(&listener)?;
+        // In this order they begin: both are in the room before one speaks.
+        let hearer_in_the_room = s.spawn(|| plays(Who::HearerInTheRoom, &takes_part, hearers));
+        let speaker_in_the_room = s.spawn(|| plays(Who::SpeakerInTheRoom, &takes_part, speakers));
+        let hearing = s.spawn(|| plays(Who::Hearer, &hears, hearer));
+        let speaking = s.spawn(|| plays(Who::Speaker, &speaks, speaker));
+        let speaker_is_well = speaking.join()? & speaker_in_the_room.join()?;
+
+        // Whoever comes now finds a room that works.
+        let (mut late, lates) = greeted(&listener)?;
+        let late_in_the_room = s.spawn(|| takes_part(lates));
+        say(&mut late, LAST_WORD)?;
+        assert_eq!(hear(&mut late)?, Message::from(LAST_WORD));
+        leave(late)?;
+        late_in_the_room.join()?;
+        let hearer_is_well = hearing.join()? & hearer_in_the_room.join()?;
+        assert!(room.is_empty());
+
+        let words = words().concat();
+        let (spoken, heard) = (by_speaker.take(), by_hearer.take());
+        let heard = heard.strip_suffix(&[LAST_WORD.to_owned()]).unwrap_or(&heard);
+        assert!(words.starts_with(&spoken) && words.starts_with(heard), "{} and {} words", spoken.len(), heard.len());
+        match cancelled {
+            Who::Hearer | Who::HearerInTheRoom => assert!(speaker_is_well && spoken == words),
+            // What the one has heard of itself, the other has heard.
+            Who::Speaker | Who::SpeakerInTheRoom => assert!(hearer_is_well && heard.len() >= spoken.len()),
+        }
+        assert!(!(speaker_is_well && hearer_is_well) || spoken.len() == heard.len());
+        Ok(())
+    })
+}
+
+#[test]
+fn of_two_in_a_room_each_can_be_cancelled_anywhere_and_the_other_goes_on() {
+    let _alone = alone();
+    for who in [Who::Speaker, Who::Hearer, Who::SpeakerInTheRoom, Who::HearerInTheRoom] {
+        cancelled_everywhere(&format!("tungstenite, two in a room, {who:?}"), |part| two_in_a_room(part, who));
+    }
+}
+
+#[test]
+fn a_member_that_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
+    let _alone = alone();
+    let room = Room::new();
+    let takes_part = |listener: &TcpListener| {
+        let (stream, _) = listener.accept()?;
+        SockRef::from(&stream).set_send_buffer_size(LONG)?;
+        let result = room.join(accept(stream)?);
+        assert!(room.is_empty());
+        result
+    };
+    // It speaks first and hears then, so that the room has more for it than its stream holds.
+    let member = |stream| {
+        let mut socket = client(stream)?;
+        words().concat().iter().cycle().take(30).try_for_each(|word| say(&mut socket, word.as_str()))?;
+        loop {
+            hear(&mut socket)?;
+        }
+    };
+    // In the greetings, between two words, in the middle of one.
+    let silences = [0, 60, 300, 3 * LONG].map(Silence::Saying).into_iter().chain([0, 60, 300].map(Silence::Hearing));
+    Conversation::new("tungstenite, member of a room", Caller::They, takes_part, member)
+        .over_real_sockets()
+        .with_silences(silences);
 }
 
 #[test]

@@ -2,17 +2,23 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses some of it
 
+use std::cell::RefCell;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use corio::testing::{Injector, Network};
-use corio::{Backend, Builder, IntoResult, Runner, current, is_cancelled, secs, timeout};
+use corio::net::{TcpListener, TcpStream};
+use corio::testing::{Injector, Network, Options};
+use corio::{
+    Backend, Builder, Event, IntoResult, Runner, cancel_cause, current, is_cancelled, is_timed_out, millis, now, scope,
+    secs, timeout,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ServerConfig};
@@ -84,19 +90,24 @@ pub fn simulated<R: IntoResult>(network: &Network, main: impl FnOnce() -> R) -> 
 pub fn cancelled_everywhere(what: &str, mut program: impl FnMut(&Part<'_>) -> io::Result<()>) {
     let (mut runs, mut at_first) = (0, 0);
     let points = corio::testing::cancel_everywhere(|injector| {
-        // At the beginning of a run, so that the loop has nothing of its own yet but what it always has. The first run is
-        // left out: what a process makes once, it keeps.
-        match runs {
-            0 => {}
-            1 => at_first = descriptors(),
-            _ => assert_closed(what, at_first),
-        }
-        runs += 1;
+        watch_descriptors(what, &mut runs, &mut at_first);
         program(&Part { injector })
     });
     assert_closed(what, at_first);
     assert!(points > 10, "{what}: only {points} points");
     report(format!("{what}: cancelled at {points} points"));
+}
+
+/// At the beginning of a run, so that the loop has nothing of its own yet but what it always has. The first run is left
+/// out: what a process makes once, it keeps.
+#[track_caller]
+fn watch_descriptors(what: &str, runs: &mut u32, at_first: &mut usize) {
+    match *runs {
+        0 => {}
+        1 => *at_first = descriptors(),
+        _ => assert_closed(what, *at_first),
+    }
+    *runs += 1;
 }
 
 /// See [`cancelled_everywhere`].
@@ -131,6 +142,240 @@ pub fn on_a_stack_of(kib: usize, what: &str, f: impl FnOnce() -> io::Result<()> 
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     report(format!("stack, {profile}: {what}: {} KiB", used.div_ceil(1024)));
     Ok(())
+}
+
+// ---- silence -------------------------------------------------------------------------------------------------------
+
+/// Where a peer falls silent. It stays connected, and nothing more comes.
+#[derive(Clone, Copy, Debug)]
+pub enum Silence {
+    /// It does not call, or does not answer a call.
+    Connecting,
+    /// When it has said so many bytes.
+    Saying(usize),
+    /// When it has heard so many; it reads no more.
+    Hearing(usize),
+}
+
+/// The stream of a peer that falls silent: there it waits until it is cancelled.
+pub struct Hushed {
+    stream: TcpStream,
+    says: usize,
+    hears: usize,
+}
+
+impl Hushed {
+    fn new(stream: TcpStream, silence: Silence) -> Hushed {
+        let (says, hears) = match silence {
+            Silence::Connecting => (usize::MAX, usize::MAX),
+            Silence::Saying(bytes) => (bytes, usize::MAX),
+            Silence::Hearing(bytes) => (usize::MAX, bytes),
+        };
+        Hushed { stream, says, hears }
+    }
+}
+
+/// As many bytes of a buffer as are left; if none are, it waits.
+fn allowed(length: usize, left: usize) -> io::Result<usize> {
+    if left == 0 {
+        Event::new().wait()?;
+    }
+    Ok(length.min(left))
+}
+
+impl Read for Hushed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = allowed(buffer.len(), self.hears)?;
+        let count = self.stream.read(&mut buffer[..most])?;
+        self.hears -= count;
+        Ok(count)
+    }
+}
+
+impl Write for Hushed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = allowed(bytes.len(), self.says)?;
+        let count = self.stream.write(&bytes[..most])?;
+        self.says -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Who calls whom.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    We,
+    They,
+}
+
+/// A conversation whose peers fall silent. Our end is tested: it is given the listener that they call, or that we do.
+pub struct Conversation<O, T> {
+    what: &'static str,
+    caller: Caller,
+    ours: O,
+    theirs: T,
+    /// Not in memory: some waits want descriptors.
+    is_real: bool,
+}
+
+impl<O, T> Conversation<O, T>
+where
+    O: Fn(&TcpListener) -> io::Result<()>,
+    T: Fn(Hushed) -> io::Result<()>,
+{
+    /// One on a network in memory, where little is under way: who is not heard soon has to wait.
+    pub fn new(what: &'static str, caller: Caller, ours: O, theirs: T) -> Self {
+        Conversation { what, caller, ours, theirs, is_real: false }
+    }
+
+    /// One over real sockets.
+    pub fn over_real_sockets(mut self) -> Self {
+        self.is_real = true;
+        self
+    }
+
+    /// A limit of ours. It is waited for, if the sockets are real.
+    fn limit(&self) -> Duration {
+        if self.is_real { millis(5) } else { secs(9) }
+    }
+
+    /// Lets the peer fall silent after every `step` bytes that it says or hears, until the conversation comes to its end;
+    /// and each of them must meet its limit. Some of these places are then gone through with a cancellation at every
+    /// point.
+    pub fn with_silences_everywhere(&self, step: usize, places: usize) {
+        let mut chosen = vec![Silence::Connecting];
+        let mut silences = 0;
+        for silence in [Silence::Saying, Silence::Hearing] {
+            let end = (0..).step_by(step).find(|bytes| !self.is_met_by_its_limit(silence(*bytes))).unwrap();
+            silences += end / step;
+            chosen.extend((0..places).map(|n| silence(end * n / places)));
+        }
+        assert!(silences > 20, "{}: it ends after {silences} silences", self.what);
+        report(format!("{}: limited at {silences} silences", self.what));
+        self.with_silences(chosen);
+    }
+
+    /// The same for these silences, of which the conversation has each.
+    pub fn with_silences(&self, silences: impl IntoIterator<Item = Silence>) {
+        let mut points = 0;
+        for silence in silences {
+            assert!(self.is_met_by_its_limit(silence), "{}, {silence:?}: nobody fell silent", self.what);
+            points += self.cancelled_everywhere_within_limits(silence);
+        }
+        report(format!("{}: with a silent peer: cancelled at {points} points", self.what));
+    }
+
+    /// Whether the conversation ends by its limit. Else it ends well, long before.
+    #[track_caller]
+    fn is_met_by_its_limit(&self, silence: Silence) -> bool {
+        let tag = format!("{}, {silence:?}", self.what);
+        let (options, network) = self.options(silence);
+        let is_met = options.run(|| {
+            self.with_peers(silence, |ours| {
+                let start = now();
+                match timeout(self.limit(), ours) {
+                    Ok(()) => assert!(now() - start < self.limit(), "{tag}: the limit was kept from us"),
+                    Err(error) => {
+                        assert_limit(&tag, &error, start, self.limit());
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })
+        });
+        assert_eq!(network.borrow().open(), 0, "{tag}");
+        is_met
+    }
+
+    /// Cancels our end at each of its points, inside one limit and around another: neither the cancellation nor the limits
+    /// get lost.
+    fn cancelled_everywhere_within_limits(&self, silence: Silence) -> u64 {
+        let tag = format!("{}, {silence:?}", self.what);
+        let (options, network) = self.options(silence);
+        let (mut runs, mut at_first) = (0, 0);
+        let points = options.cancel_everywhere(|injector| {
+            watch_descriptors(&tag, &mut runs, &mut at_first);
+            let start = now();
+            self.with_peers(silence, |ours| {
+                let both = timeout(3 * self.limit(), || {
+                    let error = injector.run(|| timeout(self.limit(), ours)).expect_err("somebody falls silent");
+                    if injector.cancelled() {
+                        // Where the limit was met at the same moment too: it lies inside.
+                        assert!(is_cancelled(&error) && !is_timed_out(&error), "{tag}: {error}");
+                    } else {
+                        assert_limit(&tag, &error, start, self.limit());
+                    }
+                    assert_eq!(cancel_cause(), None, "{tag}");
+                    // What lies around has its limit still.
+                    ours()
+                });
+                assert_limit(&tag, &both.expect_err("so does the next one"), start, 3 * self.limit());
+                Ok(())
+            })
+        });
+        assert_closed(&tag, at_first);
+        assert_eq!(network.borrow().open(), 0, "{tag}");
+        points
+    }
+
+    /// How to run it, and the network of the last run.
+    fn options(&self, silence: Silence) -> (Options, Rc<RefCell<Network>>) {
+        let latest = Rc::new(RefCell::new(Network::new()));
+        if self.is_real {
+            return (Options::new(), latest);
+        }
+        let far = if matches!(silence, Silence::Connecting) { secs(60) } else { secs(0) };
+        let ours = latest.clone();
+        let options = Options::new().network(move || {
+            let network = Network::new().capacity(64).latency(far..=far);
+            let last = ours.replace(network.clone());
+            assert_eq!(last.open(), 0, "the run before has left sockets open");
+            network
+        });
+        (options, latest)
+    }
+
+    /// Gives `body` our end, which may be begun several times; each time a peer is there that falls silent.
+    fn with_peers<R>(
+        &self,
+        silence: Silence,
+        body: impl FnOnce(&dyn Fn() -> io::Result<()>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        // However they fare: if we hang up, they fail.
+        let theirs = |stream| drop((self.theirs)(Hushed::new(stream, silence)));
+        scope(|s| {
+            if self.caller == Caller::We {
+                s.spawn(|| {
+                    for stream in listener.incoming() {
+                        let stream = stream?;
+                        s.spawn(|| theirs(stream));
+                    }
+                    Ok(())
+                });
+            }
+            let result = body(&|| {
+                if self.caller == Caller::They && !matches!(silence, Silence::Connecting) {
+                    s.spawn(|| TcpStream::connect(address).map(theirs));
+                }
+                (self.ours)(&listener)
+            });
+            s.cancel();
+            result
+        })
+    }
+}
+
+/// The limit was met, at its time.
+#[track_caller]
+fn assert_limit(tag: &str, error: &io::Error, start: Instant, limit: Duration) {
+    assert!(is_timed_out(error) && error.kind() == io::ErrorKind::TimedOut, "{tag}: {error}");
+    assert_eq!(now() - start, limit, "{tag}");
 }
 
 // ---- certificates --------------------------------------------------------------------------------------------------
@@ -206,7 +451,7 @@ pub fn is_there(program: &str, arguments: &[&str]) -> bool {
 
 /// A port that was free just now.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A program that serves on a port. It ends when this is dropped.
@@ -237,7 +482,9 @@ impl Served {
             let mut served = Served { child: command.spawn().unwrap(), port };
             let start = Instant::now();
             while start.elapsed() < PATIENCE / 4 && served.child.try_wait().unwrap().is_none() {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() && served.child.try_wait().unwrap().is_none() {
+                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+                    && served.child.try_wait().unwrap().is_none()
+                {
                     return served;
                 }
                 std::thread::sleep(Duration::from_millis(5));
