@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+pub mod aio_side;
 pub mod bare_coroutines;
 pub mod corio_server;
 pub mod corio_side;
@@ -47,6 +48,10 @@ contender WORKLOAD ARG...
   wake N                           floor-wake N
   timers N
   sleepers N
+  aio-echo PORT, aio-http PORT     async/await, on the same loop
+  aio-yield N [DEPTH [TASKS]]      DEPTH is 0 or 4
+  aio-spawn N BATCH
+  aio-timers N, aio-sleepers N
   copyfile MIB                     threads-copyfile MIB
   copystream MIB                   threads-copystream MIB, threads-copyloop MIB
   load PORT CONNECTIONS REQUESTS [SERVER_PID]
@@ -76,6 +81,12 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "wake" => corio_side::wake(args.number(1, None)?),
         "copyfile" => corio_side::copy_file(args.number(1, None)?),
         "copystream" => corio_side::copy_stream(args.number(1, None)?),
+        "aio-echo" => aio_side::echo(args.number(1, None)?),
+        "aio-http" => aio_side::http(args.number(1, None)?),
+        "aio-yield" => aio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
+        "aio-spawn" => aio_side::spawn(args.number(1, None)?, args.number(2, None)?),
+        "aio-timers" => aio_side::timers(args.number(1, None)?),
+        "aio-sleepers" => aio_side::sleepers(args.number(1, None)?),
         "floor-echo" => floor_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
         "floor-http" => floor_server::http(args.number(1, None)?, args.number(2, Some(0))?),
         "bare-echo" => bare_coroutines::echo(args.number(1, None)?),

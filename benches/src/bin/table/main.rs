@@ -3,12 +3,13 @@
 //! `cargo run --release -p corio-benches -- [quick] [peers] [ROW...] [--rounds N] [--out FILE] [--check]`
 //!
 //! ROW is one of `yield`, `spawn`, `gather`, `queue`, `handover`, `mutex`, `wakeall`, `timercancel`, `wake`, `echo`,
-//! `http`, `stack`, `workers`, `idle`, `copy`, `timers`, `sleepers`; without one, all rows. `quick` does a tenth of the work in three
+//! `http`, `stack`, `workers`, `idle`, `copy`, `timers`, `sleepers`, `aio`; without one, all rows. `quick` does a tenth of the work in three
 //! rounds instead of nine. `--out` writes every run and every row as a line of JSON. `--check` ends with status 1 if a
 //! target is missed by more than the run's own noise.
 //!
 //! `peers` runs tokio (on one thread) and may (with one worker) in the same rounds, and prints them beside ours: the
-//! figure, and in brackets how many times the floor that is. `cargo build --release -p corio-peers` makes their programs.
+//! figure, and in brackets how many times the floor that is. `cargo build --release -p corio-peers` makes their programs, which
+//! the rows of `aio` need too.
 //! No figure: it does not have the workload, or not in that size. A target that compares with a peer has a verdict only then.
 //!
 //! The host may change its speed between two runs, so a run of the floor stands before and after each of ours (floor,
@@ -75,9 +76,7 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
     let (quick, check) = (flag(&mut args, "quick"), flag(&mut args, "--check"));
     let peers: &[&str] = if flag(&mut args, "peers") { &PEERS } else { &[] };
     for peer in peers {
-        if !program(peer)?.exists() {
-            return Err(io::Error::other(format!("no {:?}: cargo build --release -p corio-peers", program(peer)?)));
-        }
+        program(peer)?;
     }
     let rounds = option(&mut args, "--rounds").map(|rounds| rounds.parse().map_err(io::Error::other));
     let rounds = rounds.unwrap_or(Ok(if quick { 3 } else { 9 }))?;

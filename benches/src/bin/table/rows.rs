@@ -146,6 +146,7 @@ pub(crate) fn benches(quick: bool) -> Vec<Bench> {
     all.push(bench.row("arm + cancel a timer", "cpu_ns_op", &[Times(1.4)]));
     let bench = Bench::new("wake", "floor-wake", &n(200_000).to_string());
     all.push(bench.row("OS thread, task and back, one core", "cpu_ns_op", &[Times(1.05)]));
+    all.extend(futures(n));
     all.extend(servers(n));
     all.extend(stack_of_each(n));
     all.extend(transfers(n));
@@ -155,6 +156,38 @@ pub(crate) fn benches(quick: bool) -> Vec<Bench> {
     let bench = bench.row("asleep, 64 KiB stacks: resident", "rss_b", &[AtMost(4600.0)]);
     let bench = bench.row("asleep: page tables", "pte_b", &[]).row("asleep: time to get there", "cpu_ns_op", &[]);
     all.push(bench.row("spawned, not started: resident", "unstarted_b", &[AtMost(200.0)]));
+    all
+}
+
+/// Async/await on our loop, next to tokio's on one thread.
+fn futures(n: impl Fn(u64) -> u64) -> Vec<Bench> {
+    let beside_tokio = |workload: &str, size: String| Bench {
+        ours: format!("aio-{workload} {size}"),
+        floor: Some(format!("tokio {workload} {size}")),
+        ..Bench::new("aio", "", "")
+    };
+    let mut all = Vec::new();
+    for (depth, tasks) in [(0, 1), (0, 64), (4, 64)] {
+        let bench = beside_tokio("yield", format!("{} {depth} {tasks}", n(10_000_000)));
+        let name = format!("await: yield, depth {depth}, tasks: {tasks} (floor: tokio)");
+        all.push(bench.row(name, "cpu_ns_op", &[Times(1.05)]));
+    }
+    for batch in [1, 1000] {
+        let bench = beside_tokio("spawn", format!("{} {batch}", n(3_000_000)));
+        all.push(bench.row(format!("await: spawn, at a time: {batch} (floor: tokio)"), "cpu_ns_op", &[Times(1.05)]));
+    }
+    let bench = beside_tokio("timers", n(1_000_000).to_string());
+    all.push(bench.row("await: sleep within 1 s (floor: tokio)", "cpu_ns_op", &[Times(1.05)]));
+    for (workload, connections, pipelined) in
+        [("echo", 1, 0), ("echo", 64, 0), ("echo", 1000, 0), ("http", 64, 1), ("http", 1000, 1)]
+    {
+        let client = Some(Client::Requests { connections, requests: n(300_000), pipelined });
+        let cores = if connections == 1 { Cores::One } else { Cores::OneEach };
+        let bench = Bench { client, cores, ..beside_tokio(workload, "0".to_owned()) };
+        let name = format!("await: {workload}, connections: {connections} (floor: tokio)");
+        let bench = bench.row(&name, "cpu_ns_op", &[Times(1.05)]);
+        all.push(bench.row(format!("{name}: p99 latency"), "p99_ns", &[]));
+    }
     all
 }
 

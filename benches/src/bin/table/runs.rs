@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use corio_benches::figures::{self, Figures};
 
 use crate::compare::value;
-use crate::rows::{Bench, Client, Cores};
+use crate::rows::{Bench, Client, Cores, PEERS};
 
 pub(crate) struct Runs<'a> {
     pub(crate) cores: usize,
@@ -138,14 +138,22 @@ impl Runs<'_> {
     }
 }
 
-/// This program as a contender. Its input is empty, or a server would never end.
+/// This program as a contender, or a peer's, if the command begins with its name. Its input is empty, or a server would never
+/// end.
 fn contender(command: &str) -> io::Result<Command> {
-    Ok(process(std::env::current_exe()?, &format!("contender {command}")))
+    match command.split_once(' ') {
+        Some((peer, command)) if PEERS.contains(&peer) => Ok(process(program(peer)?, command)),
+        _ => Ok(process(std::env::current_exe()?, &format!("contender {command}"))),
+    }
 }
 
 /// The program of a peer.
 pub(crate) fn program(peer: &str) -> io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(format!("contender-{peer}")))
+    let program = std::env::current_exe()?.with_file_name(format!("contender-{peer}"));
+    if !program.exists() {
+        return Err(io::Error::other(format!("no {program:?}: cargo build --release -p corio-peers")));
+    }
+    Ok(program)
 }
 
 fn process(program: PathBuf, args: &str) -> Command {
