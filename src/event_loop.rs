@@ -145,6 +145,8 @@ pub(crate) struct EventLoop {
     current: Cell<*const TaskRef>,
     /// In its place, a task without a stack, whose future is polled: nothing there could be paused.
     polling: Cell<*const TaskRef>,
+    /// How many polls that took so far.
+    polls: Cell<u32>,
     phase: Cell<Phase>,
     resumes_since_poll: Cell<u32>,
     /// What is left of the running task's turn.
@@ -218,6 +220,7 @@ impl EventLoop {
             stopping: Cell::new(false),
             current: Cell::new(ptr::null()),
             polling: Cell::new(ptr::null()),
+            polls: Cell::new(0),
             phase: Cell::new(Phase::Running),
             resumes_since_poll: Cell::new(0),
             budget: Cell::new(BUDGET),
@@ -291,6 +294,17 @@ impl EventLoop {
             }
         }
         Return(self, self.current.replace(ptr::null()), self.polling.replace(task))
+    }
+
+    /// A future is polled.
+    #[inline]
+    pub(crate) fn count_poll(&self) {
+        self.polls.set(self.polls.get() + 1);
+    }
+
+    /// How many were polled since it was asked last.
+    pub(crate) fn take_polls(&self) -> u32 {
+        self.polls.take()
     }
 
     /// What a future that is polled waits for, and where; if a coroutine polls it, that one knows better.
@@ -1267,7 +1281,7 @@ fn next(counter: &Cell<u64>) -> u64 {
 fn sent(core: &TaskCore, input: Input) -> Sent {
     if input == Input::Throw {
         Sent::Throw
-    } else if core.waits().is_none() {
+    } else if core.resumes() == 0 {
         Sent::Start
     } else if core.is_cancelled() {
         Sent::Cancelled

@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::{env, fs, io};
 
+use corio::observe::event::{Event, Record};
 use corio::observe::{Recording, State};
 
 #[path = "../examples/common/mod.rs"]
@@ -123,6 +124,12 @@ mod e47_chat;
 mod e49_debug_mode;
 #[path = "../examples/e51_where_is_everyone.rs"]
 mod e51_where_is_everyone;
+#[path = "../examples/e53_state_machine.rs"]
+mod e53_state_machine;
+#[path = "../examples/e54_twice.rs"]
+mod e54_twice;
+#[path = "../examples/e55_mixed.rs"]
+mod e55_mixed;
 #[path = "../examples/e56_swap_the_engine.rs"]
 mod e56_swap_the_engine;
 #[path = "../examples/e57_supervisor.rs"]
@@ -163,7 +170,7 @@ golden! {
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
     e42_framing e43_backpressure e47_chat e49_debug_mode
-    e51_where_is_everyone e57_supervisor e58_graceful_shutdown e59_seeds;
+    e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds;
     printed: e36_file_lines e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
     e40_wrong_library e56_swap_the_engine
 }
@@ -186,6 +193,40 @@ fn no_example_is_forgotten() {
         }
         let code = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"));
         assert!(code.count() <= 60, "{name} is too long to be a lesson");
+    }
+}
+
+/// What differs between the two ways to pause is how often something is polled, and in which lines the calls stand.
+#[test]
+fn both_styles_leave_the_same_record() {
+    let events = |program| {
+        let events = record(program).0.records().into_iter().map(|record| without_place(record.event));
+        events.filter(|event| !matches!(event, Event::Polled { .. })).collect::<Vec<_>>()
+    };
+    let polls = |program| {
+        let of = |record: Record| match record.event {
+            Event::Polled { task, polls } => Some((task, polls)),
+            _ => None,
+        };
+        record(program).0.records().into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let (direct, awaited) = (events(e54_twice::direct), events(e54_twice::awaited));
+    let texts = |events: &[Event]| events.iter().map(|event| format!("{event:?}\n")).collect::<String>();
+    if let Some(difference) = difference(&texts(&direct).replace("direct", "await"), &texts(&awaited)) {
+        panic!("{difference}");
+    }
+    assert_eq!(polls(e54_twice::direct), []);
+    // Of the walker the future, three calls, and the sleep at the bottom; when the first is over, the second as well.
+    assert_eq!(polls(e54_twice::awaited), [(2, 5), (3, 2), (2, 6), (3, 2), (2, 5)]);
+}
+
+fn without_place(event: Event) -> Event {
+    let at = std::panic::Location::caller();
+    match event {
+        Event::Spawn { task, by, group, .. } => Event::Spawn { task, by, group, at },
+        Event::Yield { task, want, .. } => Event::Yield { task, want, at },
+        Event::NoPause { task, want, .. } => Event::NoPause { task, want, at },
+        event => event,
     }
 }
 

@@ -63,7 +63,8 @@ impl<T, E: From<io::Error>> Future for Join<T, E> {
         let this = unsafe { self.get_unchecked_mut() };
         let passed_on = &mut this.passed_on;
         let target = &this.handle.as_ref().expect("a future was polled after it had ended").cell;
-        let _: Poll<io::Result<()>> = on_task(|_, task| {
+        let _: Poll<io::Result<()>> = on_task(|lp, task| {
+            lp.count_poll();
             if task.core.is_cancelled() && !std::mem::replace(passed_on, true) {
                 cancel::cancel_task(target, cancel::cause_of(task).unwrap_or(Cause::Requested(None)));
             }

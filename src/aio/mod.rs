@@ -43,6 +43,7 @@
 //! [`InvalidInput`](std::io::ErrorKind::InvalidInput). What blocks the thread stops the loop, here as there.
 
 mod attempt;
+mod counted;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod join;
@@ -57,6 +58,7 @@ mod wait_on;
 
 use std::io;
 
+pub use self::counted::counted;
 pub use self::join::Join;
 use self::pause::{Checkpoint, on_task};
 pub use self::pause::{Ready, ready};
@@ -133,6 +135,34 @@ where
     }
 }
 
+impl Builder {
+    /// Spawns a task that polls a future, with these settings; see [`aio::spawn_local`](spawn_local).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) outside a loop, and for settings that only a task with a stack can have: its
+    /// size, and an eager start.
+    ///
+    /// ```
+    /// use corio::{Builder, aio, current};
+    ///
+    /// aio::block_on(async {
+    ///     let task = Builder::new().name("poet").spawn_local(async { Ok(current().name()) })?;
+    ///     assert_eq!(task.await?, "poet");
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> io::Result<JoinHandle<<F::Output as IntoResult>::Value>>
+    where
+        F: Future<Output: IntoResult> + 'static,
+        F::Output: 'static,
+    {
+        self.spawn_future(future, caller())
+    }
+}
+
 /// Gives up the turn once: all that are ready now run first.
 ///
 /// # Errors
@@ -153,5 +183,10 @@ where
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = io::Result<()>> {
     let (at, mut rest) = (caller(), Checkpoint::of_a_rest());
-    std::future::poll_fn(move |context| on_task(|lp, task| rest.poll(lp, task, at, context)))
+    std::future::poll_fn(move |context| {
+        on_task(|lp, task| {
+            lp.count_poll();
+            rest.poll(lp, task, at, context)
+        })
+    })
 }

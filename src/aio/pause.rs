@@ -162,7 +162,10 @@ impl<A: Arms> Future for Pause<A> {
         // SAFETY: nothing is moved out of it, and what is registered stays registered until `leave`.
         let this = unsafe { self.get_unchecked_mut() };
         assert!(!this.over, "a future was polled after it had ended");
-        let result = on_task(|lp, task| this.advance(lp, task, context));
+        let result = on_task(|lp, task| {
+            lp.count_poll();
+            this.advance(lp, task, context)
+        });
         this.over = result.is_ready();
         result
     }

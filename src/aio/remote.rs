@@ -87,6 +87,7 @@ impl<T> Future for Remote<T> {
 impl<T> Remote<T> {
     /// On a loop, where a wait can be cancelled, and is counted.
     fn wait(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Error> {
+        lp.count_poll();
         let handle = self.handle.as_ref().expect("it has just been looked at");
         let mut go_on = || {
             ready!(self.checkpoint.poll(lp, task, self.at, context))?;

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::counted;
 use super::pause::Pause;
 use crate::MissedTicks;
 use crate::error::timed_out;
@@ -154,6 +155,7 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output 
     async move {
         let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
         std::future::poll_fn(|context| {
+            counted::count();
             if let Poll::Ready(value) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(value));
             }

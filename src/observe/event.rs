@@ -132,6 +132,15 @@ pub enum Event {
         /// The call.
         at: Place,
     },
+    /// A task without a stack was polled, from the top, and is about to pause or to end. That is all that tells it from one with a
+    /// stack, which goes on where it stopped.
+    Polled {
+        /// The task.
+        task: u64,
+        /// How many polls that took, one inside the other or one after the other: of its future, and of those in it that the
+        /// library knows, which are its own and what is [counted](crate::aio::counted).
+        polls: u32,
+    },
     /// The task's function has ended: `StopIteration`, or an exception.
     Complete {
         /// The task.

@@ -228,6 +228,13 @@ impl<W: Write> Narrator<W> {
                 line.tail = format!("waits for: {}", want(wanted, &self.state, names));
                 format!("pauses at {}", self.quoted(at))
             }
+            Event::Polled { task, polls } => {
+                line.who = name(task);
+                match polls {
+                    1 => "it is a future: polled from the top".to_owned(),
+                    polls => format!("it is a future: polled from the top, {polls} polls in all"),
+                }
+            }
             Event::NoPause { task, want: wanted, at } => {
                 line.who = name(task);
                 match wanted {

@@ -243,6 +243,7 @@ impl State {
             Event::LoopStart { .. }
             | Event::LoopStop
             | Event::NoPause { .. }
+            | Event::Polled { .. }
             | Event::WouldBlock { .. }
             | Event::PollEnter { .. }
             | Event::PollReturn { .. }
@@ -339,6 +340,7 @@ impl State {
             }
             // ANCHOR_END: rules
             Event::Yield { task, .. } => rule(self.running.last() == Some(&task), "only who runs can pause"),
+            Event::Polled { task, .. } => rule(self.running.last() == Some(&task), "only who runs is polled"),
             Event::Complete { task, end } => {
                 let unrun = known(task)?.stage == Stage::New && end == End::Cancelled;
                 rule(unrun || self.running.last() == Some(&task), "only who runs, or never began, can end")?;
@@ -352,6 +354,8 @@ impl State {
                     return Err(format!("task {task} is woken, but it was not parked"));
                 };
                 let fits = match (by, want) {
+                    // What a future of somebody's waits for, only that one knows; and of several waits of one the last is told.
+                    (_, Want::Future) => true,
                     (By::Timer(timer), Want::Sleep { timer: sleep }) => timer == sleep,
                     (By::Timer(_), want) => {
                         matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote | Want::Message)

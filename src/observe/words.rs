@@ -109,11 +109,16 @@ impl Sources {
         let receiver = line[..column].rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
         let start = receiver.map_or(0, |last| last + line[last..].chars().next().map_or(0, char::len_utf8));
         let mut depth = 0;
-        let end = line[column..].char_indices().find(|(_, c)| {
-            depth += i32::from(*c == '(') - i32::from(*c == ')');
-            *c == ')' && depth == 0
+        // Up to its last parenthesis; what has none, as a handle that is awaited, goes up to what surrounds it.
+        let end = line[column..].char_indices().find_map(|(at, c)| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            match (c, depth) {
+                (')', 0) => Some(at + 1),
+                (')', ..0) | (';' | ',', 0) => Some(at),
+                _ => None,
+            }
         });
-        let whole = line[start..end.map_or(line.len(), |(end, _)| column + end + 1)].trim();
+        let whole = line[start..end.map_or(line.len(), |end| column + end)].trim();
         let cut = whole.char_indices().nth(LONGEST).map_or(whole.len(), |(cut, _)| cut);
         let more = if end.is_none() || cut < whole.len() { " …" } else { "" };
         let less = if whole.starts_with('.') { "…" } else { "" };

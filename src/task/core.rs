@@ -27,7 +27,7 @@ use super::waker;
 use super::who::Who;
 use crate::cancel::{Cause, Frame};
 use crate::event_loop::EventLoop;
-use crate::observe::event::{End, Place, Want};
+use crate::observe::event::{End, Event, Place, Want};
 use crate::scope::Group;
 use crate::snapshot::Snapshot;
 use crate::stack::{HEAD, Owner, OwnerKind, StackSize};
@@ -557,7 +557,11 @@ impl Activation {
             // What says nothing of itself is a future of somebody's.
             self.want.set(Want::Future);
             self.at.set(Some(task.core.spawned_at()));
-            match body.poll(&task.core, &mut Context::from_waker(&waker)) {
+            lp.take_polls();
+            let polled = body.poll(&task.core, &mut Context::from_waker(&waker));
+            let polls = 1 + lp.take_polls();
+            lp.emit(|| Event::Polled { task: task.core.id(), polls });
+            match polled {
                 Poll::Ready(()) => None,
                 // Nothing of ours could fail: it waits for somebody who knows no cancellation.
                 Poll::Pending if task.core.is_cancelled() && self.want.get() == Want::Future => {

@@ -219,6 +219,11 @@ impl Builder {
         R: IntoResult<E> + 'static,
         E: From<io::Error> + Debug + 'static,
     {
+        if self.stack_size.is_some() || self.eager {
+            return Err(crate::error::misuse(
+                "a task that polls a future has no stack, and begins in its turn: give it no size, and no eager start",
+            ));
+        }
         let make = move |lp: &EventLoop, core: TaskCore| {
             let body = move || Polled::<F, R::Value, E, _>::new(future, Detached);
             // SAFETY: the body borrows nothing.
