@@ -2,10 +2,11 @@
 //!
 //! **Lesson.** One handler, written for anything that can be read and written, is run in four ways, and only
 //! the caller differs: `run_blocking` serves one client at a time, `run_threads` gives each client a thread,
-//! `run_coroutines` serves all of them on one thread, and `run_workers` on one thread for each core.
+//! `run_coroutines` serves all of them on one thread, and `run_workers` on one thread for each core. For
+//! `run_aio`, on the same loop, the handler has to be written again: what awaits has another colour.
 //!
-//! **Run.** `cargo run --example hex_server`, or add `-- --mode threads` or `-- --mode blocking`, or
-//! `-- --workers 2`. Ctrl-C ends it.
+//! **Run.** `cargo run --example hex_server`, or add `-- --mode threads`, `-- --mode blocking` or
+//! `-- --mode aio`, or `-- --workers 2`. Ctrl-C ends it.
 //! `--listen 127.0.0.1:0` takes a free port and says which. `CORIO_LOG=warn` reports clients that broke off.
 //!
 //! **Try.** `nc 127.0.0.1 65432` in two terminals, and type `4312` into both: in blocking mode the second one
@@ -17,6 +18,8 @@ use std::net::{self, Shutdown, SocketAddr};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, Weak};
 use std::{env, iter, mem, ptr, thread, time::Duration};
+
+use corio::aio;
 
 /// Serves one client until it hangs up. Whether waiting for it blocks a thread or suspends a coroutine is the
 /// business of `stream`; nothing here knows.
@@ -93,6 +96,69 @@ fn run_workers(listen: &str, count: usize) -> io::Result<()> {
     match ended {
         Err(e) if corio::is_cancelled(&e) => Ok(()), // it came before there was anything to stop
         other => other,
+    }
+}
+
+/// The same handler for those who await. `BufReader` reads by calls that wait, so it cannot be used, and `Lines`
+/// does what it did.
+async fn serve_aio(stream: aio::net::TcpStream) -> io::Result<()> {
+    let (mut lines, mut buffer, mut answers) = (Lines::default(), vec![0; 8 * 1024], Vec::new());
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        lines.take(&buffer[..n], &mut answers)?;
+        if n == 0 {
+            lines.end(&mut answers)?; // the last line may lack its newline
+            return stream.write_all(&answers).await;
+        }
+        stream.write_all(&answers).await?;
+        answers.clear();
+    }
+}
+
+/// Lines that come in pieces.
+#[derive(Default)]
+pub(crate) struct Lines {
+    line: Vec<u8>,
+    /// The line was too long, and has its answer.
+    skipping: bool,
+}
+
+impl Lines {
+    pub(crate) fn take(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> io::Result<()> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = piece.strip_suffix(b"\n");
+            if !self.skipping {
+                let room = MAX_LINE + 1 - self.line.len();
+                self.line.extend(text.unwrap_or(piece).iter().take(room));
+                self.skipping = self.line.len() > MAX_LINE;
+                if self.skipping || text.is_some() {
+                    writeln!(answers, "{}", answer(&mem::take(&mut self.line)))?;
+                }
+            }
+            self.skipping &= text.is_none();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end(self, answers: &mut Vec<u8>) -> io::Result<()> {
+        if self.line.is_empty() { Ok(()) } else { writeln!(answers, "{}", answer(&self.line)) }
+    }
+}
+
+/// All at once, on this one thread, and none has a stack.
+fn run_aio(listen: &str) -> io::Result<()> {
+    match aio::block_on(accept_aio(listen)) {
+        Err(e) if corio::is_cancelled(&e) => Ok(()), // Ctrl-C or SIGTERM
+        other => other,
+    }
+}
+
+async fn accept_aio(listen: &str) -> io::Result<()> {
+    let listener = aio::net::TcpListener::bind(listen).await?;
+    listening(listener.get_ref().local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        drop(aio::spawn_local(async { report(serve_aio(stream).await) }));
     }
 }
 
@@ -245,6 +311,7 @@ fn main() -> ExitCode {
         ("blocking", None) => run_blocking(&listen),
         ("threads", None) => run_threads(&listen),
         ("coroutines", None) => run_coroutines(&listen),
+        ("aio", None) => run_aio(&listen),
         ("coroutines", Some(count)) => run_workers(&listen, count),
         _ => return usage(),
     };
@@ -258,6 +325,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: hex_server [--mode blocking|threads|coroutines] [--workers N] [--listen ADDR]");
+    eprintln!("usage: hex_server [--mode blocking|threads|coroutines|aio] [--workers N] [--listen ADDR]");
     ExitCode::from(2)
 }

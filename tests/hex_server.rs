@@ -14,7 +14,7 @@ mod common;
 mod hex_server;
 
 use common::example;
-use hex_server::{MAX_DIGITS, MAX_LINE, answer, serve};
+use hex_server::{Lines, MAX_DIGITS, MAX_LINE, answer, serve};
 
 /// Nothing here should take a second; whatever takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -198,6 +198,10 @@ fn however_it_is_cut_the_answers_are_the_same() {
     let (sent, expected) = script();
     for size in [1, 2, 3, 7, 1_000, 8 * 1024 - 1, 8 * 1024, 8 * 1024 + 1, MAX_LINE + 1, sent.len()] {
         assert_eq!(writes_for(sent.chunks(size)).concat(), expected, "in packets of {size} bytes");
+        let (mut lines, mut answers) = (Lines::default(), Vec::new());
+        sent.chunks(size).for_each(|packet| lines.take(packet, &mut answers).unwrap());
+        lines.end(&mut answers).unwrap();
+        assert_eq!(String::from_utf8(answers).unwrap(), expected, "in packets of {size} bytes, awaited");
     }
 }
 
@@ -205,17 +209,7 @@ fn however_it_is_cut_the_answers_are_the_same() {
 fn lines_that_come_together_are_answered_together() {
     assert_eq!(writes_for(["1\n2\n", "3\n"]), ["0x1\n0x2\n", "0x3\n"]);
     assert_eq!(writes_for(["1\n2\n3", "4\n"]), ["0x1\n0x2\n", "0x22\n"]); // 1 and 2 do not wait for the 4
-    assert_eq!(
-        writes_for([
-            "1
-", "2"
-        ]),
-        [
-            "0x1
-", "0x2
-"
-        ]
-    );
+    assert_eq!(writes_for(["1\n", "2"]), ["0x1\n", "0x2\n"]);
     assert_eq!(writes_for([""; 0]), [""; 0]);
     // Together, but not without bound: no more than the lines of one buffer.
     let writes = writes_for(["\n".repeat(100_000)]);
@@ -673,6 +667,8 @@ in_mode!(coroutines: answers survives_clients ends_cleanly memory_is_bounded ans
     serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
 in_mode!(threads: answers survives_clients ends_cleanly memory_is_bounded answers_netcat
     serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
+in_mode!(aio: answers survives_clients ends_cleanly memory_is_bounded answers_netcat
+    serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
 in_mode!(workers: answers survives_clients ends_cleanly memory_is_bounded answers_netcat
     serves_two_at_once serves_a_thousand_at_once survives_want_of_descriptors);
 
@@ -695,7 +691,7 @@ fn mistakes_on_the_command_line() {
         assert!(err.starts_with("usage: hex_server "), "{args:?}: {err}");
     }
     let server = Server::start("threads");
-    for mode in ["blocking", "threads", "coroutines"] {
+    for mode in ["blocking", "threads", "coroutines", "aio"] {
         let (code, err) = run(&["--mode", mode, "--listen", &server.address]);
         assert_eq!(code, Some(1), "{mode}");
         assert!(err.starts_with(&format!("hex_server: {}: ", server.address)), "{mode}: {err}");
