@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use common::sim;
+use corio::aio::SendWrapper;
 use corio::aio::net::{TcpListener, TcpStream, UnixStream};
 use corio::channel::mpsc;
 use corio::testing::{Ledger, Network};
@@ -109,6 +110,31 @@ fn several_slices_are_written_at_once() {
         AsyncWriteExt::close(&mut one).await?;
         assert_eq!(AsyncReadExt::read(&mut other, &mut text).await?, 0);
         Ok(())
+    });
+}
+
+#[test]
+fn a_stream_in_a_wrapper_passes_as_send() {
+    fn needs<
+        S: futures_util::AsyncRead + futures_util::AsyncWrite + hyper::rt::Read + hyper::rt::Write + Send + Sync,
+    >(
+        stream: S,
+    ) -> S {
+        stream
+    }
+    everywhere(|| async {
+        let (client, server) = pair().await?;
+        let (mut client, mut server) = (needs(SendWrapper::new(client)), needs(SendWrapper::new(server)));
+        AsyncWriteExt::write_all(&mut client, b"hello").await?;
+        AsyncWriteExt::flush(&mut client).await?;
+        let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];
+        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
+        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut server), context, buffer.unfilled())).await?;
+        assert_eq!(buffer.filled(), b"hello");
+        assert!(hyper::rt::Write::is_write_vectored(&server));
+        poll_fn(|context| hyper::rt::Write::poll_shutdown(Pin::new(&mut server), context)).await?;
+        assert_eq!(AsyncReadExt::read(&mut client, &mut [0]).await?, 0);
+        AsyncWriteExt::close(&mut client).await
     });
 }
 

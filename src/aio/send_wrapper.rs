@@ -1,5 +1,7 @@
 //! What must not leave its loop, for those who ask for `Send`.
 
+#[cfg(any(feature = "futures-io", feature = "hyper"))]
+use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -14,7 +16,8 @@ use crate::remote::{self, Message};
 /// Anything, as `Send` and `Sync`: it may go to another thread, but is used on its own only, which is checked.
 ///
 /// Frameworks that can move futures between threads ask for `Send`, also when they run on one. What belongs to a loop is not:
-/// tasks, queues, the futures of [`aio`](crate::aio). In this wrapper it passes. It is a future if what it holds is one.
+/// tasks, queues, the futures of [`aio`](crate::aio). In this wrapper it passes. It is a future if what it holds
+/// is one, and with the features for them a stream.
 ///
 /// For a function that is to run on a loop from anywhere, there is [`LoopHandle::spawn`](crate::LoopHandle::spawn), whose handle
 /// can be awaited.
@@ -92,6 +95,15 @@ impl<T> SendWrapper<T> {
         *unsafe { ManuallyDrop::take(&mut this.value) }
     }
 
+    /// The value, pinned with the wrapper.
+    #[track_caller]
+    fn project(self: Pin<&mut Self>) -> Pin<&mut T> {
+        self.check();
+        // SAFETY: only `into_inner` and `deref_mut` reach the value otherwise, and those are not to be had of a wrapper that is
+        // pinned, unless the value does not mind.
+        unsafe { self.map_unchecked_mut(|this| &mut **this.value) }
+    }
+
     #[track_caller]
     fn check(&self) {
         assert!(
@@ -125,10 +137,85 @@ impl<F: Future> Future for SendWrapper<F> {
 
     #[track_caller]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.check();
-        // SAFETY: the value is pinned with the whole. Only `into_inner` and `deref_mut` reach it otherwise, and those are not to be
-        // had of a wrapper that is pinned, unless the value does not mind.
-        unsafe { self.map_unchecked_mut(|this| &mut **this.value) }.poll(context)
+        self.project().poll(context)
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl<S: futures_io::AsyncRead> futures_io::AsyncRead for SendWrapper<S> {
+    #[track_caller]
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.project().poll_read(context, buffer)
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl<S: futures_io::AsyncWrite> futures_io::AsyncWrite for SendWrapper<S> {
+    #[track_caller]
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().poll_write(context, bytes)
+    }
+
+    #[track_caller]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().poll_write_vectored(context, slices)
+    }
+
+    #[track_caller]
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().poll_flush(context)
+    }
+
+    #[track_caller]
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().poll_close(context)
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl<S: hyper::rt::Read> hyper::rt::Read for SendWrapper<S> {
+    #[track_caller]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().poll_read(context, buffer)
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl<S: hyper::rt::Write> hyper::rt::Write for SendWrapper<S> {
+    #[track_caller]
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().poll_write(context, bytes)
+    }
+
+    #[track_caller]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.deref().is_write_vectored()
+    }
+
+    #[track_caller]
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().poll_flush(context)
+    }
+
+    #[track_caller]
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().poll_shutdown(context)
     }
 }
 
