@@ -358,9 +358,18 @@ impl EventLoop {
         {
             panic!("a call that may suspend, at {at}, inside {what}");
         }
+        self.show_to_the_lab(at);
+    }
+
+    /// A call that may suspend, or a future that may pend, where a test may want to know.
+    pub(crate) fn show_to_the_lab(&self, at: Place) {
         if self.lab.at_checkpoint(self.current_id(), at) {
             self.budget.set(0);
         }
+    }
+
+    pub(crate) fn is_in_the_lab(&self) -> bool {
+        self.lab.is_on()
     }
 
     /// Lets a test decide whose turn it is, or look on.

@@ -55,6 +55,9 @@ impl Checkpoint {
         if self.over {
             return Poll::Ready(Ok(()));
         }
+        if !self.rested && lp.is_in_the_lab() {
+            lp.show_to_the_lab(at);
+        }
         let is_cancelled = task.core.is_cancelled();
         if self.rested {
             self.over = true;

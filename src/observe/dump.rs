@@ -160,7 +160,8 @@ fn row(task: &Task, name: String, state: &State, names: &Names) -> [String; 5] {
         (Stage::Ready | Stage::Running, at) => (String::new(), at.map(place)),
         _ => (String::new(), None),
     };
-    let state = format!("{stage}{}", since.unwrap_or_default());
+    let kind = if task.is_future { ", a future" } else { "" };
+    let state = format!("{stage}{}{kind}", since.unwrap_or_default());
     [name, state, wants, at.unwrap_or_default(), place(task.spawned_at)]
 }
 

@@ -101,6 +101,9 @@ pub struct Task {
     pub by: u64,
     /// The group that it belongs to; 0: none.
     pub group: u64,
+    /// Whether it has no stack, but is a future that is polled, as far as is known before its first turn. Then it may wait for
+    /// several things at once, of which the last is told.
+    pub is_future: bool,
     /// Where it was made.
     pub spawned_at: Place,
     /// Where it paused last.
@@ -159,6 +162,7 @@ impl Task {
             since,
             by,
             group,
+            is_future: false,
             spawned_at,
             paused_at: None,
             resumes: 0,
@@ -212,6 +216,7 @@ impl State {
                 self.enter(task, Stage::Parked(want));
                 self.with(task, |task| task.paused_at = Some(at));
             }
+            Event::Polled { task, .. } => self.with(task, |task| task.is_future = true),
             Event::Complete { task, end } => {
                 self.running.retain(|running| *running != task);
                 self.leave_queue(task);
@@ -243,7 +248,6 @@ impl State {
             Event::LoopStart { .. }
             | Event::LoopStop
             | Event::NoPause { .. }
-            | Event::Polled { .. }
             | Event::WouldBlock { .. }
             | Event::PollEnter { .. }
             | Event::PollReturn { .. }
@@ -354,8 +358,9 @@ impl State {
                     return Err(format!("task {task} is woken, but it was not parked"));
                 };
                 let fits = match (by, want) {
-                    // What a future of somebody's waits for, only that one knows; and of several waits of one the last is told.
+                    // What a future of somebody's waits for, only that one knows.
                     (_, Want::Future) => true,
+                    _ if known(task)?.is_future => true,
                     (By::Timer(timer), Want::Sleep { timer: sleep }) => timer == sleep,
                     (By::Timer(_), want) => {
                         matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote | Want::Message)
@@ -457,6 +462,7 @@ impl State {
             };
             seen.paused_at = core.waits().map(|(_, at)| at);
             seen.resumes = core.resumes();
+            seen.is_future = !core.stack_size.is_some() && core.is_active();
             state.tasks.insert(core.id(), seen);
         }
         state.running.extend(lp.running().map(|task| task.core.id()));

@@ -10,6 +10,7 @@
 //! | `sync.rs` | locks, permits, events, conditions, barriers |
 //! | `queue.rs` | queues, promises, `select` |
 //! | `channels.rs` | channels of each kind, between tasks |
+//! | `mixed.rs` | tasks with stacks and without, which share what they use |
 //! | `several.rs` | `gather`, `race`, `wait`, `as_completed`, `join_all` |
 //! | `sweep.rs` | each primitive, cancelled at each point of a wait |
 //! | `force.rs` | runs that have to unwind their tasks |
@@ -21,6 +22,7 @@
 mod channels;
 mod core;
 mod force;
+mod mixed;
 mod queue;
 mod several;
 mod sweep;

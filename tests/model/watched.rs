@@ -32,6 +32,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("several at once", super::several::several),
     ("channel of many to one", super::channels::many_to_one),
     ("channel of one value", super::channels::one_value),
+    ("coroutines and futures", super::mixed::mixed),
     ("channel to everybody", super::channels::to_everybody),
     ("channel of the latest", super::channels::the_latest),
 ];
