@@ -1,83 +1,30 @@
 //! The same programs on every backend: mio, `poll(2)`, and networks in memory with various habits. And what only a
 //! network in memory can do: latency, scripts, resets, deadlocks that are seen.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use corio::net::{Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
-use corio::testing::{self, Ledger, Network, Script};
+use common::backends::{bytes, everywhere, is_simulated, listen, pair, path, too_much};
+use corio::net::{
+    ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+};
+use corio::testing::{self, Network, Script};
 use corio::{
     Backend, Runner, gather, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, yield_now,
 };
-
-/// Networks that differ in what a program must not rely on.
-fn networks() -> Vec<Network> {
-    let slow = |seed| Network::new().seed(seed).latency(millis(1)..=millis(30));
-    vec![
-        Network::new(),
-        Network::new().capacity(16),
-        slow(1).short_reads(1).short_writes(1),
-        slow(2).short_reads(700).short_writes(900).capacity(1_500),
-    ]
-}
-
-/// Runs a program on each of them, and looks whether it leaves anything.
-fn everywhere(program: impl Fn() -> io::Result<()>) {
-    let whole = || {
-        program()?;
-        Ledger::now().assert_empty();
-        Ok(())
-    };
-    for backend in [Backend::Mio, Backend::Poll] {
-        let name = format!("{backend:?}");
-        Runner::new().backend(backend).run(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
-    }
-    for (n, network) in networks().into_iter().enumerate() {
-        let backend = Backend::Simulated(network.clone());
-        let end = Runner::new().virtual_clock().backend(backend).run(whole);
-        end.unwrap_or_else(|error| panic!("network {n}: {error}"));
-        assert_eq!(network.open(), 0, "network {n}: sockets are left");
-    }
-}
-
-fn listen() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-/// Two ends of a connection.
-fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let (listener, address) = listen()?;
-    scope(|s| {
-        let near = s.spawn(|| listener.accept());
-        let far = TcpStream::connect(address)?;
-        Ok((near.join()?.0, far))
-    })
-}
-
-/// More than fits into any buffer on the way.
-fn too_much(stream: &TcpStream) -> Vec<u8> {
-    let is_simulated = stream.as_raw_fd() < 0;
-    bytes(if is_simulated { 100_000 } else { 8 << 20 })
-}
-
-fn bytes(n: usize) -> Vec<u8> {
-    (0..n).map(|n| (n * 7 + n / 251) as u8).collect()
-}
 
 #[test]
 fn f10_megabytes_arrive_byte_by_byte_in_both_directions_however_short_reads_and_writes_are() {
     everywhere(|| {
         let (a, b) = pair()?;
-        let (there, back) = (bytes(100_000), bytes(70_001));
+        let there = too_much(&a);
+        let back = bytes(there.len() * 7 / 10);
         scope(|s| {
             s.spawn(|| (&a).write_all(&there).and_then(|()| a.shutdown(Shutdown::Write)));
             s.spawn(|| (&b).write_all(&back).and_then(|()| b.shutdown(Shutdown::Write)));
@@ -90,25 +37,6 @@ fn f10_megabytes_arrive_byte_by_byte_in_both_directions_however_short_reads_and_
             assert!(got == there && far.join()? == back);
             Ok(())
         })
-    });
-}
-
-#[test]
-fn f2_after_the_peer_has_ended_its_writing_it_can_still_be_answered() {
-    everywhere(|| {
-        let (mut a, mut b) = pair()?;
-        a.write_all(b"question")?;
-        a.shutdown(Shutdown::Write)?;
-        let mut question = String::new();
-        b.read_to_string(&mut question)?;
-        assert_eq!(question, "question");
-        assert_eq!(b.read(&mut [0; 8])?, 0, "the end is told again");
-        b.write_all(b"answer")?;
-        let mut answer = [0; 6];
-        a.read_exact(&mut answer)?;
-        assert_eq!(&answer, b"answer");
-        assert_eq!(a.write(b"more").unwrap_err().kind(), ErrorKind::BrokenPipe);
-        Ok(())
     });
 }
 
@@ -142,10 +70,62 @@ fn both_ends_know_their_addresses() {
             assert_ne!(address.port(), 0);
             assert_eq!((far.peer_addr()?, near.local_addr()?), (address, address));
             assert_eq!((far.local_addr()?, near.peer_addr()?), (from, from));
-            far.set_nodelay(true)?;
-            assert!(far.nodelay()? && far.take_error()?.is_none());
+            assert!(far.take_error()?.is_none());
             Ok(())
         })
+    });
+}
+
+#[test]
+fn options_of_a_stream_are_remembered() {
+    everywhere(|| {
+        let (a, _b) = pair()?;
+        assert_ne!(a.ttl()?, 7);
+        a.set_ttl(7)?;
+        a.set_linger(Some(secs(5)))?;
+        assert_eq!((a.ttl()?, a.linger()?, a.try_clone()?.ttl()?), (7, Some(secs(5)), 7));
+        a.set_linger(None)?;
+        assert_eq!(a.linger()?, None);
+        let (listener, _) = listen()?;
+        listener.set_ttl(8)?;
+        assert_eq!(listener.ttl()?, 8);
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_ttl(3)?;
+        assert_eq!((socket.ttl()?, socket.try_clone()?.ttl()?), (3, 3));
+        Ok(())
+    });
+}
+
+/// What is under way is still to be read, and then there is the reset.
+#[test]
+fn a_close_that_lingers_for_no_time_is_a_reset() {
+    everywhere(|| {
+        let (a, mut b) = pair()?;
+        a.set_linger(Some(Duration::ZERO))?;
+        (&a).write_all(b"bye")?;
+        b.peek(&mut [0; 3])?;
+        sleep(millis(100))?; // all of it has come
+        drop(a);
+        let mut got = Vec::new();
+        assert_eq!(b.read_to_end(&mut got).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(got, b"bye");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_client_may_choose_its_address() {
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        let local = TcpListener::bind("127.0.0.2:0")?.local_addr()?; // a port that nobody has
+        let stream = ConnectOptions::new().local(local).connect(address)?;
+        assert_eq!((stream.local_addr()?, listener.accept()?.1), (local, local));
+        let any_port = ConnectOptions::new().local(SocketAddr::new(local.ip(), 0)).connect(address)?;
+        assert_eq!(any_port.local_addr()?.ip(), local.ip());
+        assert_ne!(any_port.local_addr()?.port(), 0);
+        let other_family = ConnectOptions::new().local("[::1]:0".parse().unwrap()).connect(address);
+        assert!(other_family.is_err());
+        Ok(())
     });
 }
 
@@ -348,14 +328,13 @@ fn r5_a_destructor_that_connects_or_accepts_while_its_task_panics_does_not_wait_
 }
 
 #[test]
-fn peeking_takes_nothing_and_two_handles_are_one_connection() {
+fn two_handles_are_one_connection() {
     everywhere(|| {
         let (a, b) = pair()?;
         let second = b.try_clone()?;
         (&a).write_all(b"xy")?;
         let mut buffer = [0; 1];
-        assert_eq!((b.peek(&mut buffer)?, buffer), (1, *b"x"));
-        assert_eq!(((&second).read(&mut buffer)?, buffer), (1, *b"x"));
+        assert_eq!(((&b).read(&mut buffer)?, buffer), (1, *b"x"));
         drop(b);
         assert_eq!(((&second).read(&mut buffer)?, buffer), (1, *b"y"));
         // One waits on its own registration.
@@ -422,46 +401,6 @@ fn b9_shutting_both_directions_wakes_whoever_waits_in_either() {
 }
 
 #[test]
-fn an_impatient_stream_says_would_block_and_then_has_what_came() {
-    everywhere(|| {
-        let (a, b) = pair()?;
-        a.set_nonblocking(true)?;
-        assert_eq!((&a).read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        (&b).write_all(b"!")?;
-        let mut byte = [0];
-        loop {
-            match (&a).read(&mut byte) {
-                Ok(n) => break assert_eq!((n, byte), (1, *b"!")),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-            sleep(millis(1))?;
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn b10_two_who_wait_to_read_are_served_in_turn() {
-    everywhere(|| {
-        let (a, b) = pair()?;
-        scope(|s| {
-            let read = || {
-                let mut bytes = [0; 2];
-                (&a).read_exact(&mut bytes[..1])?;
-                Ok(bytes[0])
-            };
-            let (first, second) = (s.spawn(read), s.spawn(read));
-            yield_now()?;
-            (&b).write_all(b"12")?;
-            let mut both = [first.join()?, second.join()?];
-            both.sort_unstable();
-            assert_eq!(both, *b"12");
-            Ok(())
-        })
-    });
-}
-
-#[test]
 fn f3_nothing_to_write_and_no_room_to_read_are_no_end() {
     everywhere(|| {
         let (a, b) = pair()?;
@@ -500,13 +439,6 @@ fn b11_a_regular_file_cannot_be_waited_for_on_any_backend() {
             })
             .unwrap();
     }
-}
-
-/// A path for a socket, which the test of that name has for itself.
-fn path(test: &str) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("corio-{}-{test}-{n}", std::process::id()))
 }
 
 #[test]
@@ -660,7 +592,7 @@ fn dgram_05_unix_datagrams_keep_their_order_and_wait_for_room_on_every_backend()
         other.connect(&answers)?;
         other.send(b"pong")?;
         assert_eq!(one.recv(&mut buffer)?, 4);
-        let is_simulated = one.as_raw_fd() < 0;
+        let is_simulated = is_simulated(&one);
         drop((one, other));
         if !is_simulated {
             [&path, &answers].into_iter().try_for_each(std::fs::remove_file)?;
@@ -810,10 +742,61 @@ fn names_are_those_of_the_network() {
     on(&network, || {
         let _second = TcpListener::bind("10.1.0.2:5432")?;
         assert_eq!(TcpStream::connect("db.example:5432")?.peer_addr()?, address("10.1.0.2:5432"));
+        assert_eq!(TcpListener::bind("localhost:80")?.local_addr()?, address("127.0.0.1:80"));
         assert_eq!(TcpStream::connect("nowhere.example:1").unwrap_err().kind(), ErrorKind::NotFound);
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn names_and_addresses_of_ipv6_are_no_others() {
+    on(&Network::new(), || {
+        let listener = TcpListener::bind("[fd00::1]:80")?;
+        let stream = TcpStream::connect("[fd00::1]:80")?;
+        assert_eq!(
+            (stream.local_addr()?.ip(), listener.accept()?.1),
+            (Ipv6Addr::LOCALHOST.into(), stream.local_addr()?)
+        );
+        // All of one family are not all of the other, unless they are all of IPv6 and nobody says otherwise.
+        let _v4 = TcpListener::bind("0.0.0.0:81")?;
+        assert_eq!(TcpStream::connect("[::1]:81").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(TcpListener::bind("[::]:81").unwrap_err().kind(), ErrorKind::AddrInUse);
+        let v6 = ListenOptions::new().only_v6(true).bind("[::]:81")?;
+        TcpStream::connect("127.0.0.1:81")?;
+        TcpStream::connect("[::1]:81")?;
+        assert!(v6.accept()?.1.is_ipv6());
+        v6.set_nonblocking(true)?;
+        assert_eq!(v6.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "the other one is not its");
+        let both = TcpListener::bind("[::]:82")?;
+        TcpStream::connect("10.0.0.1:82")?;
+        both.accept().map(drop)
+    })
+    .unwrap();
+}
+
+#[test]
+fn clients_of_an_address_that_is_shared_are_given_to_one_or_the_other_as_the_seed_has_it() {
+    let course = |seed| {
+        on(&Network::new().seed(seed), || {
+            let options = ListenOptions::new().reuse_port(true);
+            let listeners = [options.bind("10.0.0.1:80")?, options.bind("10.0.0.1:80")?];
+            assert_eq!(TcpListener::bind("10.0.0.1:80").unwrap_err().kind(), ErrorKind::AddrInUse);
+            let mut course = Vec::new();
+            for listener in &listeners {
+                listener.set_nonblocking(true)?;
+            }
+            for _ in 0..20 {
+                let _client = TcpStream::connect("10.0.0.1:80")?;
+                course.extend((0..2).filter(|n| listeners[*n].accept().is_ok()));
+            }
+            Ok(course)
+        })
+        .unwrap()
+    };
+    let one = course(1);
+    assert!(one.len() == 20 && one.contains(&0) && one.contains(&1), "{one:?}");
+    assert!(one == course(1) && one != course(2));
 }
 
 #[test]
@@ -928,8 +911,6 @@ fn groups_and_broadcasts_have_no_meaning_on_a_network_in_memory() {
         for error in refused {
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         }
-        socket.set_ttl(3)?;
-        assert_eq!(socket.ttl()?, 64, "it makes no difference");
         assert_eq!(socket.into_std().unwrap_err().kind(), ErrorKind::Unsupported);
         // A socket of the system is not of this network.
         let kernel = UdpSocket::from_std(std::net::UdpSocket::bind("127.0.0.1:0")?)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use socket2::{MaybeUninitSlice, SockAddr, Socket};
 use super::endpoint::{Endpoint, unsupported};
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
+use crate::reactor::simulated::Options;
 use crate::reactor::source::{Source, set_nonblocking};
 
 /// How an attempt to write asks not to wait, nor to raise SIGPIPE; Apple's sockets have an option for that, which is set.
@@ -68,8 +69,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn begin_simulated(network: Network, to: SockAddr) -> io::Result<Connection> {
-        Ok(Connection::simulated(Endpoint::connect(network, to)?))
+    /// The same on a network in memory, from that address, if one was chosen.
+    pub(super) fn begin_simulated(network: Network, from: Option<SocketAddr>, to: SockAddr) -> io::Result<Connection> {
+        Ok(Connection::simulated(Endpoint::connect(network, from, to)?))
     }
 
     /// Waits until it has come about. The time limit may not be zero.
@@ -94,11 +96,15 @@ impl Connection {
         }
     }
 
-    /// An option that makes no difference on a network in memory.
-    pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+    /// An option, on the socket, or as a network in memory remembers it.
+    pub(super) fn option<R>(
+        &self,
+        simulated: impl FnOnce(&mut Options) -> R,
+        f: impl FnOnce(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
         match &self.wire {
             Kernel(socket) => f(socket),
-            Simulated(_) => Ok(simulated),
+            Simulated(endpoint) => Ok(endpoint.with_options(simulated)),
         }
     }
 
@@ -264,7 +270,7 @@ impl Connection {
 
     /// On a network in memory it is one slice at a time, so that moving less says nothing about what is left.
     fn most(&self, bytes: usize) -> usize {
-        self.option(0, |_| Ok(bytes)).unwrap_or(bytes)
+        if matches!(self.wire, Simulated(_)) { 0 } else { bytes }
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

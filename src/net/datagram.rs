@@ -12,6 +12,7 @@ use super::connection::SEND;
 use super::endpoint::{Endpoint, of_one_only, unsupported};
 use super::shared::Shared;
 use crate::observe::event::{Direction, Place};
+use crate::reactor::simulated::Options;
 use crate::reactor::source::{Source, set_nonblocking};
 
 pub(crate) struct Datagrams {
@@ -110,12 +111,38 @@ impl Datagrams {
         }
     }
 
-    /// An option: `simulated` is what it is on a network in memory, if it makes no difference there; without that, it has no
-    /// meaning there.
-    pub(super) fn option<R>(&self, simulated: Option<R>, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+    /// An option, on the socket, or as a network in memory remembers it; without `simulated` it has no meaning there.
+    pub(super) fn option<R>(
+        &self,
+        simulated: Option<fn(&mut Options) -> &mut R>,
+        f: impl FnOnce(&Socket) -> io::Result<R>,
+    ) -> io::Result<R>
+    where
+        R: Copy,
+    {
         match &self.carrier {
             Kernel(socket) => f(socket),
-            Simulated(_) => simulated.ok_or_else(of_one_only),
+            Simulated(endpoint) => {
+                let place = simulated.ok_or_else(of_one_only)?;
+                Ok(endpoint.with_options(|options| *place(options)))
+            }
+        }
+    }
+
+    /// The same, to set it.
+    pub(super) fn set_option<R>(
+        &self,
+        simulated: Option<fn(&mut Options) -> &mut R>,
+        value: R,
+        f: impl FnOnce(&Socket) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match &self.carrier {
+            Kernel(socket) => f(socket),
+            Simulated(endpoint) => {
+                let place = simulated.ok_or_else(of_one_only)?;
+                endpoint.with_options(|options| *place(options) = value);
+                Ok(())
+            }
         }
     }
 

@@ -1,13 +1,13 @@
 //! A socket or listener on a network in memory, as its loop sees it.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use socket2::SockAddr;
 
 use crate::event_loop::EventLoop;
 use crate::reactor::Network;
-use crate::reactor::simulated::Id;
+use crate::reactor::simulated::{Claim, Id, Options};
 use crate::timer::Nanos;
 
 /// A handle; the last one that is dropped closes.
@@ -22,14 +22,14 @@ pub(super) fn network_here() -> Option<Network> {
 }
 
 impl Endpoint {
-    /// A call that sends something: it begins now.
-    pub(super) fn connect(network: Network, to: SockAddr) -> io::Result<Endpoint> {
-        let id = at_home(&network, |now| network.connect(now, to))?;
+    /// A call that sends something: it begins now. From an address, or one that the network chooses.
+    pub(super) fn connect(network: Network, from: Option<SocketAddr>, to: SockAddr) -> io::Result<Endpoint> {
+        let id = at_home(&network, |now| network.connect(now, from, to))?;
         Ok(Endpoint { network, id })
     }
 
-    pub(super) fn bind(network: Network, address: SockAddr, backlog: usize) -> io::Result<Endpoint> {
-        let id = network.bind(address, backlog)?;
+    pub(super) fn bind(network: Network, address: SockAddr, backlog: usize, claim: Claim) -> io::Result<Endpoint> {
+        let id = network.bind(address, backlog, claim)?;
         Ok(Endpoint { network, id })
     }
 
@@ -98,6 +98,11 @@ impl Endpoint {
 
     pub(super) fn stop_listening(&self) {
         self.network.stop_listening(self.id);
+    }
+
+    /// What it remembers and does nothing with.
+    pub(super) fn with_options<R>(&self, f: impl FnOnce(&mut Options) -> R) -> R {
+        self.network.with_options(self.id, f)
     }
 
     pub(super) fn take_error(&self) -> Option<io::Error> {

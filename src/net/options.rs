@@ -11,6 +11,7 @@ use super::endpoint::{Endpoint, network_here};
 use super::gate::BACKLOG;
 use super::tcp::{TcpListener, TcpStream};
 use crate::observe::event::Place;
+use crate::reactor::simulated::Claim;
 use crate::task::caller;
 use crate::{is_timed_out, millis, scope, timeout};
 
@@ -96,7 +97,8 @@ impl ListenOptions {
     fn bind_one(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
         if let Some(network) = network_here() {
-            let endpoint = Endpoint::bind(network, address.into(), self.backlog as usize);
+            let claim = Claim { shared: self.reuse_port, only_v6: self.only_v6 == Some(true) };
+            let endpoint = Endpoint::bind(network, address.into(), self.backlog as usize, claim);
             return endpoint.map(TcpListener::simulated).map_err(named);
         }
         let bind = || {
@@ -217,7 +219,7 @@ impl ConnectOptions {
                 Some(socket)
             }
         };
-        TcpStream::connect_by(socket, address, self.limit_of_each, at)
+        TcpStream::connect_by(socket, self.local, address, self.limit_of_each, at)
     }
 
     /// Each address in a task of its own, begun when the one before has failed or had its head start.
@@ -276,7 +278,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.option((), |socket| socket.set_linger(linger))
+        self.option(|options| options.linger = linger, |socket| socket.set_linger(linger))
     }
 
     /// What [`set_linger`](Self::set_linger) sets.
@@ -285,7 +287,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.option(None, Socket::linger)
+        self.option(|options| options.linger, Socket::linger)
     }
 
     /// Asks the peer, when nothing was heard of it for so long, whether it is still there; `None`: never. The rest of the options of
@@ -295,9 +297,10 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        self.option((), |socket| match idle {
+        let set = |socket: &Socket| match idle {
             Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
             None => socket.set_keepalive(false),
-        })
+        };
+        self.option(|_| (), set)
     }
 }

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::options::ListenOptions;
 use crate::error::misuse;
 use crate::observe::event::{Direction, Place};
+use crate::reactor::simulated::Options;
 use crate::reactor::source::{releasable, set_nonblocking};
 use crate::task::caller;
 
@@ -129,23 +130,24 @@ impl TcpStream {
             return Err(misuse("a time limit of zero"));
         }
         not_cancelled(at)?;
-        TcpStream::connect_by(None, address, limit, at)
+        TcpStream::connect_by(None, None, address, limit, at)
     }
 
-    /// Connects a socket that is bound already, if one was made.
+    /// Connects a socket that is bound already, if one was made; on a network in memory, from that address.
     pub(super) fn connect_by(
         socket: Option<Socket>,
+        from: Option<SocketAddr>,
         address: SocketAddr,
         limit: Option<Duration>,
         at: Place,
     ) -> io::Result<TcpStream> {
-        let connection = TcpStream::begin(socket, address)?.when_connected(limit, at)?;
+        let connection = TcpStream::begin(socket, from, address)?.when_connected(limit, at)?;
         Ok(TcpStream { connection })
     }
 
-    fn begin(socket: Option<Socket>, address: SocketAddr) -> io::Result<Connection> {
+    fn begin(socket: Option<Socket>, from: Option<SocketAddr>, address: SocketAddr) -> io::Result<Connection> {
         if let Some(network) = network_here() {
-            return Connection::begin_simulated(network, address.into());
+            return Connection::begin_simulated(network, from, address.into());
         }
         let new = || Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
         Connection::begin(socket.map_or_else(new, Ok)?, &address.into())
@@ -153,10 +155,14 @@ impl TcpStream {
 
     /// A stream that is about to be connected.
     pub(crate) fn connecting(address: SocketAddr) -> io::Result<TcpStream> {
-        Ok(TcpStream { connection: TcpStream::begin(None, address)? })
+        Ok(TcpStream { connection: TcpStream::begin(None, None, address)? })
     }
 
-    pub(super) fn option<R>(&self, simulated: R, f: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+    pub(super) fn option<R>(
+        &self,
+        simulated: impl FnOnce(&mut Options) -> R,
+        f: impl FnOnce(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
         self.connection.option(simulated, f)
     }
 
@@ -202,7 +208,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.connection.option((), |socket| socket.set_tcp_nodelay(nodelay))
+        self.connection.option(|options| options.nodelay = nodelay, |socket| socket.set_tcp_nodelay(nodelay))
     }
 
     /// The value of `TCP_NODELAY`.
@@ -211,7 +217,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.connection.option(true, Socket::tcp_nodelay)
+        self.connection.option(|options| options.nodelay, Socket::tcp_nodelay)
     }
 
     /// Sets the time to live of packets.
@@ -220,7 +226,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.connection.option((), |socket| socket.set_ttl_v4(ttl))
+        self.connection.option(|options| options.ttl = ttl, |socket| socket.set_ttl_v4(ttl))
     }
 
     /// The time to live of packets.
@@ -229,7 +235,7 @@ impl TcpStream {
     ///
     /// What the system says.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.connection.option(64, Socket::ttl_v4)
+        self.connection.option(|options| options.ttl, Socket::ttl_v4)
     }
 }
 
@@ -501,7 +507,7 @@ impl TcpListener {
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         match &self.door {
             Kernel(socket) => socket.set_ttl(ttl),
-            Simulated(_) => Ok(()),
+            Simulated(endpoint) => Ok(endpoint.with_options(|options| options.ttl = ttl)),
         }
     }
 
@@ -513,7 +519,7 @@ impl TcpListener {
     pub fn ttl(&self) -> io::Result<u32> {
         match &self.door {
             Kernel(socket) => socket.ttl(),
-            Simulated(_) => Ok(64),
+            Simulated(endpoint) => Ok(endpoint.with_options(|options| options.ttl)),
         }
     }
 

@@ -288,8 +288,7 @@ macro_rules! options {
             ///
             /// What the system says.
             pub fn $set(&self, value: $type) -> io::Result<()> {
-                let simulated: Option<$type> = $simulated;
-                self.datagrams.option(simulated.map(drop), |socket| socket.$of_set(value))
+                self.datagrams.set_option($simulated, value, |socket| socket.$of_set(value))
             }
 
             #[doc = concat!("What [`", stringify!($set), "`](Self::", stringify!($set), ") sets.")]
@@ -308,7 +307,7 @@ options! {
     /// Whether it may send to broadcast addresses.
     set_broadcast broadcast: bool => set_broadcast broadcast, None;
     /// The time to live of its datagrams.
-    set_ttl ttl: u32 => set_ttl_v4 ttl_v4, Some(64);
+    set_ttl ttl: u32 => set_ttl_v4 ttl_v4, Some(|options| &mut options.ttl);
     /// Whether what it sends to a group of IPv4 comes back to this machine.
     set_multicast_loop_v4 multicast_loop_v4: bool => set_multicast_loop_v4 multicast_loop_v4, None;
     /// How many routers what it sends to a group of IPv4 may pass.
@@ -324,7 +323,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.datagrams.option(None, |socket| socket.join_multicast_v4(group, interface))
+        self.datagrams.set_option(None, (), |socket| socket.join_multicast_v4(group, interface))
     }
 
     /// Leaves it.
@@ -333,7 +332,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.datagrams.option(None, |socket| socket.leave_multicast_v4(group, interface))
+        self.datagrams.set_option(None, (), |socket| socket.leave_multicast_v4(group, interface))
     }
 
     /// Joins a group of IPv6 on the interface with that number; 0 leaves the choice to the system.
@@ -342,7 +341,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.datagrams.option(None, |socket| socket.join_multicast_v6(group, interface))
+        self.datagrams.set_option(None, (), |socket| socket.join_multicast_v6(group, interface))
     }
 
     /// Leaves it.
@@ -351,7 +350,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.datagrams.option(None, |socket| socket.leave_multicast_v6(group, interface))
+        self.datagrams.set_option(None, (), |socket| socket.leave_multicast_v6(group, interface))
     }
 }
 

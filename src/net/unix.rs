@@ -18,6 +18,7 @@ use super::gate::{BACKLOG, Gate};
 use crate::millis;
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
+use crate::reactor::simulated::Claim;
 use crate::reactor::source::{releasable, set_nonblocking};
 use crate::task::caller;
 
@@ -116,7 +117,7 @@ impl UnixStream {
     /// A stream that is about to be connected.
     pub(crate) fn connecting(address: &SockAddr) -> io::Result<UnixStream> {
         let connection = match network_here() {
-            Some(network) => Connection::begin_simulated(network, address.clone())?,
+            Some(network) => Connection::begin_simulated(network, None, address.clone())?,
             None => Connection::begin(Socket::new(Domain::UNIX, Type::STREAM, None)?, address)?,
         };
         Ok(UnixStream { connection })
@@ -347,7 +348,7 @@ impl UnixListener {
     }
 
     fn simulated(network: Network, address: SockAddr) -> io::Result<UnixListener> {
-        let endpoint = Endpoint::bind(network, address, BACKLOG as usize)?;
+        let endpoint = Endpoint::bind(network, address, BACKLOG as usize, Claim::default())?;
         Ok(UnixListener::over(endpoint.id, Simulated(endpoint)))
     }
 

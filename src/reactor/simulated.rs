@@ -14,7 +14,7 @@ mod script;
 mod state;
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,7 @@ use socket2::SockAddr;
 
 pub use self::script::{Peer, Script};
 use self::state::{Arrival, Stage, State, fault, unnamed};
+pub(crate) use self::state::{Claim, Options};
 use super::{News, Registrar, Request, Selector, Token};
 use crate::clock::nanos;
 use crate::random::Random;
@@ -36,7 +37,9 @@ use crate::timer::Nanos;
 /// that is reported. [`Script`]s play the parts of peers of TCP that are not tasks.
 ///
 /// - **TCP.** Any address can be listened on. What travels takes its latency and arrives in order; writes wait when the other
-///   end does not read; a connection can be closed, half-closed and reset.
+///   end does not read; a connection can be closed, half-closed and reset, also by a close that
+///   [lingers](crate::net::TcpStream::set_linger) for no time. Other options are remembered, and change nothing.
+///   Of listeners that share an address one is given each client, at random.
 /// - **UDP.** Any address can be bound. Each datagram takes a latency of its own, so those that are sent soon after each other
 ///   may change places; some are [lost](Self::lose_one_in) or [come twice](Self::repeat_one_in), if that is asked for. One
 ///   for which the receiver has no room is lost. That nobody has an address is told to whoever is connected to it. There are no groups and no
@@ -237,7 +240,7 @@ impl Network {
         self.with(|state| state.capacity = bytes)
     }
 
-    /// The addresses of a name. Other names are unknown here.
+    /// The addresses of a name. Other names are unknown here, but for `localhost`, which is 127.0.0.1 if not set.
     pub fn host(self, name: &str, addresses: impl IntoIterator<Item = IpAddr>) -> Network {
         self.with(|state| drop(state.hosts.insert(name.to_owned(), addresses.into_iter().collect())))
     }
@@ -259,7 +262,7 @@ impl Network {
     /// [`AddrInUse`](io::ErrorKind::AddrInUse).
     pub fn server(&self, at: SocketAddr, script: Script) -> io::Result<Peer> {
         let mut state = self.state();
-        let id = state.bind(at.into(), 1)?;
+        let id = state.bind(at.into(), 1, Claim::default())?;
         let peer = state.add_peer(script);
         state.listeners.get_mut(&id).expect("bound just now").peer = Some(peer);
         Ok(Peer::new(self.clone(), peer))
@@ -300,17 +303,19 @@ impl Network {
     // ---- what a socket can do ---------------------------------------------------------------------------------------
 
     pub(crate) fn look_up(&self, name: &str) -> Option<Vec<IpAddr>> {
-        self.state().hosts.get(name).cloned()
+        let known = self.state().hosts.get(name).cloned();
+        known.or_else(|| (name == "localhost").then(|| vec![Ipv4Addr::LOCALHOST.into()]))
     }
 
-    pub(crate) fn bind(&self, address: SockAddr, backlog: usize) -> io::Result<Id> {
-        self.state().bind(address, backlog)
+    pub(crate) fn bind(&self, address: SockAddr, backlog: usize, claim: Claim) -> io::Result<Id> {
+        self.state().bind(address, backlog, claim)
     }
 
-    pub(crate) fn connect(&self, now: Nanos, to: SockAddr) -> io::Result<Id> {
+    pub(crate) fn connect(&self, now: Nanos, from: Option<SocketAddr>, to: SockAddr) -> io::Result<Id> {
         let mut state = self.at(now);
         match to.as_socket() {
-            Some(to) => Ok(state.connect(to, None)),
+            Some(to) if from.is_some_and(|from| from.is_ipv6() != to.is_ipv6()) => fault(libc::EAFNOSUPPORT),
+            Some(to) => Ok(state.connect(from, to, None)),
             None => state.connect_unix(to),
         }
     }
@@ -392,6 +397,18 @@ impl Network {
         let mut state = self.at(now);
         let id = state.behind(id);
         if state.mailboxes.contains_key(&id) { state.shut_mailbox(id, how) } else { state.shutdown(id, how) }
+    }
+
+    /// What a socket or listener remembers.
+    pub(crate) fn with_options<R>(&self, id: Id, f: impl FnOnce(&mut Options) -> R) -> R {
+        let mut state = self.state();
+        let id = state.behind(id);
+        let mut options = state.options.get(&id).copied().unwrap_or_default();
+        let result = f(&mut options);
+        if state.standing(id).is_some() {
+            state.options.insert(id, options);
+        }
+        result
     }
 
     pub(crate) fn take_error(&self, id: Id) -> Option<io::Error> {

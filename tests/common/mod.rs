@@ -1,6 +1,8 @@
 //! What the tests of the core share.
 #![allow(dead_code)] // each test file uses some of it
 
+pub(crate) mod backends;
+
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};

@@ -114,7 +114,7 @@ impl State {
     }
 
     /// The mailbox at a path.
-    fn find(&self, path: &SockAddr) -> io::Result<Id> {
+    fn find(&mut self, path: &SockAddr) -> io::Result<Id> {
         match self.mailbox_at(path) {
             Some(id) => Ok(id),
             None => fault(if self.listener_at(path).is_some() { libc::EPROTOTYPE } else { libc::ENOENT }),
@@ -261,6 +261,7 @@ impl State {
 
     pub(super) fn close_mailbox(&mut self, id: Id) {
         self.mailboxes.remove(&id);
+        self.options.remove(&id);
         self.make_room_in(id);
     }
 
@@ -273,7 +274,8 @@ impl State {
     }
 }
 
-fn loopback(like: IpAddr) -> IpAddr {
+/// The address of this machine, in the family of another.
+pub(super) fn loopback(like: IpAddr) -> IpAddr {
     match like {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),

@@ -230,7 +230,7 @@ impl State {
     pub(super) fn step(&mut self, peer: usize) {
         if let Some(to) = self.peers[peer].calls.take() {
             // Its first step comes when it is connected.
-            let id = self.connect(to, Some(peer));
+            let id = self.connect(None, to, Some(peer));
             self.peers[peer].socket = Some(id);
             return;
         }

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use socket2::SockAddr;
 
 use super::Id;
-use super::datagrams::Mailbox;
+use super::datagrams::{Mailbox, loopback};
 use super::script::PeerState;
 use crate::random::Random;
 use crate::reactor::{News, Token};
@@ -47,6 +48,8 @@ pub(super) struct State {
     pub(super) mailboxes: BTreeMap<Id, Mailbox>,
     /// Second handles, and what they are handles of.
     pub(super) clones: BTreeMap<Id, Id>,
+    /// Those that were ever asked for or set.
+    pub(super) options: BTreeMap<Id, Options>,
     pub(super) peers: Vec<PeerState>,
     /// What has been sent and not yet arrived, by the time when it will, and the order in which it was sent.
     pub(super) under_way: BTreeMap<(Nanos, u64), Arrival>,
@@ -54,11 +57,35 @@ pub(super) struct State {
     pub(super) woken: bool,
 }
 
+/// What a socket is told, remembers, and is asked for. Only a lingering of nothing changes what it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) nodelay: bool,
+    pub(crate) ttl: u32,
+    pub(crate) linger: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { nodelay: false, ttl: 64, linger: None }
+    }
+}
+
+/// How a listener has its address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Claim {
+    /// Others that say so as well may have it too.
+    pub(crate) shared: bool,
+    /// That of all addresses of IPv6 leaves IPv4 alone.
+    pub(crate) only_v6: bool,
+}
+
 /// Who is told of news: the registration of each handle that has one.
 pub(super) type Tokens = BTreeMap<Id, Token>;
 
 pub(super) struct Listener {
     pub(super) address: SockAddr,
+    claim: Claim,
     pub(super) backlog: usize,
     pub(super) waiting: VecDeque<Id>,
     pub(super) tokens: Tokens,
@@ -152,8 +179,10 @@ pub(super) fn unnamed() -> SockAddr {
 pub(super) fn is_at(bound: &SockAddr, to: &SockAddr) -> bool {
     match (bound.as_socket(), to.as_socket()) {
         (Some(bound), Some(to)) => {
-            let any = bound.ip().is_unspecified() || to.ip().is_unspecified();
-            bound.port() == to.port() && (bound.ip() == to.ip() || any)
+            // All addresses of IPv6 are those of IPv4 as well.
+            let covers = |all: &IpAddr, one: &IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+            let (at, to_ip) = (bound.ip(), to.ip());
+            bound.port() == to.port() && (at == to_ip || covers(&at, &to_ip) || covers(&to_ip, &at))
         }
         (None, None) => bound == to && !to.is_unnamed(),
         _ => false,
@@ -179,6 +208,7 @@ impl State {
             listeners: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             clones: BTreeMap::new(),
+            options: BTreeMap::new(),
             peers: Vec::new(),
             under_way: BTreeMap::new(),
             news: VecDeque::new(),
@@ -213,22 +243,34 @@ impl State {
         }
     }
 
-    pub(super) fn bind(&mut self, address: SockAddr, backlog: usize) -> io::Result<Id> {
+    pub(super) fn bind(&mut self, address: SockAddr, backlog: usize, claim: Claim) -> io::Result<Id> {
         let address = self.with_port(address);
+        let clashes = |other: &Listener| {
+            let apart = (claim.only_v6 || other.claim.only_v6) && address.family() != other.address.family();
+            is_at(&other.address, &address) && !apart && !(claim.shared && other.claim.shared)
+        };
         // A path is one name, whatever kind of socket has it.
-        if self.listener_at(&address).is_some() || address.is_unix() && self.mailbox_at(&address).is_some() {
+        if self.listeners.values().any(clashes) || address.is_unix() && self.mailbox_at(&address).is_some() {
             return fault(libc::EADDRINUSE);
         }
         let id = self.next_id();
         let backlog = backlog.max(1);
-        let listener =
-            Listener { address, backlog, waiting: VecDeque::new(), tokens: Tokens::new(), handles: 1, peer: None };
-        self.listeners.insert(id, listener);
+        let (waiting, tokens) = (VecDeque::new(), Tokens::new());
+        self.listeners.insert(id, Listener { address, claim, backlog, waiting, tokens, handles: 1, peer: None });
         Ok(id)
     }
 
-    pub(super) fn listener_at(&self, to: &SockAddr) -> Option<Id> {
-        self.listeners.iter().find(|(_, listener)| is_at(&listener.address, to)).map(|(id, _)| *id)
+    /// Whoever listens there; of several who share the address, one at random.
+    pub(super) fn listener_at(&mut self, to: &SockAddr) -> Option<Id> {
+        let hears = |listener: &Listener| {
+            is_at(&listener.address, to) && (!listener.claim.only_v6 || listener.address.family() == to.family())
+        };
+        let all: Vec<Id> = self.listeners.iter().filter(|(_, listener)| hears(listener)).map(|(id, _)| *id).collect();
+        match all[..] {
+            [] => None,
+            [one] => Some(one),
+            _ => Some(all[self.random.below(all.len() as u64) as usize]),
+        }
     }
 
     pub(super) fn open(&mut self, local: SockAddr, remote: SockAddr, other: Option<Id>, stage: Stage) -> Id {
@@ -255,9 +297,11 @@ impl State {
         id
     }
 
-    pub(super) fn connect(&mut self, to: SocketAddr, peer: Option<usize>) -> Id {
-        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.next_port());
-        let id = self.open(from.into(), to.into(), None, Stage::Connecting);
+    /// From an address, or from one of this machine, which the network chooses.
+    pub(super) fn connect(&mut self, from: Option<SocketAddr>, to: SocketAddr, peer: Option<usize>) -> Id {
+        let from = from.unwrap_or_else(|| SocketAddr::new(loopback(to.ip()), 0));
+        let from = self.with_port(from.into());
+        let id = self.open(from, to.into(), None, Stage::Connecting);
         self.sockets.get_mut(&id).expect("opened just now").peer = peer;
         self.send(id, Arrival::Call { from: id, to });
         id
@@ -403,7 +447,8 @@ impl State {
             if socket.handles == 0 {
                 // As a kernel does: the peer learns that bytes were not read.
                 let unread = !socket.inbox.is_empty();
-                self.hang_up(id, unread);
+                let abrupt = self.options.get(&id).is_some_and(|options| options.linger == Some(Duration::ZERO));
+                self.hang_up(id, unread || abrupt);
             }
         }
     }
@@ -412,6 +457,7 @@ impl State {
     pub(super) fn stop_listening(&mut self, handle: Id) {
         let id = self.behind(handle);
         let Some(listener) = self.listeners.remove(&id) else { return };
+        self.options.remove(&id);
         // Other handles of it may be waited on.
         self.news.extend(listener.tokens.values().map(|token| (*token, READABLE)));
         for waiting in listener.waiting {
@@ -422,6 +468,7 @@ impl State {
     /// A socket goes; its peer hears of it.
     pub(super) fn hang_up(&mut self, id: Id, reset: bool) {
         let Some(socket) = self.sockets.remove(&id) else { return };
+        self.options.remove(&id);
         let Some(to) = socket.other.filter(|_| !socket.broken) else { return };
         if reset {
             self.send(to, Arrival::Reset { to });
@@ -522,11 +569,11 @@ impl State {
             let listener = self.listeners.get(&id)?;
             (listener.waiting.len() < listener.backlog).then_some(id)
         });
-        let Some(listener) = listener else { return self.send(from, Arrival::Refused { to: from }) };
+        let Some(found) = listener else { return self.send(from, Arrival::Refused { to: from }) };
         let id = self.open(to.clone(), remote, Some(from), Stage::Open);
         self.sockets.get_mut(&from).expect("looked at above").other = Some(id);
         self.send(from, Arrival::Accepted { to: from });
-        let listener = self.listeners.get_mut(&listener).expect("found above");
+        let listener = self.listeners.get_mut(&found).expect("found above");
         match listener.peer.take() {
             None => {
                 listener.waiting.push_back(id);
@@ -534,7 +581,7 @@ impl State {
             }
             // One that is scripted accepts one, and listens no more.
             Some(peer) => {
-                self.listeners.retain(|_, listener| listener.address != to);
+                self.listeners.remove(&found);
                 self.sockets.get_mut(&id).expect("opened above").peer = Some(peer);
                 self.peers[peer].socket = Some(id);
                 self.schedule(0, Arrival::Step { peer });
