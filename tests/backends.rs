@@ -16,7 +16,8 @@ use corio::net::{
 };
 use corio::testing::{self, Network, Script};
 use corio::{
-    Backend, Runner, gather, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, yield_now,
+    Backend, Runner, gather, is_cancelled, is_timed_out, millis, now, scope, secs, sleep, spawn, timeout, to_thread,
+    yield_now,
 };
 
 #[test]
@@ -553,13 +554,13 @@ fn unix_streams_go_by_paths_on_every_backend() {
 }
 
 #[test]
-fn a_server_serves_unix_streams_on_every_backend() {
+fn a_server_may_listen_at_a_path_and_be_stopped_from_a_thread() {
     everywhere(|| {
         let path = path("server");
         let server = Server::new([UnixListener::bind(&path)?]);
         let handle = server.handle();
         scope(|s| {
-            s.spawn(|| {
+            let serving = s.spawn(|| {
                 server.serve(|mut stream: UnixStream| {
                     let mut byte = [0];
                     stream.read_exact(&mut byte)?;
@@ -573,9 +574,12 @@ fn a_server_serves_unix_streams_on_every_backend() {
                 stream.read_exact(&mut byte).map(|()| byte[0])
             })?;
             assert_eq!(answers, (1..21).collect::<Vec<u8>>());
-            handle.stop();
-            Ok(())
-        })
+            to_thread(move || handle.stop())?;
+            serving.join()
+        })?;
+        drop(server);
+        assert!(!path.exists());
+        Ok(())
     });
 }
 
@@ -980,7 +984,7 @@ fn on_the_real_clock_the_network_takes_its_time() {
             let answer = spawn(move || {
                 (&a).write_all(b"1")?;
                 // A thread that calls in wakes the loop from its sleep on the network.
-                corio::to_thread(|| std::thread::sleep(millis(2)))
+                to_thread(|| std::thread::sleep(millis(2)))
             });
             (&b).read_exact(&mut [0])?;
             assert!(now() - start >= millis(9));
