@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::backends::{bytes, everywhere, is_simulated, listen, pair, path, too_much};
+use common::backends::{bytes, everywhere, listen, pair, path, too_much};
 use corio::net::{
     ConnectOptions, ListenOptions, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
 };
@@ -443,117 +443,6 @@ fn b11_a_regular_file_cannot_be_waited_for_on_any_backend() {
 }
 
 #[test]
-fn f3_datagrams_of_udp_come_whole_with_their_senders_on_every_backend() {
-    everywhere(|| {
-        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
-        let (here, there) = (one.local_addr()?, other.local_addr()?);
-        assert_ne!(here, there);
-        assert_eq!(UdpSocket::bind(there).unwrap_err().kind(), ErrorKind::AddrInUse);
-        let mut buffer = [0; 64];
-        for text in [&b"first"[..], b"", b"third"] {
-            assert_eq!(one.send_to(text, there)?, text.len());
-            assert_eq!(other.peek_from(&mut buffer)?, (text.len(), here));
-            let (n, from) = other.recv_from(&mut buffer)?;
-            assert_eq!((&buffer[..n], from), (text, here));
-        }
-        one.send_to(b"too long", there)?;
-        let received = other.recv_msg(&mut buffer[..3])?;
-        assert_eq!((received.len, received.truncated, &buffer[..3]), (3, true, &b"too"[..]));
-        // Connected: it hears its peer only, and its handles are one socket.
-        assert_eq!(one.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-        one.connect(there)?;
-        other.connect(here)?;
-        assert_eq!(one.peer_addr()?, there);
-        UdpSocket::bind("127.0.0.1:0")?.send_to(b"unheard", there)?;
-        one.try_clone()?.send(b"heard")?;
-        let n = other.try_clone()?.recv(&mut buffer)?;
-        assert_eq!(&buffer[..n], b"heard");
-        other.set_read_timeout(Some(millis(50)))?;
-        assert_eq!(other.recv(&mut buffer).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(one.send(&vec![0; 70_000]).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
-        Ok(())
-    });
-}
-
-#[test]
-fn f8_that_nobody_has_an_address_is_an_error_of_whoever_is_connected_to_it() {
-    everywhere(|| {
-        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
-        let address = other.local_addr()?;
-        drop(other);
-        one.send_to(b"anybody?", address)?; // nobody is told
-        one.connect(address)?;
-        one.send(b"anybody?")?;
-        let error = timeout(secs(20), || one.recv(&mut [0; 8])).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        let other = UdpSocket::bind(address)?;
-        one.send(b"you?")?;
-        let (n, from) = other.recv_from(&mut [0; 8])?;
-        other.send_to(b"me", from)?;
-        assert_eq!((n, one.recv(&mut [0; 8])?), (4, 2));
-        Ok(())
-    });
-}
-
-#[test]
-fn a_datagram_waits_for_the_next_receive_if_the_one_before_was_cancelled() {
-    everywhere(|| {
-        let (one, other) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
-        scope(|s| {
-            let waiter = s.spawn(|| other.recv(&mut [0; 8]));
-            yield_now()?;
-            waiter.cancel();
-            assert!(is_cancelled(&waiter.join().unwrap_err()));
-            one.send_to(b"still here", other.local_addr()?)?;
-            assert_eq!(other.recv(&mut [0; 64])?, 10);
-            Ok(())
-        })
-    });
-}
-
-#[test]
-fn unix_streams_go_by_paths_on_every_backend() {
-    everywhere(|| {
-        let path = path("streams");
-        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
-        let listener = UnixListener::bind(&path)?;
-        assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
-        scope(|s| {
-            s.spawn(|| {
-                let (mut stream, from) = listener.accept()?;
-                assert!(from.is_unnamed());
-                assert_eq!(stream.local_addr()?.as_pathname(), Some(&*path));
-                let mut text = String::new();
-                stream.read_to_string(&mut text)?;
-                stream.write_all(text.to_uppercase().as_bytes())
-            });
-            let mut stream = UnixStream::connect(&path)?;
-            assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
-            stream.write_all(b"a question that is not so short")?;
-            stream.shutdown(Shutdown::Write)?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            assert_eq!(answer, "A QUESTION THAT IS NOT SO SHORT");
-            Ok(())
-        })?;
-        let error = UnixListener::bind(&path).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AddrInUse);
-        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
-        drop(listener);
-        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound, "the name is free again");
-
-        let (near, far) = UnixStream::pair()?;
-        (&near).write_all(b"to the other end")?;
-        drop(near);
-        let mut text = String::new();
-        (&far).read_to_string(&mut text)?;
-        assert_eq!(text, "to the other end");
-        assert_eq!((&far).write(b"!").unwrap_err().kind(), ErrorKind::BrokenPipe);
-        Ok(())
-    });
-}
-
-#[test]
 fn a_server_may_listen_at_a_path_and_be_stopped_from_a_thread() {
     everywhere(|| {
         let path = path("server");
@@ -579,44 +468,6 @@ fn a_server_may_listen_at_a_path_and_be_stopped_from_a_thread() {
         })?;
         drop(server);
         assert!(!path.exists());
-        Ok(())
-    });
-}
-
-#[test]
-fn dgram_05_unix_datagrams_keep_their_order_and_wait_for_room_on_every_backend() {
-    everywhere(|| {
-        let (path, answers) = (path("inbox"), path("answers"));
-        let (one, other) = (UnixDatagram::bind(&answers)?, UnixDatagram::bind(&path)?);
-        assert_eq!(UnixDatagram::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
-        one.send_to(b"ping", &path)?;
-        let mut buffer = [0; 8];
-        let (n, from) = other.recv_from(&mut buffer)?;
-        assert_eq!((&buffer[..n], from.as_pathname()), (&b"ping"[..], Some(&*answers)));
-        other.connect(&answers)?;
-        other.send(b"pong")?;
-        assert_eq!(one.recv(&mut buffer)?, 4);
-        let is_simulated = is_simulated(&one);
-        drop((one, other));
-        if !is_simulated {
-            [&path, &answers].into_iter().try_for_each(std::fs::remove_file)?;
-        }
-        assert_eq!(UnixDatagram::unbound()?.send_to(b"?", &path).unwrap_err().kind(), ErrorKind::NotFound);
-
-        let (one, other) = UnixDatagram::pair()?;
-        scope(|s| {
-            s.spawn(|| (0..20_000_u32).try_for_each(|n| one.send(&n.to_ne_bytes()).map(drop)));
-            yield_now()?;
-            for n in 0..20_000_u32 {
-                let mut number = [0; 4];
-                assert_eq!((other.recv(&mut number)?, u32::from_ne_bytes(number)), (4, n));
-            }
-            Ok(())
-        })?;
-        one.send(b"last")?;
-        drop(one);
-        assert_eq!(other.recv(&mut buffer)?, 4);
-        assert_eq!(other.send(b"nobody").unwrap_err().kind(), ErrorKind::ConnectionRefused);
         Ok(())
     });
 }

@@ -137,7 +137,7 @@ fn shutting_a_stream_down_wakes_the_task_that_reads_from_it() {
 }
 
 #[test]
-fn f01_a_reset_is_an_error_for_reader_and_writer() {
+fn f01_f07_a_reset_is_an_error_for_reader_and_writer_and_a_loop_over_it_lets_others_run() {
     let _watchdog = watchdog();
     everywhere(|| {
         let (ours, theirs) = pair()?;
@@ -147,7 +147,7 @@ fn f01_a_reset_is_an_error_for_reader_and_writer() {
             yield_now()?;
             reset(theirs)?;
             assert_eq!(reader.join()?, io::ErrorKind::ConnectionReset);
-            // A loop over a dead connection gets an error each time, and others run meanwhile (F7).
+            // A loop over a dead connection gets an error each time, and others run meanwhile.
             let ticker = s.spawn(|| -> io::Result<()> {
                 loop {
                     ticks.set(ticks.get() + 1);

@@ -1,6 +1,10 @@
 //! Unix stream sockets.
 //!
 //! Ids (UNIX-01, F9 and so on) are lines of asyncio's behaviours and rows of the table of faults.
+//!
+//! What is about files and about listeners of others needs the kernel.
+
+mod common;
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::backends::{everywhere, is_simulated, path};
 use corio::net::{UnixDatagram, UnixListener, UnixStream};
 use corio::{is_cancelled, is_timed_out, millis, run, scope, sleep, spawn, timeout, yield_now};
 
@@ -35,34 +40,41 @@ impl Drop for Directory {
     }
 }
 
-/// UNIX-01: a server and its clients, over a path and over an abstract name.
+/// UNIX-01: a server and its clients, over a path and over an abstract name. A network in memory makes no file of the path.
 #[test]
 fn unix_01_a_server_and_a_client_exchange_data() {
-    let directory = Directory::new();
-    run(|| {
-        let path = directory.path("socket");
+    everywhere(|| {
+        let path = path("streams");
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
         let listener = UnixListener::bind(&path)?;
         assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
         scope(|s| {
-            let server = s.spawn(|| {
+            s.spawn(|| {
+                let (mut stream, from) = listener.accept()?;
+                assert!(from.is_unnamed());
+                assert_eq!(stream.local_addr()?.as_pathname(), Some(&*path));
                 let mut text = String::new();
-                let (mut stream, _) = listener.accept()?;
                 stream.read_to_string(&mut text)?;
                 stream.write_all(text.to_uppercase().as_bytes())
             });
             let mut stream = UnixStream::connect(&path)?;
             assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
-            stream.write_all(b"hello")?;
+            stream.write_all(b"a question that is not so short")?;
             stream.shutdown(Shutdown::Write)?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
-            assert_eq!(answer, "HELLO");
-            server.join()
-        })
-    })
-    .unwrap();
-    assert_eq!(UnixStream::connect("").unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(UnixListener::bind("x".repeat(200)).unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(answer, "A QUESTION THAT IS NOT SO SHORT");
+            Ok(())
+        })?;
+        let error = UnixListener::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        drop(listener);
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound, "the name is free again");
+        assert_eq!(UnixStream::connect("").unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(UnixListener::bind("x".repeat(200)).unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
 }
 
 #[cfg(target_os = "linux")]
@@ -71,7 +83,7 @@ fn an_abstract_name_needs_no_file() {
     use std::os::linux::net::SocketAddrExt;
     let name = format!("corio-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
-    run(|| {
+    everywhere(|| {
         let listener = UnixListener::bind_addr(&address)?;
         let client = UnixStream::connect_addr(&address)?;
         let (mut server, _) = listener.accept()?;
@@ -79,21 +91,20 @@ fn an_abstract_name_needs_no_file() {
         server.read_exact(&mut [0])?;
         assert_eq!(UnixListener::bind_addr(&address).unwrap_err().kind(), ErrorKind::AddrInUse);
         Ok(())
-    })
-    .unwrap();
+    });
 }
 
 /// Ends of a pair and clients have no name; who has an abstract one is answered there.
 #[test]
 fn dgram_01_senders_without_a_name_and_with_an_abstract_one_are_heard() {
-    let directory = Directory::new();
-    run(|| {
-        let path = directory.path("socket");
+    everywhere(|| {
+        let path = path("datagrams");
         let server = UnixDatagram::bind(&path)?;
         UnixDatagram::unbound()?.send_to(b"nobody", &path)?;
         let mut buffer = [0; 8];
         let (n, from) = server.recv_from(&mut buffer)?;
         assert!(n == 6 && from.is_unnamed(), "{n} bytes from {from:?}");
+        assert_eq!(server.send_to(b"?", "").unwrap_err().kind(), ErrorKind::InvalidInput);
         let (one, other) = UnixDatagram::pair()?;
         one.send(b"pair")?;
         assert!(other.recv_from(&mut buffer)?.1.is_unnamed());
@@ -112,9 +123,34 @@ fn dgram_01_senders_without_a_name_and_with_an_abstract_one_are_heard() {
             server.send_to_addr(b"answer", &from)?;
             assert_eq!(client.recv_from(&mut buffer)?.1.as_pathname(), Some(&*path));
         }
+        if !is_simulated(&server) {
+            fs::remove_file(&path)?;
+        }
         Ok(())
-    })
-    .unwrap();
+    });
+}
+
+#[test]
+fn a_datagram_socket_has_its_path_alone_and_answers_there() {
+    everywhere(|| {
+        let (inbox, answers) = (path("inbox"), path("answers"));
+        let (one, other) = (UnixDatagram::bind(&answers)?, UnixDatagram::bind(&inbox)?);
+        assert_eq!(UnixDatagram::bind(&inbox).unwrap_err().kind(), ErrorKind::AddrInUse);
+        one.send_to(b"ping", &inbox)?;
+        let mut buffer = [0; 8];
+        let (n, from) = other.recv_from(&mut buffer)?;
+        assert_eq!((&buffer[..n], from.as_pathname()), (&b"ping"[..], Some(&*answers)));
+        other.connect(&answers)?;
+        other.send(b"pong")?;
+        assert_eq!(one.recv(&mut buffer)?, 4);
+        let simulated = is_simulated(&one);
+        drop((one, other));
+        if !simulated {
+            [&inbox, &answers].into_iter().try_for_each(fs::remove_file)?;
+        }
+        assert_eq!(UnixDatagram::unbound()?.send_to(b"?", &inbox).unwrap_err().kind(), ErrorKind::NotFound);
+        Ok(())
+    });
 }
 
 /// UNIX-02: the file of a server that died is replaced; that of one that lives, and what is no socket, are not.
@@ -249,7 +285,7 @@ fn b9_closing_a_listener_wakes_whoever_waits_on_any_thread() {
 
 #[test]
 fn streams_of_this_machine_do_what_all_streams_do() {
-    run(|| {
+    everywhere(|| {
         let (a, b) = UnixStream::pair()?;
         assert!(timeout(millis(5), || (&a).read(&mut [0])).is_err_and(|e| is_timed_out(&e)));
         (&b).write_all(b"xy")?;
@@ -266,15 +302,25 @@ fn streams_of_this_machine_do_what_all_streams_do() {
         (&b).read_to_string(&mut text)?;
         assert_eq!(text, "from the clone");
         assert_eq!((&b).write(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
-        let std = UnixStream::from_std(b.into_std()?)?;
-        let task = spawn(move || std.into_std().map(drop));
-        task.join()?;
         let (a, _b) = UnixStream::pair()?;
         let reader = spawn(move || (&a).read(&mut [0]).map(drop));
         yield_now()?;
         reader.cancel();
         assert!(reader.join().is_err_and(|e: io::Error| is_cancelled(&e)));
         Ok(())
+    });
+}
+
+#[test]
+fn a_stream_of_this_machine_goes_to_std_and_back() {
+    run(|| {
+        let (a, mut b) = UnixStream::pair()?;
+        let a = UnixStream::from_std(a.into_std()?)?;
+        let task = spawn(move || a.into_std()?.write_all(b"blocking"));
+        let mut text = String::new();
+        b.read_to_string(&mut text)?;
+        assert_eq!(text, "blocking");
+        task.join()
     })
     .unwrap();
 }

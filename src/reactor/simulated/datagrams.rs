@@ -116,6 +116,7 @@ impl State {
     /// The mailbox at a path.
     fn find(&mut self, path: &SockAddr) -> io::Result<Id> {
         match self.mailbox_at(path) {
+            _ if path.is_unnamed() => fault(libc::EINVAL),
             Some(id) => Ok(id),
             None => fault(if self.listener_at(path).is_some() { libc::EPROTOTYPE } else { libc::ENOENT }),
         }

@@ -309,6 +309,9 @@ impl State {
 
     /// Connects on the machine itself, where there is no way to go: it is decided at once.
     pub(super) fn connect_unix(&mut self, to: SockAddr) -> io::Result<Id> {
+        if to.is_unnamed() {
+            return fault(libc::EINVAL);
+        }
         let Some(listener) = self.listener_at(&to) else {
             return fault(if self.mailbox_at(&to).is_some() { libc::EPROTOTYPE } else { libc::ENOENT });
         };
