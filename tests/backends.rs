@@ -406,6 +406,7 @@ fn f3_nothing_to_write_and_no_room_to_read_are_no_end() {
     everywhere(|| {
         let (a, b) = pair()?;
         assert_eq!((&a).write(b"")?, 0);
+        assert_eq!((&b).read(&mut [])?, 0, "though nothing has come");
         assert_eq!((&a).write_vectored(&[IoSlice::new(b""), IoSlice::new(b"z")])?, 1);
         assert_eq!((&b).read(&mut [])?, 0);
         let mut byte = [0];

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use common::backends::{everywhere, is_simulated, listen, pair, register, too_much};
 use common::plays;
-use corio::net::{TcpListener, TcpStream, ToSocketAddrs, UnixListener};
+use corio::io::StreamReader;
+use corio::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener};
 use corio::observe::event::Event;
 use corio::{
     Runner, call_soon, cancel_cause, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout,
@@ -95,6 +96,7 @@ fn b06_data_and_the_end_in_one_edge_are_a_short_read_and_then_the_end() {
     });
 }
 
+/// TRANS-03: whoever reads the end can write on until he drops the stream.
 #[test]
 fn trans_03_b06_f02_half_close_ends_reading_and_leaves_writing_alone() {
     let _watchdog = watchdog();
@@ -200,6 +202,249 @@ fn f01_no_write_to_a_dead_peer_raises_sigpipe() {
         .unwrap();
     });
     assert_success(&output);
+}
+
+// ---- what asyncio tells a protocol -----------------------------------------------------------------------------------
+
+/// TRANS-01: a connection is made, its bytes come, then its end, and nothing after that. The end is the answer to every read that
+/// asks, and a reset to one call.
+#[test]
+fn trans_01_a_connection_is_made_brings_its_bytes_and_its_end_and_is_lost_once() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        scope(|s| {
+            let accepting = s.spawn(|| listener.accept());
+            let mut told = Vec::new();
+            let mut stream = TcpStream::connect(address)?;
+            told.push("made");
+            let (mut far, _) = accepting.join()?;
+            let peer = s.spawn(move || {
+                for _ in 0..3 {
+                    far.write_all(b"piece")?;
+                    sleep(millis(5))?;
+                }
+                far.shutdown(Shutdown::Write).map(|()| far)
+            });
+            let mut bytes = Vec::new();
+            while told.last() != Some(&"end") {
+                let mut buffer = [0; 8];
+                let n = stream.read(&mut buffer)?;
+                bytes.extend(&buffer[..n]);
+                told.push(if n > 0 { "data" } else { "end" });
+            }
+            told.dedup();
+            assert_eq!((told, &bytes[..]), (vec!["made", "data", "end"], &b"piecepiecepiece"[..]));
+            // Also if it is lost then: that is told to whoever writes.
+            reset(peer.join()?)?;
+            sleep(millis(100))?;
+            for _ in 0..3 {
+                assert_eq!(stream.read(&mut [0; 8])?, 0);
+                assert_eq!(stream.write(b"?").unwrap_err().kind(), ErrorKind::BrokenPipe);
+            }
+            Ok(())
+        })?;
+
+        let (mut stream, far) = pair()?;
+        (&far).write_all(b"last")?;
+        sleep(millis(100))?;
+        reset(far)?;
+        sleep(millis(100))?;
+        let mut told = Vec::new();
+        while told.len() < 8 {
+            let mut byte = [0];
+            told.push(stream.read(&mut byte).map(|n| byte[..n].to_vec()).map_err(|error| error.kind()));
+        }
+        let end = || Ok(vec![]);
+        let last = b"last".map(|byte| Ok(vec![byte]));
+        assert_eq!(told[..4], last, "what came before it is delivered first");
+        assert_eq!(told[4..], [Err(ErrorKind::ConnectionReset), end(), end(), end()]);
+        Ok(())
+    });
+}
+
+/// TRANS-02: who connects or accepts has the connection, with both addresses, before anybody reads from it; what has come by then
+/// waits.
+#[test]
+fn trans_02_nothing_is_read_before_the_caller_has_the_connection() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        // Sent before anybody accepts ...
+        let mut client = TcpStream::connect(address)?;
+        assert_eq!(client.peer_addr()?, address);
+        client.write_all(b"early")?;
+        client.shutdown(Shutdown::Write)?;
+        sleep(millis(100))?;
+        let (mut server, from) = listener.accept()?;
+        assert_eq!((from, server.peer_addr()?), (client.local_addr()?, client.local_addr()?));
+        let mut text = String::new();
+        server.read_to_string(&mut text)?;
+        assert_eq!(text, "early");
+        // ... and before the client has its turn.
+        let greeter = spawn(move || listener.accept()?.0.write_all(b"welcome"));
+        let mut client = TcpStream::connect(address)?;
+        assert_eq!(client.peer_addr()?, address);
+        greeter.join()?;
+        sleep(millis(100))?;
+        text.clear();
+        client.read_to_string(&mut text)?;
+        assert_eq!(text, "welcome");
+        Ok(())
+    });
+}
+
+/// A task that sends too much, and then the end.
+fn flood(far: TcpStream) -> (corio::JoinHandle<io::Result<()>>, Vec<u8>) {
+    let much = too_much(&far);
+    let sent = much.clone();
+    (spawn(move || Ok((&far).write_all(&much))), sent)
+}
+
+/// TRANS-05: a task pauses by not reading. Then nothing is taken, the peer has to wait, and what comes stays, the end too; as often
+/// as it likes.
+#[test]
+fn trans_05_whoever_does_not_read_has_paused_until_he_reads_again() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (near, far) = pair()?;
+        let (peer, sent) = flood(far);
+        let mut reader = StreamReader::new(near);
+        let mut got = Vec::new();
+        for part in [1_000, 5_000] {
+            got.extend(reader.read_exactly(part)?);
+            let ahead = reader.buffer().len();
+            sleep(millis(50))?;
+            assert!(!peer.is_done() && reader.buffer().len() == ahead);
+        }
+        got.extend(reader.read_exactly(sent.len() - got.len() - 10)?);
+        peer.join()??; // and it has closed the connection: that resumes nobody
+        sleep(millis(100))?;
+        assert!(!reader.at_eof());
+        reader.read_to_end(&mut got)?;
+        assert!(got == sent && reader.at_eof());
+        Ok(())
+    });
+}
+
+/// TRANS-06: a connection that nobody reads from the beginning keeps its first bytes, and its peer waiting, at either end.
+#[test]
+fn trans_06_a_connection_may_begin_with_a_pause() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (listener, address) = listen()?;
+        let client = TcpStream::connect(address)?;
+        let (server, _) = listener.accept()?;
+        for (mut near, far) in [(server.try_clone()?, client.try_clone()?), (client, server)] {
+            let (peer, sent) = flood(far.try_clone()?);
+            sleep(millis(50))?;
+            assert!(!peer.is_done(), "nobody has read anything");
+            let mut got = vec![0; sent.len()];
+            near.read_exact(&mut got)?;
+            assert!(got == sent, "from its first byte on");
+            peer.join()??;
+        }
+        Ok(())
+    });
+}
+
+/// TRANS-12: whoever has the stream reads on where the last one stopped, through a reader or with memory of his own. No memory is no
+/// mistake: nothing is read, and nothing is closed.
+#[test]
+fn trans_12_the_receiver_may_change_at_any_time() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (near, mut far) = pair()?;
+        far.write_all(b"line\nhalf")?;
+        let mut reader = StreamReader::new(near);
+        assert_eq!(reader.read_line()?, b"line\n");
+        // While one waits for more he is given up; the next one, in another task, has all that came.
+        assert!(is_timed_out(&timeout(millis(100), || reader.read_line()).unwrap_err()));
+        let next = spawn(move || {
+            let mut own = [0; 4];
+            assert_eq!(reader.read(&mut [])?, 0);
+            reader.read_exact(&mut own)?;
+            assert!(&own == b"half" && reader.buffer().is_empty());
+            Ok(reader.into_inner())
+        });
+        let mut near = next.join()?;
+        far.write_all(b"bare")?;
+        assert_eq!((near.read(&mut [])?, near.read_vectored(&mut [])?), (0, 0));
+        let mut own = [0; 4];
+        near.read_exact(&mut own)?;
+        assert_eq!(&own, b"bare");
+        assert_eq!(near.read(&mut [])?, 0);
+        far.write_all(b"more\n")?;
+        let mut reader = StreamReader::new(near);
+        assert_eq!(reader.read_line()?, b"more\n");
+        Ok(())
+    });
+}
+
+/// TRANS-14: it is off at both ends, as std leaves it, until it is switched on: at one end, for all its handles. No other socket has
+/// it.
+#[test]
+fn trans_14_no_delay_is_switched_on_by_whoever_wants_it() {
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let nodelay = |stream: &TcpStream| {
+            let set = stream.nodelay()?;
+            assert!(is_simulated(stream) || socket2::SockRef::from(stream).tcp_nodelay()? == set);
+            Ok::<bool, io::Error>(set)
+        };
+        let (near, far) = pair()?;
+        assert_eq!((nodelay(&near)?, nodelay(&far)?), (false, false));
+        near.set_nodelay(true)?;
+        assert_eq!((nodelay(&near)?, nodelay(&near.try_clone()?)?, nodelay(&far)?), (true, true, false));
+        near.set_nodelay(false)?;
+        assert!(!nodelay(&near)?);
+        Ok(())
+    });
+}
+
+/// TRANS-15: what is dropped is closed, with its last handle, and nobody is warned: that is what an owner is for.
+#[test]
+fn trans_15_what_is_dropped_is_closed_without_a_warning() {
+    /// What a descriptor stands for: no other socket will ever have the name.
+    fn name(socket: &impl AsRawFd) -> Option<std::path::PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).ok()
+    }
+    /// If there is such a file system. What is simulated is counted by the network.
+    fn is_closed(name: &Option<std::path::PathBuf>) -> bool {
+        let Some((name, open)) = name.as_ref().zip(std::fs::read_dir("/proc/self/fd").ok()) else { return true };
+        open.flatten().all(|entry| std::fs::read_link(entry.path()).map_or(true, |other| other != *name))
+    }
+    let _watchdog = watchdog();
+    everywhere(|| {
+        let (end, log) = common::logged(|| {
+            let (near, mut far) = pair()?;
+            register(&near)?;
+            let (second, open) = (near.try_clone()?, name(&near));
+            drop(near);
+            far.set_read_timeout(Some(millis(50)))?;
+            assert_eq!(far.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut, "there is a second handle");
+            far.set_read_timeout(None)?;
+            drop(second);
+            assert!(is_closed(&open));
+            assert_eq!(far.read(&mut [0])?, 0);
+
+            let (listener, address) = listen()?;
+            let open = name(&listener);
+            drop(listener);
+            assert!(is_closed(&open));
+            assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+
+            let socket = UdpSocket::bind(ANY)?;
+            let (open, address) = (name(&socket), socket.local_addr()?);
+            drop(socket);
+            assert!(is_closed(&open));
+            UdpSocket::bind(address).map(drop)
+        });
+        end?;
+        let loud: Vec<_> = log.iter().filter(|line| line.starts_with("WARN") || line.starts_with("ERROR")).collect();
+        assert!(loud.is_empty(), "{loud:?}");
+        Ok(())
+    });
 }
 
 // ---- accepting ------------------------------------------------------------------------------------------------------

@@ -195,6 +195,65 @@ fn server_07_a_handler_that_fails_is_reported_and_the_server_goes_on() {
     });
 }
 
+/// TRANS-09: a handler that fails in the middle of what comes, or at its end, is reported once, and its connection closed at once. That of
+/// any other task is its owner's to look at; the connection is closed with it.
+#[test]
+fn trans_09_whoever_fails_while_it_reads_is_reported_and_its_connection_closed() {
+    fn fails(mut stream: TcpStream) -> io::Result<()> {
+        let mut how = [0; 2];
+        stream.read_exact(&mut how)?;
+        if how[0] == b'e' {
+            stream.read_to_end(&mut Vec::new())?;
+        } else {
+            sleep(millis(100))?; // the rest has come, and is never read
+        }
+        match how[1] {
+            b'p' => panic!("{} breaks", char::from(how[0])),
+            _ => Err(io::Error::other(format!("{} fails", char::from(how[0])))),
+        }
+    }
+    /// What a client hears that sends this, and ends.
+    fn hears(mut stream: TcpStream, text: &str) -> io::Result<usize> {
+        stream.write_all(text.as_bytes())?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.read(&mut [0])
+    }
+    fn is_reset(heard: io::Result<usize>) -> bool {
+        heard.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    }
+    everywhere(|| {
+        let (end, log) = common::logged(|| {
+            let (server, address) = server()?;
+            let handle = server.handle();
+            let serving = spawn(move || server.serve(fails));
+            for how in ["m", "e"] {
+                for kind in ["e", "p"] {
+                    let heard = hears(TcpStream::connect(address)?, &format!("{how}{kind} and more"));
+                    // Bytes that were not read make it a reset.
+                    assert!(if how == "m" { is_reset(heard) } else { heard? == 0 }, "{how}{kind}");
+                }
+            }
+            handle.stop();
+            serving.join()
+        });
+        end?;
+        for what in ["m fails", "m breaks", "e fails", "e breaks"] {
+            only(&log, "ERROR", &["the connection from 127.0.0.1:", what]);
+        }
+
+        let (near, far) = pair()?;
+        let task = spawn(move || fails(near));
+        assert!(is_reset(hears(far, "me and more")));
+        assert_eq!(task.join().unwrap_err().to_string(), "m fails");
+        let (near, far) = pair()?;
+        let task = spawn(move || fails(near));
+        assert_eq!(hears(far, "ep and more")?, 0);
+        let panic = common::panic_of(|| task.join());
+        assert_eq!(panic, "e breaks");
+        Ok(())
+    });
+}
+
 /// SERVER-08 and SERVER-10: all addresses of a name, or none; IPv4 and IPv6 side by side on one port.
 #[test]
 fn server_08_10_several_addresses_are_served_or_none() {

@@ -528,20 +528,21 @@ fn stream_24_the_writing_half_ends_and_the_answer_comes() {
     });
 }
 
-/// STREAM-26: a writer that is dropped is closed, and a warning says so.
+/// STREAM-26 and TRANS-15: a writer that is dropped is closed, and a warning says so.
 #[test]
-fn stream_26_a_writer_that_is_dropped_is_closed_with_a_warning() {
-    let (text, log) = common::logged(|| {
-        sim(|| {
-            let (near, mut far) = duplex(4);
+fn stream_26_trans_15_a_writer_that_is_dropped_is_closed_with_a_warning() {
+    everywhere(|| {
+        let (text, log) = common::logged(|| {
+            let (near, mut far) = pair()?;
             StreamWriter::new(near).write(b"all of this");
             let mut text = String::new();
-            far.read_to_string(&mut text)?;
-            Ok(text)
-        })
+            far.read_to_string(&mut text)?; // to its end
+            Ok::<_, io::Error>(text)
+        });
+        assert_eq!(text?, "all of this");
+        only(&log, "WARN", &["dropped without `close`"]);
+        Ok(())
     });
-    assert_eq!(text.unwrap(), "all of this");
-    only(&log, "WARN", &["dropped without `close`"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{MaybeUninitSlice, SockAddr, Socket};
 
+use super::address::not_cancelled;
 use super::endpoint::{Endpoint, unsupported};
 use crate::observe::event::{Direction, Place};
 use crate::reactor::Network;
@@ -151,15 +152,24 @@ impl Connection {
 
     #[inline]
     pub(super) fn read(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return nothing(at);
+        }
         let room = buffer.len();
         self.source.retry(Direction::Read, at, || self.try_read(buffer), drained(room))
     }
 
     pub(super) fn peek(&self, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return nothing(at);
+        }
         self.source.retry(Direction::Read, at, || self.try_peek(buffer), |_| false)
     }
 
     pub(super) fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>], at: Place) -> io::Result<usize> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return nothing(at);
+        }
         let room = self.room(buffers);
         self.source.retry(Direction::Read, at, || self.try_read_vectored(buffers), drained(room))
     }
@@ -288,6 +298,12 @@ impl AsFd for Connection {
             Simulated(_) => panic!("a socket of a simulated network has no descriptor"),
         }
     }
+}
+
+/// A read into nothing: the kernel would let it wait for bytes that it does not take.
+#[cold]
+fn nothing(at: Place) -> io::Result<usize> {
+    not_cancelled(at).map(|()| 0)
 }
 
 /// One attempt to read.

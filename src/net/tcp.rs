@@ -21,7 +21,8 @@ use crate::task::caller;
 /// A TCP connection. The counterpart of [`std::net::TcpStream`].
 ///
 /// It can be read and written through a shared reference, also by two tasks at once. Two tasks that wait for the same
-/// direction are both woken, in the order in which they came, and each tries again.
+/// direction are both woken, in the order in which they came, and each tries again. A read into an empty buffer gives nothing and
+/// waits for nobody.
 ///
 /// ```
 /// use corio::net::{TcpListener, TcpStream};

@@ -338,10 +338,14 @@ impl State {
     pub(super) fn read(&mut self, id: Id, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
         let most = self.short_reads.map(|most| 1 + self.random.below(most as u64) as usize);
         let socket = self.socket(id)?;
-        if socket.inbox.is_empty() || buffer.is_empty() {
-            return match socket.error.take() {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if socket.inbox.is_empty() {
+            // After the end there is nothing else to be told.
+            return match socket.error.take_if(|_| !socket.ended) {
                 Some(errno) => fault(errno),
-                None if socket.ended || socket.broken || socket.reads_no_more || buffer.is_empty() => Ok(0),
+                None if socket.ended || socket.broken || socket.reads_no_more => Ok(0),
                 None if socket.stage == Stage::Connecting => fault(libc::ENOTCONN),
                 None => Err(io::ErrorKind::WouldBlock.into()),
             };
@@ -550,7 +554,9 @@ impl State {
             }
             Arrival::Reset { to } => {
                 if let Some(socket) = self.sockets.get_mut(&to).filter(|socket| !socket.broken) {
-                    (socket.error, socket.broken) = (Some(libc::ECONNRESET), true);
+                    // Whoever has the end already hears of it when it writes.
+                    let errno = if socket.ended { libc::EPIPE } else { libc::ECONNRESET };
+                    (socket.error, socket.broken) = (Some(errno), true);
                     let peer = socket.peer;
                     self.announce(to, FAILED);
                     if let Some(peer) = peer {
