@@ -508,7 +508,10 @@ impl TcpListener {
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         match &self.door {
             Kernel(socket) => socket.set_ttl(ttl),
-            Simulated(endpoint) => Ok(endpoint.with_options(|options| options.ttl = ttl)),
+            Simulated(endpoint) => {
+                endpoint.with_options(|options| options.ttl = ttl);
+                Ok(())
+            }
         }
     }
 
