@@ -13,6 +13,7 @@ use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
+use common::backends::everywhere_awaited;
 use common::{Directory, Finally, logged, only, panic_of, sim};
 use corio::aio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use corio::aio::{self, SendWrapper};
@@ -23,22 +24,6 @@ use corio::{
 };
 use futures_util::future::{join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-
-/// Runs a future on all kinds of loops; nothing may be left.
-fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
-    let whole = || {
-        aio::spawn_local(program()).join()?;
-        Ledger::now().assert_empty();
-        Ok(())
-    };
-    for backend in [Backend::Mio, Backend::Poll] {
-        let name = format!("{backend:?}");
-        Runner::new().backend(backend).run(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
-    }
-    let network = Network::new();
-    Runner::new().virtual_clock().backend(Backend::Simulated(network.clone())).run(whole).unwrap();
-    assert_eq!(network.open(), 0, "sockets are left");
-}
 
 /// Two ends of a connection.
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
@@ -51,7 +36,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 
 #[test]
 fn many_clients_are_served_at_once() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.get_ref().local_addr()?;
         let server = aio::spawn_local(async move {
@@ -94,7 +79,7 @@ fn many_clients_are_served_at_once() {
 
 #[test]
 fn more_than_a_socket_holds_goes_through_in_order() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
@@ -116,7 +101,7 @@ fn more_than_a_socket_holds_goes_through_in_order() {
 
 #[test]
 fn one_task_reads_and_writes_at_once() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let mut buffer = [0; 5];
         let (heard, said) = join(server.read_exact(&mut buffer), async {
@@ -134,7 +119,7 @@ fn one_task_reads_and_writes_at_once() {
 
 #[test]
 fn a_read_that_is_given_up_has_taken_nothing() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let mut buffer = [0; 8];
         // By a time limit.
@@ -158,7 +143,7 @@ fn a_read_that_is_given_up_has_taken_nothing() {
 
 #[test]
 fn what_has_come_is_given_also_to_whoever_is_cancelled() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let reader = aio::spawn_local(async move {
             let (mut buffer, mut polls) = ([0; 8], 0);
@@ -199,8 +184,22 @@ fn a_waiting_read_keeps_a_program_from_being_hopeless_and_a_dropped_one_does_not
 }
 
 #[test]
+fn a_read_into_nothing_waits_for_nobody() {
+    everywhere_awaited(|| async {
+        let (client, _server) = pair().await?;
+        assert!(is_timed_out(&aio::timeout(millis(1), client.read(&mut [0])).await.unwrap_err()));
+        assert_eq!(client.read(&mut []).await?, 0);
+        assert_eq!(client.peek(&mut []).await?, 0);
+        let cancelled = aio::spawn_local(async move { client.read(&mut []).await });
+        cancelled.cancel();
+        assert!(is_cancelled(&cancelled.await.unwrap_err()));
+        Ok(())
+    });
+}
+
+#[test]
 fn connecting_tries_each_address_and_names_all_that_failed() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let nobody = TcpListener::bind("127.0.0.1:0").await?;
         let gone = nobody.get_ref().local_addr()?;
         drop(nobody);
@@ -234,7 +233,7 @@ fn a_name_is_looked_up_while_others_run() {
 
 #[test]
 fn a_closed_listener_tells_whoever_waits() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await?);
         let waiting = aio::spawn_local({
             let listener = listener.clone();
@@ -251,7 +250,7 @@ fn a_closed_listener_tells_whoever_waits() {
 
 #[test]
 fn a_stream_goes_from_one_style_to_the_other_and_back() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let mut direct = client.into_direct()?;
         let coroutine = spawn(move || {
@@ -275,7 +274,7 @@ fn a_stream_goes_from_one_style_to_the_other_and_back() {
 
 #[test]
 fn the_time_limits_and_modes_of_the_direct_style_do_not_count() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let server = server.into_direct()?;
         server.set_read_timeout(Some(millis(1)))?;
@@ -310,7 +309,7 @@ fn a_stream_that_is_waited_for_is_not_taken_to_another_loop() {
 
 #[test]
 fn datagrams_come_whole_and_from_somebody() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (one, two) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
         let (address, to) = (one.get_ref().local_addr()?, two.get_ref().local_addr()?);
         let reader = aio::spawn_local(async move {
@@ -333,7 +332,7 @@ fn datagrams_come_whole_and_from_somebody() {
 fn sockets_with_paths_are_awaited_too() {
     let directory = Directory::new();
     let (stream_path, datagram_path) = (directory.path("stream"), directory.path("datagram"));
-    everywhere(|| {
+    everywhere_awaited(|| {
         let (stream_path, datagram_path) = (stream_path.clone(), datagram_path.clone());
         async move {
             let listener = UnixListener::bind(&stream_path)?;

@@ -9,28 +9,16 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use common::backends::everywhere_awaited;
 use common::sim;
 use corio::aio::SendWrapper;
 use corio::aio::net::{TcpListener, TcpStream, UnixStream};
 use corio::channel::mpsc;
-use corio::testing::{Ledger, Network};
-use corio::{Backend, Queue, Runner, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
+use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
 use futures_util::future::{join, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use futures_util::{AsyncBufReadExt, StreamExt};
 use hyper::rt::Timer;
-
-fn everywhere<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
-    let whole = || {
-        aio::spawn_local(program()).join()?;
-        Ledger::now().assert_empty();
-        Ok(())
-    };
-    Runner::new().run(whole).unwrap();
-    let network = Network::new();
-    Runner::new().virtual_clock().backend(Backend::Simulated(network.clone())).run(whole).unwrap();
-    assert_eq!(network.open(), 0, "sockets are left");
-}
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -40,7 +28,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 
 #[test]
 fn the_adapters_of_futures_read_and_write_streams() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, mut server) = pair().await?;
         let echo = aio::spawn_local(async move {
             let (reader, writer) = (server.clone(), &mut server);
@@ -74,7 +62,7 @@ fn the_adapters_of_futures_read_and_write_streams() {
 
 #[test]
 fn a_polled_read_that_is_given_up_has_taken_nothing_and_hears_of_a_cancellation() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (mut client, mut server) = pair().await?;
         let mut buffer = [0; 8];
         assert!(is_timed_out(
@@ -94,8 +82,19 @@ fn a_polled_read_that_is_given_up_has_taken_nothing_and_hears_of_a_cancellation(
 }
 
 #[test]
+fn a_polled_read_into_nothing_waits_for_nobody() {
+    everywhere_awaited(|| async {
+        let (mut client, _server) = pair().await?;
+        assert!(is_timed_out(&aio::timeout(millis(1), AsyncReadExt::read(&mut client, &mut [0])).await.unwrap_err()));
+        assert_eq!(AsyncReadExt::read(&mut client, &mut []).await?, 0);
+        let mut nowhere = hyper::rt::ReadBuf::new(&mut []);
+        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut client), context, nowhere.unfilled())).await
+    });
+}
+
+#[test]
 fn several_slices_are_written_at_once() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (mut one, mut other) = UnixStream::pair()?;
         let mut text = [0; 12];
         let mut written = 0;
@@ -122,7 +121,7 @@ fn a_stream_in_a_wrapper_passes_as_send() {
     ) -> S {
         stream
     }
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, server) = pair().await?;
         let (mut client, mut server) = (needs(SendWrapper::new(client)), needs(SendWrapper::new(server)));
         AsyncWriteExt::write_all(&mut client, b"hello").await?;
@@ -140,7 +139,7 @@ fn a_stream_in_a_wrapper_passes_as_send() {
 
 #[test]
 fn what_hyper_reads_need_not_be_initialised() {
-    everywhere(|| async {
+    everywhere_awaited(|| async {
         let (client, mut server) = pair().await?;
         client.write_all(b"hello").await?;
         let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];

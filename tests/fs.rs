@@ -1,40 +1,17 @@
 //! Files.
 
+mod common;
 mod support;
 
 use std::cell::Cell;
 use std::ffi::CString;
 use std::fs as std_fs;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::Directory;
 use corio::fs::{self, File, OpenOptions};
 use corio::{is_cancelled, run, scope, sleep, spawn, testing, yield_now};
 use support::watchdog;
-
-/// A directory of its own, which goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Directory {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("corio-fs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std_fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std_fs::remove_dir_all(&self.0);
-    }
-}
 
 #[test]
 fn a_file_is_written_read_and_searched() {
@@ -184,7 +161,7 @@ fn a_directory_of_hundreds_comes_in_batches_and_complete() {
     }
     run(|| {
         let mut names: Vec<u32> = Vec::new();
-        for entry in fs::read_dir(&directory.0)? {
+        for entry in fs::read_dir(directory.path(""))? {
             names.push(entry?.file_name().to_str().unwrap().parse().unwrap());
         }
         names.sort_unstable();

@@ -9,36 +9,12 @@ mod common;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::Directory;
 use common::backends::{everywhere, is_simulated, path};
 use corio::net::{UnixDatagram, UnixListener, UnixStream};
 use corio::{is_cancelled, is_timed_out, millis, run, scope, sleep, spawn, timeout, yield_now};
-
-/// A directory of its own, which goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Directory {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("corio-unix-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// UNIX-01: a server and its clients, over a path and over an abstract name. A network in memory makes no file of the path.
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use corio::net::{TcpListener, TcpStream};
 use corio::testing::{Ledger, Network};
-use corio::{Backend, Runner, is_timed_out, millis, timeout, yield_now};
+use corio::{Backend, Runner, aio, is_timed_out, millis, timeout, yield_now};
 
 /// Networks that differ in what a program must not rely on.
 fn networks() -> Vec<Network> {
@@ -24,6 +24,16 @@ fn networks() -> Vec<Network> {
 /// Runs a program on each backend, and looks whether it leaves anything: mio, `poll(2)`, and networks in memory, on which
 /// time is virtual.
 pub(crate) fn everywhere(program: impl Fn() -> io::Result<()>) {
+    on_all(networks(), program);
+}
+
+/// The same with a program that is awaited, and one plain network: the wires are those of the direct style, only the waits are
+/// not.
+pub(crate) fn everywhere_awaited<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
+    on_all(vec![Network::new()], || aio::spawn_local(program()).join());
+}
+
+fn on_all(networks: Vec<Network>, program: impl Fn() -> io::Result<()>) {
     let whole = || {
         program()?;
         Ledger::now().assert_empty();
@@ -33,7 +43,7 @@ pub(crate) fn everywhere(program: impl Fn() -> io::Result<()>) {
         let name = format!("{backend:?}");
         Runner::new().backend(backend).run(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    for (n, network) in networks().into_iter().enumerate() {
+    for (n, network) in networks.into_iter().enumerate() {
         let backend = Backend::Simulated(network.clone());
         let end = Runner::new().virtual_clock().backend(backend).run(whole);
         end.unwrap_or_else(|error| panic!("network {n}: {error}"));

@@ -101,6 +101,13 @@ impl<D: Direct> Polled<D> {
         }
     }
 
+    /// What a read into a buffer without room brings: nobody waits for that.
+    fn nothing(&mut self, at: Place, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(on_task(|lp, task| self.checkpoint.poll(lp, task, at, context)));
+        self.checkpoint = Checkpoint::default();
+        Poll::Ready(result)
+    }
+
     fn leave(&mut self) {
         if let Some(wait) = &mut self.wait {
             wait.set(None);
@@ -152,6 +159,9 @@ macro_rules! polled {
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 let (this, at, room) = (self.get_mut(), caller(), buffer.len());
+                if room == 0 {
+                    return this.waits.reading.nothing(at, context).map_ok(|()| 0);
+                }
                 let connection = this.stream.connection();
                 this.waits.reading.retry(&this.stream, at, context, || connection.try_read(buffer), drained(room))
             }
@@ -200,6 +210,9 @@ macro_rules! polled {
                 let connection = this.stream.connection();
                 // SAFETY: an attempt takes nothing away that was initialised.
                 let room = unsafe { buffer.as_mut() };
+                if room.is_empty() {
+                    return this.waits.reading.nothing(at, context);
+                }
                 let drained = drained(room.len());
                 let attempt = || connection.try_read_uninit(room);
                 let n = ready!(this.waits.reading.retry(&this.stream, at, context, attempt, drained))?;

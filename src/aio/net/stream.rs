@@ -2,17 +2,29 @@
 
 use std::io;
 
-use crate::aio::attempt::retry;
+use crate::aio::attempt::{checkpoint, retry};
 use crate::net::attempts::{Connection, drained, filled};
 use crate::observe::event::{Direction, Place};
 
 pub(super) async fn read(connection: &Connection, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+    if buffer.is_empty() {
+        return nothing(at).await;
+    }
     let room = buffer.len();
     retry(&connection.source, Direction::Read, at, || connection.try_read(buffer), drained(room)).await
 }
 
 pub(super) async fn peek(connection: &Connection, buffer: &mut [u8], at: Place) -> io::Result<usize> {
+    if buffer.is_empty() {
+        return nothing(at).await;
+    }
     retry(&connection.source, Direction::Read, at, || connection.try_peek(buffer), |_| false).await
+}
+
+/// What a read into a buffer without room brings: nobody waits for that.
+async fn nothing(at: Place) -> io::Result<usize> {
+    checkpoint(at).await?;
+    Ok(0)
 }
 
 pub(super) async fn read_exact(connection: &Connection, mut buffer: &mut [u8], at: Place) -> io::Result<()> {
