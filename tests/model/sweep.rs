@@ -12,9 +12,10 @@ use corio::channel::{TryRecvError, broadcast, mpsc, oneshot, watch};
 use corio::queue::Order;
 use corio::testing::{Injector, Options, Sequencer};
 use corio::{
-    Barrier, BoundedSemaphore, Condvar, Event, Mutex, Promise, Queue, RwLock, Semaphore, Which, after, is_cancelled,
-    millis, scope, select, sleep, spawn, yield_now,
+    Barrier, BoundedSemaphore, Condvar, Event, Mutex, Promise, Queue, RwLock, Semaphore, Which, after, aio,
+    is_cancelled, millis, scope, select, sleep, spawn, yield_now,
 };
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 /// Runs the sweep under the loop's own order and under some others; each of its parts has points, and some of them come
 /// after the grant.
@@ -63,6 +64,37 @@ fn in_a_row(
         Ok(())
     })?;
     assert!(third_had_it.get());
+    Ok(())
+}
+
+/// Of two that receive one is the victim; whatever is sent arrives, or is still there.
+fn all_arrive(
+    injector: &Injector,
+    receive: impl Fn() -> io::Result<u32>,
+    send: impl Fn(u32) -> io::Result<()>,
+    try_receive: impl Fn() -> Option<u32>,
+) -> io::Result<()> {
+    let sum = Cell::new(0);
+    let take = |n: u32| sum.set(sum.get() + n);
+    scope(|s| {
+        s.spawn(|| {
+            if let Some(item) = unless_cancelled(injector, injector.run(&receive)) {
+                take(item);
+            }
+            Ok(())
+        });
+        s.spawn(|| {
+            take(receive()?);
+            Ok(())
+        });
+        sleep(millis(1))?;
+        send(1)?;
+        send(2)
+    })?;
+    while let Some(item) = try_receive() {
+        take(item);
+    }
+    assert_eq!(sum.get(), 3, "nothing is lost, nothing comes twice");
     Ok(())
 }
 
@@ -324,28 +356,7 @@ fn queue_get() {
 fn queue_get_of<S: Order<u32>>(name: &str, make: impl Fn() -> Queue<u32, S>) {
     sweep(name, |injector| {
         let queue = make();
-        let sum = Cell::new(0);
-        let take = |n: u32| sum.set(sum.get() + n);
-        scope(|s| {
-            s.spawn(|| {
-                if let Some(item) = unless_cancelled(injector, injector.run(|| queue.get())) {
-                    take(item);
-                }
-                Ok(())
-            });
-            s.spawn(|| {
-                take(queue.get()?);
-                Ok(())
-            });
-            sleep(millis(1))?;
-            queue.put(1)?;
-            queue.put(2)
-        })?;
-        while let Ok(item) = queue.try_get() {
-            take(item);
-        }
-        assert_eq!(sum.get(), 3, "nothing is lost, nothing comes twice");
-        Ok(())
+        all_arrive(injector, || queue.get(), |n| queue.put(n), || queue.try_get().ok())
     });
 }
 
@@ -710,4 +721,69 @@ fn join_and_scope() {
         assert_eq!(begun.get(), ended.get());
         Ok(())
     });
+}
+
+// ---- awaited --------------------------------------------------------------------------------------------------------
+
+/// Awaits in a coroutine, as one of several as well: then it has a waker that is not the task's.
+fn awaited<T>(one_of_several: bool, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match one_of_several {
+        false => aio::wait_on(future)?,
+        true => aio::wait_on(async { [future].into_iter().collect::<FuturesUnordered<_>>().next().await })?.unwrap(),
+    }
+}
+
+#[test]
+fn awaited_mutex() {
+    for one_of_several in [false, true] {
+        sweep("awaited mutex", |injector| {
+            let (lock, inside) = (Mutex::new(()), Cell::new(false));
+            let hold = || {
+                awaited(one_of_several, async {
+                    let _guard = aio::ready(&lock).await?;
+                    assert!(!inside.replace(true));
+                    let result = aio::sleep(millis(1)).await;
+                    inside.set(false);
+                    result
+                })
+            };
+            in_a_row(injector, hold, hold)?;
+            assert!(lock.try_lock().is_some());
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn awaited_semaphore() {
+    for one_of_several in [false, true] {
+        sweep("awaited semaphore", |injector| {
+            let permits = Semaphore::new(1);
+            let hold = || {
+                awaited(one_of_several, async {
+                    let _permit = aio::ready(&permits).await?;
+                    aio::sleep(millis(1)).await
+                })
+            };
+            in_a_row(injector, hold, hold)?;
+            assert_eq!(permits.available(), 1);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn awaited_receivers() {
+    for one_of_several in [false, true] {
+        sweep("awaited queue", |injector| {
+            let queue = Queue::new();
+            let receive = || awaited(one_of_several, async { aio::ready(&queue).await? });
+            all_arrive(injector, receive, |n| queue.put(n), || queue.try_get().ok())
+        });
+        sweep("awaited mpsc", |injector| {
+            let (sender, receiver) = mpsc::bounded(1);
+            let receive = || awaited(one_of_several, async { aio::ready(&receiver).await? });
+            all_arrive(injector, receive, |n| Ok(sender.send(n)?), || receiver.try_recv().ok())
+        });
+    }
 }
