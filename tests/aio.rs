@@ -15,8 +15,8 @@ use std::thread;
 use common::{Finally, Log, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::{
-    Coroutine, Event, Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis, now, run,
-    secs, sleep, spawn, testing, try_current, until_readable, yield_now,
+    Coroutine, Event, Executor, Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis,
+    now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
 };
 use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -153,6 +153,34 @@ fn what_is_polled_by_nobody_says_so() {
     assert!(error.to_string().contains("aio::block_on"), "{error}");
     let polled_again = panic_of(|| drop(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()))));
     assert!(polled_again.contains("after it had ended"));
+}
+
+/// Polls it to its end, and once more.
+async fn polled_too_often(future: impl Future) -> String {
+    let mut future = Box::pin(future);
+    let _ = future.as_mut().await;
+    panic_of(|| drop(future.as_mut().poll(&mut Context::from_waker(Waker::noop()))))
+}
+
+#[test]
+fn what_is_polled_after_its_end_says_so() {
+    let (sender, receiver) = mpsc::unbounded();
+    future(async move {
+        let executor = Executor::new(1)?;
+        sender.send(1)?;
+        for said in [
+            polled_too_often(aio::sleep(millis(1))).await,
+            polled_too_often(aio::yield_now()).await,
+            polled_too_often(aio::ready(&receiver)).await,
+            polled_too_often(aio::spawn_local(async {}).into_future()).await,
+            polled_too_often(executor.spawn(|| ()).into_future()).await,
+            polled_too_often(aio::timeout(millis(1), pending::<()>())).await,
+        ] {
+            assert!(said.contains("after it had ended") || said.contains("after completion"), "{said}");
+        }
+        Ok(())
+    })
+    .unwrap();
 }
 
 // ---- cancellation ---------------------------------------------------------------------------------------------------

@@ -172,6 +172,26 @@ fn d1_d8_the_watchdog_names_who_blocks_the_loop_while_it_does() {
     assert!(!idle.try_iter().any(|line| line.contains("blocks the loop")));
 }
 
+/// D1, of a task without a stack.
+#[test]
+fn d1_the_watchdog_names_a_future_that_blocks_the_loop() {
+    let hog = listen("awaited one");
+    Runner::new()
+        .debug(true)
+        .slow_step(millis(5))
+        .run(|| {
+            let blocked = Builder::new().name("awaited one").spawn_local(async move {
+                corio::aio::yield_now().await?;
+                Ok(hog.recv_timeout(PATIENCE)) // as an executor of somebody else's would wait in a poll
+            })?;
+            let line = blocked.join()?.expect("the watchdog speaks");
+            assert!(line.contains("task \"awaited one\" (2, spawned at tests/debug_mode.rs:"), "{line}");
+            assert!(line.contains("blocks the loop") && line.contains("it went on at tests/debug_mode.rs:"), "{line}");
+            Ok(())
+        })
+        .unwrap();
+}
+
 #[test]
 fn debug_mode_that_begins_during_a_run_knows_the_tasks_that_are_there() {
     let late = listen("known before");

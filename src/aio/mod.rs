@@ -183,10 +183,13 @@ impl Builder {
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = io::Result<()>> {
     let (at, mut rest) = (caller(), Checkpoint::of_a_rest());
-    std::future::poll_fn(move |context| {
-        on_task(|lp, task| {
-            lp.count_poll();
-            rest.poll(lp, task, at, context)
-        })
-    })
+    async move {
+        let rested = std::future::poll_fn(|context| {
+            on_task(|lp, task| {
+                lp.count_poll();
+                rest.poll(lp, task, at, context)
+            })
+        });
+        rested.await
+    }
 }
