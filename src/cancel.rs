@@ -28,7 +28,7 @@ use crate::event_loop::{EventLoop, TimerAction};
 use crate::observe::event::{By, Event, Purpose, Why};
 use crate::scope::Group;
 use crate::task::wait::{Context, in_context};
-use crate::task::{IntoResult, State, TaskRef};
+use crate::task::{IntoResult, State, TaskRef, not_in_a_callback};
 use crate::timer::{Nanos, TimerKey};
 
 /// Why a scope was cancelled; from [`cancel_cause`].
@@ -397,7 +397,7 @@ pub(crate) fn opened_between(lp: &EventLoop, low: usize, high: usize) -> bool {
 /// # .unwrap()
 /// ```
 pub fn cancel_cause() -> Option<Cause> {
-    EventLoop::with_current(|lp| lp.and_then(EventLoop::current).and_then(cause_of))
+    EventLoop::with_current(|lp| lp.and_then(EventLoop::running).and_then(cause_of))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -621,8 +621,13 @@ impl std::fmt::Debug for CancelScope {
     }
 }
 
-fn needs_a_task(what: &str) -> io::Error {
-    error::misuse(format!("{what} needs a task to limit: call it inside `corio::run`, and not in a callback"))
+/// The error of a region where no task could have one.
+#[cold]
+pub(crate) fn needs_a_task(what: &str) -> io::Error {
+    match EventLoop::with_current(|lp| lp.is_some_and(|lp| lp.running().is_some())) {
+        true => not_in_a_callback(),
+        false => error::misuse(format!("{what} needs a task: call it inside `corio::run`, and not in a callback")),
+    }
 }
 
 /// Runs `f` with a time limit.
@@ -747,4 +752,9 @@ where
         Context::Unwinding(..) => body(),
         Context::Callback | Context::Outside => Err(needs_a_task("a shield").into()),
     })
+}
+
+/// One poll of a future that is shielded while `holds`: the region is closed between two polls.
+pub(crate) fn shield_poll<R>(lp: &EventLoop, task: &TaskRef, holds: bool, f: impl FnOnce() -> R) -> R {
+    within(lp, task, Kind::Shield(Cell::new(holds)), |_| refresh(lp, task), f)
 }

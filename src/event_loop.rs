@@ -307,12 +307,9 @@ impl EventLoop {
         self.polls.take()
     }
 
-    /// What a future that is polled waits for, and where; if a coroutine polls it, that one knows better.
+    /// What a future that is polled waits for, and where.
     pub(crate) fn say(&self, want: Want, at: Place) {
-        self.seats.say();
-        if self.current().is_none()
-            && let Some(activation) = self.running().and_then(|task| task.core.activation())
-        {
+        if let Some(activation) = self.running().and_then(|task| task.core.activation()) {
             activation.say(want, at);
         }
     }

@@ -449,7 +449,7 @@ macro_rules! wait {
                 $take
             }
 
-            fn want(&self, cx: &Cx<'_>) -> Want {
+            fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
                 let $this = self;
                 Want::Thing { thing: Thing::Promise, id: $promise.state.id.get(cx.lp), holder: 0 }
             }

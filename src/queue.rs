@@ -674,7 +674,7 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
         self.offer_item();
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Item, id: self.id.get(cx.lp), holder: 0 }
     }
 }
@@ -726,7 +726,7 @@ impl<T, S: Order<T>> Arm for Putting<'_, T, S> {
         }
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Room, id: self.queue.id.get(cx.lp), holder: 0 }
     }
 }
@@ -783,7 +783,7 @@ impl<'a, T, S: Order<T>> Arm for Reserving<'a, T, S> {
         drop(Slot { queue: self.0 });
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Room, id: self.0.id.get(cx.lp), holder: 0 }
     }
 }
@@ -849,7 +849,7 @@ impl<T, S> Arm for Finished<'_, T, S> {
 
     fn take(&mut self, _: Who, _: &Spot<()>) {}
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Work, id: self.0.id.get(cx.lp), holder: 0 }
     }
 }

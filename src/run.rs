@@ -432,6 +432,32 @@ impl Runner {
         self.run_typed(main, caller())
     }
 
+    /// Runs a future as the main task; see [`run`](Self::run), and [`aio::block_on`](crate::aio::block_on).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use corio::{Runner, aio, now, secs};
+    ///
+    /// let passed = Runner::new().virtual_clock().block_on(async {
+    ///     let start = now();
+    ///     aio::sleep(secs(3600)).await?;
+    ///     Ok(now() - start)
+    /// })?;
+    /// assert_eq!(passed, secs(3600));
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future<Output: IntoResult>>(&mut self, main: F) -> io::Result<<F::Output as IntoResult>::Value> {
+        self.run_future(main, caller())
+    }
+
     /// Takes the loop down. What other threads have sent since the last run is dropped, and their handles fail from now
     /// on. Closing twice does nothing; dropping the runner closes it. asyncio: `Runner.close`.
     pub fn close(&mut self) {
@@ -515,7 +541,8 @@ impl Runner {
         }
         if EventLoop::is_entered() {
             return Err(error::misuse(
-                "`run` inside `run`: this thread has a loop already; spawn a task on it, or run on another thread",
+                "`run` inside `run`: this thread has a loop already; spawn a task on it, or run on another thread (and instead of \
+                 `aio::block_on` await the future, or on a coroutine `aio::wait_on` it)",
             )
             .into());
         }

@@ -12,15 +12,17 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::cancel::{self, Cause};
+use crate::cancel::{self, Cause, needs_a_task};
 use crate::error;
 use crate::event_loop::EventLoop;
 use crate::failure::{Failure, Value, Whose};
 use crate::observe::event::{By, Event, Place, Want};
+use crate::stack::StackSize;
 use crate::task::body::{Function, Payload, Sink, drop_quietly, panic_text, report};
 use crate::task::wait::{Context, Patience, WaitList, checkpoint, give_way, in_context, refuse_while_unwinding};
 use crate::task::{
-    Builder, IntoResult, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback, start_now,
+    Body, Builder, IntoResult, Polled, ScopedJoinHandle, State, TaskCore, TaskRef, Ticket, caller, not_in_a_callback,
+    start_now,
 };
 
 /// What the loop knows of a scope: its children, and whether they are to end. Lies in the frame of [`scope`].
@@ -343,10 +345,7 @@ where
             let cut_from_outside = group.cut.get() && !group.is_cancelled() && task.core.is_cancelled();
             settle(&scope.ledger, body, cut_from_outside, merge)
         }
-        Context::Callback | Context::Outside => Err(error::misuse(
-            "a scope needs a task that waits for it: call it inside `corio::run`, and not in a callback",
-        )
-        .into()),
+        Context::Callback | Context::Outside => Err(needs_a_task("a scope").into()),
     })
 }
 
@@ -454,25 +453,62 @@ impl<'scope, 'env, E> Scope<'scope, 'env, E> {
         R: IntoResult<E> + 'scope,
         E: From<io::Error> + 'scope,
     {
+        let (eager, size) = (builder.eager, builder.size()?);
+        let body = |to_ledger| Function::<F, R::Value, E, _>::new(f, to_ledger);
+        // SAFETY: the body is of these types.
+        let handle = unsafe { self.launch(builder, size, at, body) }?;
+        if eager {
+            start_now(&handle.cell);
+        }
+        Ok(handle)
+    }
+
+    /// A child without a stack, which is polled.
+    pub(crate) fn spawn_future_with<F, R>(
+        &'scope self,
+        builder: Builder,
+        future: F,
+        at: Place,
+    ) -> io::Result<ScopedJoinHandle<'scope, R::Value, E>>
+    where
+        F: Future<Output = R> + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        builder.check_that_it_needs_no_stack()?;
+        let body = |to_ledger| Polled::<F, R::Value, E, _>::new(future, to_ledger);
+        // SAFETY: the body is of these types.
+        unsafe { self.launch(builder, StackSize::NONE, at, body) }
+    }
+
+    /// # Safety
+    ///
+    /// The body's result is of these types.
+    #[inline]
+    unsafe fn launch<B, T>(
+        &'scope self,
+        builder: Builder,
+        size: StackSize,
+        at: Place,
+        body: impl FnOnce(ToLedger<E>) -> B,
+    ) -> io::Result<ScopedJoinHandle<'scope, T, E>>
+    where
+        B: Body + 'scope,
+        E: From<io::Error> + 'scope,
+    {
         let ledger = &self.ledger;
         let make = move |lp: &EventLoop, core: TaskCore| {
-            let body = move || Function::<F, R::Value, E, _>::new(f, ToLedger(ledger));
-            // SAFETY: what the function borrows outlives the scope, and the scope does not end
+            // SAFETY: what the function or the future borrows outlives the scope, and the scope does not end
             // before the loop has counted the child as gone, on return, error, panic, cancellation and shutdown alike
             // (`close`, R2); if it cannot, the process is aborted. Afterwards the cell may live on in a `Task`, but its
             // body is empty, or was leaked together with a forgotten handle, and is never looked at again.
-            unsafe { TaskRef::new(lp, core, body) }
+            unsafe { TaskRef::new(lp, core, || body(ToLedger(ledger))) }
         };
-        let eager = builder.eager;
-        let size = builder.size()?;
         let cell = builder.launch(size, &ledger.group, at, make)?;
         if let Some(cause) = cancel::cause_for_child(&ledger.group.owner, &ledger.group) {
             cancel::cancel_task(&cell, cause);
         }
-        if eager {
-            start_now(&cell);
-        }
-        // SAFETY: the body above is of these types.
+        // SAFETY: the caller's promise is the same.
         let ticket = unsafe { Ticket::new(cell) };
         Ok(ScopedJoinHandle { ticket, scope: PhantomData })
     }

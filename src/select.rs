@@ -121,6 +121,11 @@ pub(crate) trait Arm {
         false
     }
 
+    /// Whether a wait that goes on has its place still, and with it whoever is to be told.
+    fn has_its_place(&self, _: &Spot<Self::Hook>) -> bool {
+        true
+    }
+
     /// Collects what was granted.
     fn take(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Self::Brings;
 
@@ -128,7 +133,7 @@ pub(crate) trait Arm {
     fn refuse(&mut self) {}
 
     /// What the task waits for, in the words of dumps and events.
-    fn want(&self, cx: &Cx<'_>) -> Want;
+    fn want(&self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) -> Want;
 
     /// Where it stands, at any moment of the wait, which task has what is waited for.
     fn holder(&self) -> Option<&Cell<Who>> {
@@ -145,23 +150,36 @@ mod sealed {
 pub(crate) struct Cx<'a> {
     pub(crate) lp: &'a EventLoop,
     pub(crate) task: &'a TaskRef,
-    /// Who is to be told instead of the task itself: an executor of somebody's in which the wait is a future.
-    pub(crate) waker: Option<&'a std::task::Waker>,
+    pub(crate) told: Told<'a>,
+}
+
+/// Who is told of what comes.
+#[derive(Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// The task, which parks.
+    Task,
+    /// Whoever polls the future that the wait is, by this waker; if that is none of the task's own, it stands behind it.
+    Future { waker: &'a std::task::Waker, foreign: Option<&'a Rc<Foreign>> },
+    /// Nobody any more: the future's wait is over.
+    Nobody,
 }
 
 impl<'a> Cx<'a> {
     pub(crate) fn new(lp: &'a EventLoop, task: &'a TaskRef) -> Cx<'a> {
-        Cx { lp, task, waker: None }
+        Cx { lp, task, told: Told::Task }
     }
 
-    /// Who is told in the task's place, if anybody is.
-    pub(crate) fn foreign(&self) -> Option<Rc<Foreign>> {
-        Foreign::behind(self.lp, self.task, self.waker?)
+    /// Whether the wait is a future, of which its task may have several.
+    pub(crate) fn is_future(&self) -> bool {
+        !matches!(self.told, Told::Task)
     }
 
     /// What a timer of the wait does.
     pub(crate) fn alarm(&self) -> TimerAction {
-        self.foreign().map_or_else(|| TimerAction::Wake(self.task.clone()), TimerAction::Tell)
+        match self.told {
+            Told::Future { foreign: Some(foreign), .. } => TimerAction::Tell(foreign.clone()),
+            _ => TimerAction::Wake(self.task.clone()),
+        }
     }
 }
 
@@ -213,6 +231,8 @@ pub(crate) trait Arms {
     fn poll_handed(&mut self, _: Who, _: &Self::Spots) -> Option<Self::Output> {
         None
     }
+    /// Whether a wait that goes on has its place still.
+    fn has_its_place(&self, spots: &Self::Spots) -> bool;
     fn prepare(&self, cx: &Cx<'_>) -> io::Result<()>;
     /// # Safety
     ///
@@ -223,7 +243,7 @@ pub(crate) trait Arms {
     fn desert(&mut self, spots: &Self::Spots);
     fn take(&mut self, me: Who, spots: &Self::Spots, arm: u32) -> Self::Output;
     fn refuse(&mut self, arm: u32);
-    fn want(&self, cx: &Cx<'_>) -> Want;
+    fn want(&self, cx: &Cx<'_>, spots: &Self::Spots) -> Want;
     fn holder(&self) -> Option<&Cell<Who>>;
 }
 
@@ -238,6 +258,10 @@ impl<W: Arm> Arms for Only<W> {
     #[inline(always)]
     fn poll(&mut self, me: Who, spot: &Self::Spots) -> Option<W::Brings> {
         self.0.poll(me, spot)
+    }
+
+    fn has_its_place(&self, spot: &Self::Spots) -> bool {
+        self.0.has_its_place(spot)
     }
 
     fn prepare(&self, cx: &Cx<'_>) -> io::Result<()> {
@@ -270,8 +294,8 @@ impl<W: Arm> Arms for Only<W> {
     }
 
     #[inline(always)]
-    fn want(&self, cx: &Cx<'_>) -> Want {
-        self.0.want(cx)
+    fn want(&self, cx: &Cx<'_>, spot: &Self::Spots) -> Want {
+        self.0.want(cx, spot)
     }
 
     fn holder(&self) -> Option<&Cell<Who>> {
@@ -300,7 +324,11 @@ fn wait_for_any<A: Arms>(mut arms: A, at: Place) -> io::Result<A::Output> {
                 checkpoint(lp, task, at)?;
                 match arms.poll(Who::task(lp, task), &A::Spots::default()) {
                     Some(output) => {
-                        lp.emit(|| Event::NoPause { task: task.core.id(), want: arms.want(&Cx::new(lp, task)), at });
+                        lp.emit(|| Event::NoPause {
+                            task: task.core.id(),
+                            want: arms.want(&Cx::new(lp, task), &A::Spots::default()),
+                            at,
+                        });
                         Ok(output)
                     }
                     None => pause(lp, task, arms, at, Patience::Cancellable),
@@ -368,7 +396,7 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
     {
         return Ok(output);
     }
-    let want = registered.arms.want(&cx);
+    let want = registered.arms.want(&cx, &spots);
     // ANCHOR: pause
     loop {
         park(lp, task, want, at);
@@ -535,6 +563,10 @@ macro_rules! tuple {
                 None
             }
 
+            fn has_its_place(&self, spots: &Self::Spots) -> bool {
+                $(self.$n.has_its_place(&spots.$n))&&+
+            }
+
             /// No checks: what could never happen alone may stand beside what can.
             fn prepare(&self, cx: &Cx<'_>) -> io::Result<()> {
                 $(self.$n.prepare(cx)?;)+
@@ -568,7 +600,7 @@ macro_rules! tuple {
                 }
             }
 
-            fn want(&self, _: &Cx<'_>) -> Want {
+            fn want(&self, _: &Cx<'_>, _: &Self::Spots) -> Want {
                 Want::Any { of: $count }
             }
 
@@ -689,8 +721,8 @@ impl Arm for After {
 
     fn take(&mut self, _: Who, _: &Spot<Armed>) {}
 
-    fn want(&self, _: &Cx<'_>) -> Want {
-        Want::Any { of: 1 }
+    fn want(&self, _: &Cx<'_>, spot: &Spot<Armed>) -> Want {
+        spot.hook.0.get().map_or(Want::Turn, |timer| Want::Sleep { timer: timer.id() })
     }
 }
 
@@ -790,8 +822,8 @@ impl Arm for Readiness<'_> {
         Ok(())
     }
 
-    fn want(&self, _: &Cx<'_>) -> Want {
-        Want::Any { of: 1 }
+    fn want(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
+        self.watched.get().map_or(Want::Turn, |(_, slot)| Want::Io { source: slot.id(), direction: self.direction })
     }
 }
 
@@ -818,12 +850,12 @@ impl<A: Attempt> Arm for A {
     }
 
     fn enter(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
-        let waker = match cx.waker {
-            Some(waker) => {
+        let waker = match cx.told {
+            Told::Future { waker, .. } => {
                 cx.lp.expecting.set(cx.lp.expecting.get() + 1);
                 Waker::Future(waker::copy(waker))
             }
-            None => {
+            _ => {
                 cx.lp.begin_to_expect(cx.task);
                 Waker::of_task(cx.lp, cx.task)
             }
@@ -833,9 +865,9 @@ impl<A: Attempt> Arm for A {
 
     fn leave(&mut self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) {
         self.desert(spot);
-        match cx.waker {
-            Some(_) => cx.lp.expecting.set(cx.lp.expecting.get() - 1),
-            None => cx.lp.expect_no_more(cx.task),
+        match cx.is_future() {
+            true => cx.lp.expecting.set(cx.lp.expecting.get() - 1),
+            false => cx.lp.expect_no_more(cx.task),
         }
     }
 
@@ -843,6 +875,10 @@ impl<A: Attempt> Arm for A {
         if let Some(place) = spot.hook.take() {
             self.give_up(place);
         }
+    }
+
+    fn has_its_place(&self, spot: &Spot<Self::Hook>) -> bool {
+        spot.hook.get().is_some_and(|place| self.is_in_line(place))
     }
 
     fn was_handed(&self, spot: &Spot<Self::Hook>) -> bool {
@@ -853,8 +889,8 @@ impl<A: Attempt> Arm for A {
         unreachable!("what has no list is not granted")
     }
 
-    fn want(&self, _: &Cx<'_>) -> Want {
-        Want::Any { of: 1 }
+    fn want(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
+        Attempt::want(self)
     }
 }
 
@@ -899,7 +935,7 @@ macro_rules! task {
 
             fn take(&mut self, _: Who, _: &Spot<()>) {}
 
-            fn want(&self, _: &Cx<'_>) -> Want {
+            fn want(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
                 Want::Join { task: self.id() }
             }
         }

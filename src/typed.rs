@@ -106,6 +106,62 @@ where
     }
 }
 
+/// [`aio::block_on`](crate::aio::block_on) for any error.
+///
+/// # Errors
+///
+/// As there.
+///
+/// # Panics
+///
+/// As there.
+///
+/// ```
+/// use corio::typed;
+///
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
+/// let n: Result<u32, Error> = typed::block_on(async { Ok::<_, Error>("7".parse()?) });
+/// assert_eq!(n.unwrap(), 7);
+/// ```
+#[track_caller]
+pub fn block_on<R, E>(main: impl Future<Output = R>) -> Result<R::Value, E>
+where
+    R: IntoResult<E>,
+    E: From<io::Error> + Debug,
+{
+    Runner::new().run_future(main, caller())
+}
+
+/// [`aio::spawn_local`](crate::aio::spawn_local) for any error.
+///
+/// # Panics
+///
+/// As there.
+///
+/// ```
+/// use corio::typed;
+///
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
+/// typed::block_on(async {
+///     let task = typed::spawn_local(async { Ok::<u32, Error>("7".parse()?) });
+///     assert_eq!(task.await?, 7);
+///     Ok::<_, Error>(())
+/// })
+/// .unwrap();
+/// ```
+#[track_caller]
+pub fn spawn_local<F, R, E>(future: F) -> JoinHandle<R::Value, E>
+where
+    F: Future<Output = R> + 'static,
+    R: IntoResult<E> + 'static,
+    E: From<io::Error> + Debug + 'static,
+{
+    match Builder::new().spawn_future(future, caller()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("cannot spawn a task: {error}"),
+    }
+}
+
 /// [`scope`](crate::scope()) for any error. If several tasks fail, the first error is returned and the others are
 /// logged: at level debug, because after a cancellation they may be no more than its echo.
 ///

@@ -5,6 +5,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn, ready};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use std::thread;
 
 use common::{Finally, Log, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
+use corio::observe::event::Event::Polled;
 use corio::{
     Coroutine, Event, Executor, Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis,
     now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
@@ -94,10 +96,14 @@ fn errors_and_panics_reach_whoever_awaits() {
             #[allow(unreachable_code)]
             Ok(())
         });
-        let joined = aio::spawn_local(panics.into_future());
-        Ok(joined)
+        let mut awaiting = Box::pin(panics.into_future());
+        let said = poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| awaiting.as_mut().poll(context)));
+            polled.map_or_else(|payload| Poll::Ready(payload.downcast_ref::<&str>().copied()), |_| Poll::Pending)
+        });
+        assert_eq!(said.await, Some("in a future"));
+        Ok(())
     })
-    .map(drop)
     .unwrap();
     let main = panic_of(|| {
         future(async {
@@ -527,10 +533,10 @@ fn r13_a_grant_that_meets_a_dropped_future_goes_on() {
         drop(held);
         impatient.join()?;
         queue.put(2)?;
-        permits.release(1);
         for next in next {
             next.join()?;
         }
+        assert!(permits.available() == 1 && lock.try_lock().is_some(), "all are back");
         Ok(())
     })
     .unwrap();
@@ -753,6 +759,366 @@ fn locals_are_inherited_and_the_current_task_is_known() {
         Ok(())
     })
     .unwrap();
+}
+
+// ---- groups and shields -------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_scope_has_children_of_both_kinds() {
+    sim(|| {
+        let (log, start) = (RefCell::new(Vec::new()), now());
+        let sum = corio::scope(|s| {
+            let tick = s.spawn_local(async {
+                aio::sleep(secs(2)).await?;
+                log.borrow_mut().push("future");
+                Ok(2)
+            });
+            let tock = s.spawn(|| {
+                sleep(secs(1))?;
+                log.borrow_mut().push("function");
+                Ok(1)
+            });
+            // One awaits the other, and both their ends.
+            let both = s.spawn_local(async move { Ok(tick.await? + tock.await?) });
+            let named = corio::Builder::new().name("Ada").spawn_local_scoped(s, async { Ok(current().name()) })?;
+            assert_eq!(named.join()?, "Ada");
+            both.join()
+        })?;
+        assert_eq!((sum, now() - start, log.take()), (3, secs(2), vec!["function", "future"]));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_scope_ends_its_futures_and_waits_for_them() {
+    sim(|| {
+        let ended = Cell::new(0);
+        let count = || ended.set(ended.get() + 1);
+        // By a failure of a child that is a future, to one that cleans up, one that cannot fail, and one that was never polled.
+        let start = now();
+        let error = corio::scope(|s| {
+            s.spawn_local(async {
+                let error = aio::sleep(secs(60)).await.unwrap_err();
+                aio::shield(secs(10), aio::sleep(secs(3))).await?;
+                count();
+                Err::<(), _>(error)
+            });
+            s.spawn_local(async {
+                let _dropped = Finally(count);
+                pending::<io::Result<()>>().await
+            });
+            s.spawn_local(async {
+                aio::sleep(secs(1)).await?;
+                Err::<(), _>(io::Error::other("failed"))
+            });
+            sleep(secs(30))?;
+            Ok(())
+        })
+        .unwrap_err();
+        assert_eq!((error.to_string(), ended.get(), now() - start), ("failed".into(), 2, secs(4)));
+        // By cancelling whoever has the scope.
+        let owner = spawn(|| corio::scope(|s| s.spawn_local(aio::sleep(secs(60))).join()));
+        yield_now()?;
+        owner.cancel();
+        assert!(is_cancelled(&owner.join().unwrap_err()));
+        // In a cancelled scope none begins, and what it borrows is there no more.
+        let never = Cell::new(false);
+        let refused = corio::scope(|s| {
+            s.cancel();
+            s.spawn_local(async { never.set(true) });
+            Ok(())
+        });
+        assert!(refused.is_ok() && !never.get());
+        Ok(())
+    })
+    .unwrap();
+    let panics = || {
+        sim(|| {
+            corio::scope(|s| {
+                drop(s.spawn_local(async {
+                    assert!(now() < now(), "in a child");
+                }))
+            })
+        })
+    };
+    assert_eq!(panic_of(|| drop(panics())), "in a child");
+}
+
+/// A waker of somebody's keeps the others from being polled, and a waker of nobody's is never called.
+async fn one_of_several<F: Future>(future: F) -> F::Output {
+    [future].into_iter().collect::<FuturesUnordered<_>>().next().await.expect("there is one")
+}
+
+#[test]
+fn a_shield_keeps_a_cancellation_away_until_its_limit() {
+    for several in [false, true] {
+        for on_coroutine in [false, true] {
+            sim(move || {
+                let wait = move |seconds| async move {
+                    let sleep = aio::sleep(secs(seconds));
+                    if several { one_of_several(sleep).await } else { sleep.await }
+                };
+                let program = async move {
+                    let start = now();
+                    assert!(is_cancelled(&wait(100).await.unwrap_err()));
+                    assert_eq!(now() - start, secs(1));
+                    aio::shield(secs(5), wait(3)).await?;
+                    assert!(is_cancelled(&aio::shield(secs(5), wait(30)).await.unwrap_err()));
+                    assert_eq!(now() - start, secs(9));
+                    // What knows no cancellation is kept for as long as the shield holds.
+                    aio::shield(secs(2), pending::<io::Result<()>>()).await
+                };
+                let start = now();
+                let task = if on_coroutine { spawn(|| aio::wait_on(program)?) } else { aio::spawn_local(program) };
+                sleep(secs(1))?;
+                task.cancel();
+                assert!(is_cancelled(&task.join().unwrap_err()));
+                assert_eq!(now() - start, secs(11), "several {several}, on a coroutine {on_coroutine}");
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_shielded_clean_up_may_be_a_coroutine() {
+    sim(|| {
+        let cleaned = Rc::new(Cell::new(false));
+        let clean = cleaned.clone();
+        let task = aio::spawn_local(async move {
+            let error = aio::sleep(secs(60)).await.unwrap_err();
+            let clean_up = spawn(move || sleep(secs(1)).map(|()| clean.set(true)));
+            aio::shield(secs(5), clean_up).await?;
+            Err::<(), _>(error)
+        });
+        yield_now()?;
+        task.cancel();
+        assert!(is_cancelled(&task.join().unwrap_err()) && cleaned.get());
+        Ok(())
+    })
+    .unwrap();
+}
+
+// ---- like the direct style ----------------------------------------------------------------------------------------------
+
+/// R10: in one poll of several, whoever is not polled is not forgotten.
+#[test]
+fn r10_a_task_that_is_owned_is_waited_for_whoever_else_is_woken() {
+    for on_coroutine in [false, true] {
+        sim(move || {
+            let ended = Rc::new(Cell::new(false));
+            let end = ended.clone();
+            let child = spawn(move || {
+                let error = sleep(secs(60)).unwrap_err();
+                corio::shield(secs(10), || sleep(secs(5)))?;
+                end.set(true);
+                Err::<(), _>(error)
+            });
+            let (wake_up, mut woken) = oneshot::channel::<Waker>();
+            let program = async move {
+                let mut wake_up = Some(wake_up);
+                let never = poll_fn(move |context| {
+                    wake_up.take().map(|wake_up| wake_up.send(context.waker().clone()));
+                    Poll::<io::Result<()>>::Pending
+                });
+                let join = child.into_future();
+                let mut both = FuturesUnordered::<Pin<Box<dyn Future<Output = io::Result<()>>>>>::new();
+                both.push(Box::pin(join));
+                both.push(Box::pin(never));
+                both.next().await.expect("there are two")
+            };
+            let parent = if on_coroutine { spawn(|| aio::wait_on(program)?) } else { aio::spawn_local(program) };
+            let waker = woken.recv()?;
+            sleep(secs(1))?;
+            parent.cancel();
+            sleep(secs(1))?;
+            waker.wake(); // the one that is nothing of ours is polled, and the other is not
+            assert!(is_cancelled(&parent.join().unwrap_err()) && ended.get());
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+/// R10: what the future of one task says is nobody else's.
+#[test]
+fn r10_a_task_that_is_owned_is_waited_for_whatever_others_poll_meanwhile() {
+    sim(|| {
+        let ended = Rc::new(Cell::new(false));
+        let end = ended.clone();
+        let child = spawn(move || {
+            let error = sleep(secs(60)).unwrap_err();
+            corio::shield(secs(50), || sleep(secs(20)))?;
+            end.set(true);
+            Err::<(), _>(error)
+        });
+        let other = spawn(|| aio::wait_on(aio::sleep(secs(4)))?);
+        let parent = spawn(move || {
+            let mut join = Box::pin(child.into_future());
+            aio::wait_on(poll_fn(|context| {
+                let polled = join.as_mut().poll(context);
+                if current().cancelling() > 0 {
+                    // In the middle of the poll, and meanwhile the other goes on.
+                    drop(corio::shield(secs(50), || sleep(secs(5))));
+                }
+                polled
+            }))?
+        });
+        sleep(secs(2))?;
+        parent.cancel();
+        assert!(is_cancelled(&parent.join().unwrap_err()) && ended.get());
+        other.join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_time_limit_does_not_hold_up_a_cancellation() {
+    for on_coroutine in [false, true] {
+        sim(move || {
+            let limited = async { aio::timeout(secs(60), pending::<()>()).await };
+            let task = if on_coroutine { spawn(|| aio::wait_on(limited)?) } else { aio::spawn_local(limited) };
+            sleep(secs(1))?;
+            let start = now();
+            task.cancel();
+            assert!(is_cancelled(&task.join().unwrap_err()));
+            assert_eq!(now(), start);
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_wait_for_a_channel_keeps_its_place_however_often_it_is_polled() {
+    sim(|| {
+        let (sender, receiver) = mpsc::bounded(1);
+        let (receiver, log) = (Rc::new(receiver), Rc::new(RefCell::new(Vec::new())));
+        let (first, seen) = (receiver.clone(), log.clone());
+        let early = aio::spawn_local(async move {
+            let ticks = async {
+                for _ in 0..3 {
+                    aio::sleep(secs(1)).await?;
+                }
+                io::Result::Ok(())
+            };
+            let (item, ticked) = futures_util::future::join(aio::ready(&*first), ticks).await;
+            seen.borrow_mut().push(("early", item??));
+            ticked
+        });
+        yield_now()?;
+        let seen = log.clone();
+        let late = aio::spawn_local(async move {
+            let item = aio::ready(&*receiver).await??;
+            seen.borrow_mut().push(("late", item));
+            Ok(())
+        });
+        sleep(secs(5))?;
+        sender.send(1)?;
+        sleep(secs(1))?;
+        sender.send(2)?;
+        early.join()?;
+        late.join()?;
+        assert_eq!(log.take(), [("early", 1), ("late", 2)]);
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// What a task waits for, as dumps tell it, waiting in one style and in the other.
+fn wants(direct: impl FnOnce() -> io::Result<()> + 'static, awaited: impl Future<Output = io::Result<()>> + 'static) {
+    let (direct, awaited) = (spawn(direct), aio::spawn_local(awaited));
+    sleep(millis(1)).unwrap();
+    let told = |task: &corio::Task| {
+        let debug = format!("{task:?}");
+        let want = debug.split("waits_for: ").nth(1).and_then(|rest| rest.split(", at: ").next()).expect("it waits");
+        want.chars().filter(|c| !c.is_ascii_digit()).collect::<String>()
+    };
+    assert_eq!(told(&direct), told(&awaited));
+    for task in [direct, awaited] {
+        task.cancel();
+        assert!(is_cancelled(&task.join().unwrap_err()));
+    }
+}
+
+#[test]
+fn both_styles_say_the_same_of_what_they_wait_for() {
+    run(|| {
+        wants(|| sleep(secs(60)), aio::sleep(secs(60)));
+        wants(|| sleep(secs(60)), async { aio::ready(corio::after(secs(60))).await });
+        wants(|| Event::new().wait(), async { aio::ready(&Event::new()).await });
+        let (_sender, receiver) = mpsc::unbounded::<()>();
+        let receiver = Rc::new(receiver);
+        let same = receiver.clone();
+        wants(move || receiver.recv(), async move { aio::ready(&*same).await? });
+        let pair = || std::os::unix::net::UnixStream::pair();
+        let ((one, _a), (other, _b)) = (pair()?, pair()?);
+        one.set_nonblocking(true)?;
+        other.set_nonblocking(true)?;
+        wants(move || corio::readable(&one), async move { aio::ready(until_readable(&other)).await? });
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// The records of a run that are no polls.
+fn records(main: impl FnOnce() -> io::Result<()>) -> Vec<String> {
+    let recording = corio::observe::Recording::new();
+    runner().observer(recording.clone()).run(main).unwrap();
+    let events = recording.records().into_iter().map(|record| record.event);
+    events.filter(|event| !matches!(event, Polled { .. })).map(|event| format!("{event:?}")).collect()
+}
+
+#[test]
+fn a_sleep_of_no_time_sets_no_timer_in_either_style() {
+    let kinds = |records: Vec<String>| -> Vec<String> {
+        records.iter().map(|record| record.split([' ', '{']).next().unwrap_or_default().to_owned()).collect()
+    };
+    let direct = records(|| spawn(|| sleep(secs(0))).join());
+    let awaited = records(|| aio::spawn_local(aio::sleep(secs(0))).join());
+    assert!(!direct.iter().any(|record| record.contains("Timer")));
+    assert_eq!(kinds(direct), kinds(awaited));
+}
+
+#[test]
+fn every_poll_of_ours_is_counted() {
+    let polls = Rc::new(RefCell::new(Vec::new()));
+    let seen = polls.clone();
+    let observer = move |record: &corio::observe::event::Record, _: &corio::observe::Names| {
+        if let Polled { polls, .. } = record.event {
+            seen.borrow_mut().push(polls);
+        }
+    };
+    let program = async {
+        let (near, far) = aio::net::UnixStream::pair()?;
+        far.write_all(b"one").await?; // its checkpoint
+        near.read(&mut [0; 8]).await?; // and this one's
+        aio::yield_now().await?; // twice, over two polls of the task
+        aio::timeout(secs(1), std::future::ready(())).await // one
+    };
+    runner().observer(observer).run(|| aio::spawn_local(program).join()).unwrap();
+    assert_eq!(*polls.borrow(), [1 + 3, 1 + 2]);
+}
+
+/// A waker of somebody's that panics when it is cloned leaves nothing half done.
+#[test]
+fn a_waker_that_cannot_be_cloned_is_no_wait() {
+    use std::task::{RawWaker, RawWakerVTable};
+    static TABLE: RawWakerVTable = RawWakerVTable::new(|_| panic!("no second one"), |_| (), |_| (), |_| ());
+    let end = future(async {
+        let (stream, _far) = aio::net::UnixStream::pair()?;
+        let mut buffer = [0];
+        let mut read = Box::pin(stream.read(&mut buffer));
+        // SAFETY: the functions of the table do nothing with the pointer.
+        let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+        assert_eq!(panic_of(|| drop(read.as_mut().poll(&mut Context::from_waker(&waker)))), "no second one");
+        drop(read);
+        stream.get_ref().release()?;
+        aio::ready(&Event::new()).await // with no hope: nobody waits for a descriptor
+    });
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::Deadlock);
 }
 
 // ---- what was found by attacks ----------------------------------------------------------------------------------------

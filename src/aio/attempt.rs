@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::pause::{Checkpoint, Pause, on_task};
+use super::pause::{Checkpoint, Pass, Pause, on_task};
 use crate::observe::event::{Direction, Place, Want};
 use crate::reactor::Slot;
 use crate::reactor::source::Source;
@@ -45,9 +45,8 @@ pub(super) async fn retry<T>(
 }
 
 /// As every call that may wait, also one that then does not.
-pub(super) fn checkpoint(at: Place) -> impl Future<Output = io::Result<()>> {
-    let mut checkpoint = Checkpoint::default();
-    std::future::poll_fn(move |context| on_task(|lp, task| checkpoint.poll(lp, task, at, context)))
+pub(super) fn checkpoint(at: Place) -> Pass {
+    Pass::new(Checkpoint::default(), at)
 }
 
 pub(super) fn try_once<T>(
@@ -107,7 +106,7 @@ impl<S: HasSource> Arm for Arrival<S> {
 
     fn take(&mut self, _: Who, _: &Spot<()>) {}
 
-    fn want(&self, _: &Cx<'_>) -> Want {
+    fn want(&self, _: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         self.slot.get().map_or(Want::Turn, |slot| Want::Io { source: slot.id(), direction: self.direction })
     }
 }

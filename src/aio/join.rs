@@ -1,17 +1,19 @@
 //! The end of a task, as a future.
 
 use std::io;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::pause::{Pause, on_task};
-use crate::JoinHandle;
+use super::pause::{Pause, on_task, refuse_to_go_on};
 use crate::cancel::{self, Cause};
 use crate::observe::event::Place;
 use crate::select::Only;
-use crate::task::{Task, caller};
+use crate::task::wait::Patience;
+use crate::task::{Task, Ticket, caller};
+use crate::{JoinHandle, ScopedJoinHandle};
 
-/// Waits for the end of a task and takes its result; from awaiting a [`JoinHandle`].
+/// Waits for the end of a task and takes its result; from awaiting a [`JoinHandle`] or a [`ScopedJoinHandle`].
 ///
 /// As [`join`](JoinHandle::join): the result is flat, a panic of the task goes on in whoever awaits it, and a cancellation of
 /// the one who waits is passed on to the task, whose end is then awaited. To drop this future detaches the task, as dropping
@@ -31,38 +33,52 @@ use crate::task::{Task, caller};
 /// # .unwrap()
 /// ```
 #[must_use = "a future does nothing until it is awaited"]
-pub struct Join<T, E = io::Error> {
-    handle: Option<JoinHandle<T, E>>,
+pub struct Join<'scope, T, E = io::Error> {
+    ticket: Option<Ticket<T, E>>,
     /// By a ticket of its own.
     end: Pause<Only<Task>>,
+    at: Place,
     passed_on: bool,
+    scope: PhantomData<&'scope mut &'scope ()>,
 }
 
-impl<T, E> Join<T, E> {
-    fn new(handle: JoinHandle<T, E>, at: Place) -> Join<T, E> {
-        let end = Pause::new(Only(handle.task()), at).without_checkpoint().patient();
-        Join { handle: Some(handle), end, passed_on: false }
+impl<T, E> Join<'_, T, E> {
+    fn new(ticket: Ticket<T, E>, at: Place) -> Self {
+        let end = Pause::new(Only(ticket.task().clone()), at).without_checkpoint().with_patience(Patience::Owned);
+        Join { ticket: Some(ticket), end, at, passed_on: false, scope: PhantomData }
     }
 }
 
 impl<T, E: From<io::Error>> IntoFuture for JoinHandle<T, E> {
     type Output = Result<T, E>;
-    type IntoFuture = Join<T, E>;
+    type IntoFuture = Join<'static, T, E>;
 
     #[track_caller]
-    fn into_future(self) -> Join<T, E> {
-        Join::new(self, caller())
+    fn into_future(self) -> Join<'static, T, E> {
+        Join::new(self.ticket, caller())
     }
 }
 
-impl<T, E: From<io::Error>> Future for Join<T, E> {
+/// The child goes on if the future is dropped, and the scope waits for it.
+impl<'scope, T, E: From<io::Error>> IntoFuture for ScopedJoinHandle<'scope, T, E> {
+    type Output = Result<T, E>;
+    type IntoFuture = Join<'scope, T, E>;
+
+    #[track_caller]
+    fn into_future(self) -> Join<'scope, T, E> {
+        Join::new(self.ticket, caller())
+    }
+}
+
+impl<T, E: From<io::Error>> Future for Join<'_, T, E> {
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: of its fields only `end` is pinned, and that one is never moved.
         let this = unsafe { self.get_unchecked_mut() };
+        refuse_to_go_on(this.ticket.is_none(), this.at);
         let passed_on = &mut this.passed_on;
-        let target = &this.handle.as_ref().expect("a future was polled after it had ended").cell;
+        let target = &this.ticket.as_ref().expect("it has not ended").task().cell;
         let _: Poll<io::Result<()>> = on_task(|lp, task| {
             lp.count_poll();
             if task.core.is_cancelled() && !std::mem::replace(passed_on, true) {
@@ -72,16 +88,16 @@ impl<T, E: From<io::Error>> Future for Join<T, E> {
         });
         // SAFETY: it is pinned with the whole.
         let end = std::task::ready!(unsafe { Pin::new_unchecked(&mut this.end) }.poll(context));
-        let handle = this.handle.take().expect("it was there");
+        let ticket = this.ticket.take().expect("it was there");
         Poll::Ready(match end {
-            Ok(()) => handle.join(),
+            Ok(()) => ticket.join(this.at),
             Err(error) => Err(error.into()),
         })
     }
 }
 
-impl<T, E> std::fmt::Debug for Join<T, E> {
+impl<T, E> std::fmt::Debug for Join<'_, T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Join").field(&self.handle).finish()
+        f.debug_tuple("Join").field(&self.ticket.as_ref().map(Ticket::task)).finish()
     }
 }

@@ -11,7 +11,8 @@
 //! | [`spawn`](crate::spawn()), a closure | [`spawn_local`], a future |
 //! | [`JoinHandle::join`](crate::JoinHandle::join) | `handle.await` |
 //! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now), [`interval`](crate::interval()) | [`sleep`], [`yield_now`], [`interval`] |
-//! | [`timeout`](crate::timeout()), around a closure | [`timeout`], around a future |
+//! | [`timeout`](crate::timeout()), [`shield`](crate::shield()), around a closure | [`timeout`], [`shield`], around a future |
+//! | [`scope`](crate::scope()), [`Scope::spawn`](crate::Scope::spawn) | [`Scope::spawn_local`](crate::Scope::spawn_local), in a scope of a coroutine |
 //! | [`select`](crate::select()) and the waits that it takes | [`ready`] |
 //! | [`net`](crate::net): TCP, UDP, Unix sockets | [`net`] |
 //! | [`RemoteHandle::join`](crate::RemoteHandle::join), for work on other threads | `handle.await`, also in a future that is `Send` |
@@ -51,6 +52,7 @@ pub mod net;
 mod pause;
 mod remote;
 mod send_wrapper;
+mod shield;
 #[cfg(feature = "futures-core")]
 mod stream;
 mod time;
@@ -60,16 +62,17 @@ use std::io;
 
 pub use self::counted::counted;
 pub use self::join::Join;
-use self::pause::{Checkpoint, on_task};
+use self::pause::{Checkpoint, Pass};
 pub use self::pause::{Ready, ready};
 pub use self::remote::Remote;
 pub use self::send_wrapper::SendWrapper;
+pub use self::shield::shield;
 #[cfg(feature = "futures-core")]
 pub use self::stream::{Items, stream};
-pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout};
+pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
 pub use self::wait_on::wait_on;
 use crate::task::caller;
-use crate::{Builder, IntoResult, JoinHandle, Runner};
+use crate::{Builder, IntoResult, JoinHandle, Runner, Scope, ScopedJoinHandle};
 
 /// Runs a future on a loop of this thread, and returns when it and all tasks have ended. [`run`](crate::run) is the same for a
 /// closure. asyncio: `run`.
@@ -96,11 +99,8 @@ use crate::{Builder, IntoResult, JoinHandle, Runner};
 /// # std::io::Result::Ok(())
 /// ```
 #[track_caller]
-pub fn block_on<F: Future>(future: F) -> io::Result<<F::Output as IntoResult>::Value>
-where
-    F::Output: IntoResult,
-{
-    Runner::new().run_future(future, caller())
+pub fn block_on<F: Future<Output: IntoResult>>(future: F) -> io::Result<<F::Output as IntoResult>::Value> {
+    Runner::new().block_on(future)
 }
 
 /// Spawns a task that has no stack and polls this future. It begins in the next turn, and need not be `Send`.
@@ -161,6 +161,91 @@ impl Builder {
     {
         self.spawn_future(future, caller())
     }
+
+    /// The same in a scope; see [`Scope::spawn_local`].
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn_local`](Self::spawn_local).
+    ///
+    /// ```
+    /// use corio::{Builder, current, run, scope};
+    ///
+    /// run(|| {
+    ///     let greeting = String::from("Hello");
+    ///     scope(|s| {
+    ///         let task = Builder::new().name("Ada").spawn_local_scoped(s, async {
+    ///             Ok(format!("{greeting}, {}!", current().name()))
+    ///         })?;
+    ///         assert_eq!(task.join()?, "Hello, Ada!");
+    ///         Ok(())
+    ///     })
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn spawn_local_scoped<'scope, F, R, E>(
+        self,
+        scope: &'scope Scope<'scope, '_, E>,
+        future: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, R::Value, E>>
+    where
+        F: Future<Output = R> + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        scope.spawn_future_with(self, future, caller())
+    }
+}
+
+impl<'scope, E> Scope<'scope, '_, E> {
+    /// [`spawn`](Self::spawn) for a future: a task without a stack, which may borrow whatever outlives the scope.
+    ///
+    /// It is cancelled as all children are, and the scope waits for it. A scope is opened by a coroutine: a future that opened one
+    /// could be forgotten in the middle of it, with tasks that borrow from it.
+    ///
+    /// # Panics
+    ///
+    /// Never but by a lack of memory: there is no stack to be had.
+    ///
+    /// ```
+    /// use corio::{Runner, aio, is_cancelled, now, scope, secs, sleep};
+    /// use std::cell::Cell;
+    ///
+    /// Runner::new().virtual_clock().run(|| {
+    ///     let (ticks, start) = (Cell::new(0), now());
+    ///     scope(|s| {
+    ///         let clock = s.spawn_local(async {
+    ///             loop {
+    ///                 aio::sleep(secs(1)).await?; // fails when the scope is cancelled
+    ///                 ticks.set(ticks.get() + 1);
+    ///             }
+    ///             #[allow(unreachable_code)]
+    ///             Ok(())
+    ///         });
+    ///         s.spawn(|| sleep(secs(3))); // of the other kind
+    ///         sleep(secs(5))?;
+    ///         s.cancel();
+    ///         assert!(is_cancelled(&clock.join().unwrap_err()));
+    ///         Ok(())
+    ///     })?;
+    ///     assert_eq!((ticks.get(), now() - start), (4, secs(5)));
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn spawn_local<F, R>(&'scope self, future: F) -> ScopedJoinHandle<'scope, R::Value, E>
+    where
+        F: Future<Output = R> + 'scope,
+        R: IntoResult<E> + 'scope,
+        E: From<io::Error> + 'scope,
+    {
+        match self.spawn_future_with(Builder::new(), future, caller()) {
+            Ok(handle) => handle,
+            Err(error) => panic!("cannot spawn a task: {error}"),
+        }
+    }
 }
 
 /// Gives up the turn once: all that are ready now run first.
@@ -182,14 +267,5 @@ impl Builder {
 /// ```
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = io::Result<()>> {
-    let (at, mut rest) = (caller(), Checkpoint::of_a_rest());
-    async move {
-        let rested = std::future::poll_fn(|context| {
-            on_task(|lp, task| {
-                lp.count_poll();
-                rest.poll(lp, task, at, context)
-            })
-        });
-        rested.await
-    }
+    Pass::new(Checkpoint::of_a_rest(), caller())
 }

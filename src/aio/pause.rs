@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use crate::error::{cancelled, misuse};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Event, Place, Want};
-use crate::select::{Arms, Cx, Only, Wait};
+use crate::select::{Arms, Cx, Only, Told, Wait};
 use crate::task::wait::{Patience, Waiter, report_ignored};
+use crate::task::waker::Foreign;
 use crate::task::{TaskRef, Who, caller, no_suspend};
 
 /// Runs `f` on the task that polls.
@@ -17,11 +18,15 @@ pub(super) fn on_task<T>(f: impl FnOnce(&EventLoop, &TaskRef) -> Poll<io::Result
     EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
         // What is the user's in it, such as the clone of a waker, may not pause, nor yield out of a coroutine.
         Some((lp, task)) => no_suspend(|| f(lp, task)),
-        None => Poll::Ready(Err(misuse(
-            "what `corio::aio` has is polled by a task of a loop: `await` it inside `aio::block_on`, `aio::spawn_local` or \
-             `aio::wait_on`",
-        ))),
+        None => Poll::Ready(Err(polled_by_nobody())),
     })
+}
+
+pub(super) fn polled_by_nobody() -> io::Error {
+    misuse(
+        "what `corio::aio` has is polled by a task of a loop: `await` it inside `aio::block_on`, `aio::spawn_local` or \
+         `aio::wait_on`",
+    )
 }
 
 /// Ends the turn of the task: it is polled again in the next.
@@ -76,6 +81,39 @@ impl Checkpoint {
     }
 }
 
+/// A checkpoint alone, as a future.
+pub(super) struct Pass {
+    checkpoint: Checkpoint,
+    at: Place,
+    over: bool,
+}
+
+impl Pass {
+    pub(super) fn new(checkpoint: Checkpoint, at: Place) -> Pass {
+        Pass { checkpoint, at, over: false }
+    }
+}
+
+impl Future for Pass {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        refuse_to_go_on(this.over, this.at);
+        let result = on_task(|lp, task| {
+            lp.count_poll();
+            this.checkpoint.poll(lp, task, this.at, context)
+        });
+        this.over = result.is_ready();
+        result
+    }
+}
+
+/// What is over may not be polled again.
+pub(super) fn refuse_to_go_on(over: bool, at: Place) {
+    assert!(!over, "the future made at {at} was polled after it had ended");
+}
+
 /// A run of a loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Home {
@@ -89,6 +127,39 @@ impl Home {
     }
 }
 
+/// While it is there, the task is not left alone with its cancellation: what it has begun, it ends.
+pub(super) struct Owned(TaskRef);
+
+impl Owned {
+    pub(super) fn new(task: &TaskRef) -> Owned {
+        count_owned(task, 1);
+        Owned(task.clone())
+    }
+
+    pub(super) fn is_of(&self, task: &TaskRef) -> bool {
+        self.0.ptr_eq(task)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        count_owned(&self.0, -1);
+    }
+}
+
+fn count_owned(task: &TaskRef, by: i32) {
+    if let Some(activation) = task.core.activation() {
+        activation.count_owned(by);
+    }
+}
+
+/// Where a [`Pause`] is in the lists, and who is told.
+struct Registration {
+    home: Home,
+    waiter: Waiter,
+    _owned: Option<Owned>,
+}
+
 /// Waits for what has several parts, or one.
 ///
 /// While it is registered it lies in the lists of what it waits for: it is pinned, and leaves them when it is dropped (R4).
@@ -96,8 +167,7 @@ pub(crate) struct Pause<A: Arms> {
     arms: A,
     at: Place,
     checkpoint: Checkpoint,
-    /// Where it is registered, and who is told.
-    registered: Option<(Home, Waiter)>,
+    registered: Option<Registration>,
     spots: A::Spots,
     over: bool,
     patience: Patience,
@@ -124,9 +194,9 @@ impl<A: Arms> Pause<A> {
         self
     }
 
-    /// For what the task owns: the wait goes on when it is cancelled.
-    pub(crate) fn patient(mut self) -> Pause<A> {
-        self.patience = Patience::Owned;
+    /// For a wait that goes on when the task is cancelled.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Pause<A> {
+        self.patience = patience;
         self
     }
 
@@ -137,23 +207,33 @@ impl<A: Arms> Pause<A> {
 
     /// Leaves the lists, on the loop where it is in them. What was granted and not taken goes to the next (R13).
     fn leave(&mut self, taken: bool) {
-        let Some((home, waiter)) = self.registered.take() else { return };
+        let number = self.number();
+        let Some(Registration { home, waiter, .. }) = &self.registered else { return };
         EventLoop::with_current(|lp| {
             // If that run is over, so are its timers and registrations, and nobody is woken any more.
-            if let Some(lp) = lp.filter(|lp| Home::of(lp) == home) {
-                let cx = Cx { lp, task: waiter.task(), waker: Some(std::task::Waker::noop()) };
+            if let Some(lp) = lp.filter(|lp| Home::of(lp) == *home) {
+                let cx = Cx { lp, task: waiter.task(), told: Told::Nobody };
                 self.arms.unregister(&cx, &self.spots);
                 if waiter.foreign().is_some() {
-                    lp.seats.forget_wait(waiter.task().core.id(), self.number());
+                    lp.seats.forget_wait(waiter.task().core.id(), number);
                 }
             } else {
                 self.arms.desert(&self.spots);
             }
         });
-        if let Some(arm) = waiter.granted()
+        let granted = waiter.granted();
+        // It is in no list any more.
+        self.registered = None;
+        if let Some(arm) = granted
             && !taken
         {
             self.arms.refuse(arm);
+        }
+    }
+
+    fn say(&self, cx: &Cx<'_>) {
+        if self.patience != Patience::Limit {
+            cx.lp.say(self.arms.want(cx, &self.spots), self.at);
         }
     }
 }
@@ -164,7 +244,7 @@ impl<A: Arms> Future for Pause<A> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: nothing is moved out of it, and what is registered stays registered until `leave`.
         let this = unsafe { self.get_unchecked_mut() };
-        assert!(!this.over, "a future was polled after it had ended");
+        refuse_to_go_on(this.over, this.at);
         let result = on_task(|lp, task| {
             lp.count_poll();
             this.advance(lp, task, context)
@@ -177,21 +257,20 @@ impl<A: Arms> Future for Pause<A> {
 impl<A: Arms> Pause<A> {
     fn advance(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Result<A::Output>> {
         let (me, at) = (Who::task(lp, task), self.at);
-        let cx = Cx { lp, task, waker: Some(context.waker()) };
-        if self.registered.as_ref().is_some_and(|(home, _)| *home != Home::of(lp)) {
+        if self.registered.as_ref().is_some_and(|registered| registered.home != Home::of(lp)) {
             // It comes from another loop, or from a run that is over.
             self.leave(false);
         }
+        let mut cx = Cx { lp, task, told: Told::Future { waker: context.waker(), foreign: None } };
         match &self.registered {
             None => {
                 std::task::ready!(self.checkpoint.poll(lp, task, at, context))?;
                 if let Some(output) = self.arms.poll(me, &self.spots) {
-                    lp.emit(|| Event::NoPause { task: task.core.id(), want: self.arms.want(&cx), at });
+                    lp.emit(|| Event::NoPause { task: task.core.id(), want: self.arms.want(&cx, &self.spots), at });
                     return Poll::Ready(Ok(output));
                 }
-                self.arms.prepare(&cx)?;
             }
-            Some((_, waiter)) => {
+            Some(Registration { waiter, .. }) => {
                 if let Some(arm) = waiter.granted() {
                     let output = self.arms.take(me, &self.spots, arm);
                     self.leave(true);
@@ -206,23 +285,29 @@ impl<A: Arms> Pause<A> {
                     self.leave(false);
                     return Poll::Ready(Err(cancelled()));
                 }
-                // A place in the line of a channel may have been used up by the wake-up: there it gets in line anew.
-                if !A::FROM_ANY_THREAD && waiter.is_for(lp, task, context.waker()) {
-                    lp.say(self.arms.want(&cx), at);
+                if waiter.is_for(lp, task, context.waker()) && self.arms.has_its_place(&self.spots) {
+                    self.say(&cx);
                     return Poll::Pending;
                 }
-                // Somebody else polls it now: to the end of the line.
+                // Somebody else polls it now, or its place was used up by a call for nothing: to the end of the line.
                 self.leave(false);
-                self.arms.prepare(&cx)?;
             }
         }
-        let foreign = cx.foreign();
+        // The waker may be somebody's: to clone it is the user's code, and comes before anything is counted.
+        let foreign = Foreign::behind(lp, task, context.waker());
+        cx.told = Told::Future { waker: context.waker(), foreign: foreign.as_ref() };
+        self.arms.prepare(&cx)?;
         if let Some(foreign) = &foreign {
             lp.seats.note_wait(self.number(), foreign);
         }
-        let (_, waiter) = self.registered.insert((Home::of(lp), Waiter::told_by(task, foreign)));
-        // SAFETY: waiter and spots lie in this future, which is pinned, until `leave`; a destructor calls that, and whoever
-        // forgets a pinned future leaves it where it is.
+        let owned = (self.patience == Patience::Owned).then(|| Owned::new(task));
+        let waiter = Waiter::told_by(task, foreign.clone());
+        let Registration { waiter, .. } =
+            self.registered.insert(Registration { home: Home::of(lp), waiter, _owned: owned });
+        // SAFETY: waiter and spots lie in this future, which is pinned, until `leave` has unlinked them; a destructor calls that, and
+        // whoever forgets a pinned future leaves it where it is. Lists look at both through shared references only, and so does
+        // this while they are linked: what is in them is in cells. (A `&mut` of the whole does not claim to be alone, because the
+        // type is not `Unpin`.)
         unsafe { self.arms.register(&cx, &self.spots, waiter) };
         if A::FROM_ANY_THREAD
             && let Some(output) = self.arms.poll(me, &self.spots)
@@ -230,7 +315,7 @@ impl<A: Arms> Pause<A> {
             self.leave(false);
             return Poll::Ready(Ok(output));
         }
-        lp.say(self.arms.want(&cx), at);
+        self.say(&cx);
         Poll::Pending
     }
 }

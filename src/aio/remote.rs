@@ -5,7 +5,8 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::pause::{Checkpoint, Home};
+use super::counted;
+use super::pause::{Checkpoint, Home, refuse_to_go_on};
 use crate::RemoteHandle;
 use crate::error::cancelled;
 use crate::event_loop::EventLoop;
@@ -67,7 +68,9 @@ impl<T> Future for Remote<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         let this = &mut *self;
-        let handle = this.handle.as_ref().expect("a future was polled after it had ended");
+        counted::count();
+        refuse_to_go_on(this.handle.is_none(), this.at);
+        let handle = this.handle.as_ref().expect("it has not ended");
         let result = match handle.look(|| Some(Waker::Future(waker::copy(context.waker())))) {
             Some(result) => Poll::Ready(result),
             None => EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
@@ -87,7 +90,6 @@ impl<T> Future for Remote<T> {
 impl<T> Remote<T> {
     /// On a loop, where a wait can be cancelled, and is counted.
     fn wait(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Error> {
-        lp.count_poll();
         let handle = self.handle.as_ref().expect("it has just been looked at");
         let mut go_on = || {
             ready!(self.checkpoint.poll(lp, task, self.at, context))?;

@@ -7,19 +7,25 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::counted;
-use super::pause::Pause;
+use super::pause::{Checkpoint, Pass, Pause};
 use crate::MissedTicks;
 use crate::error::timed_out;
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Place, Want};
 use crate::select::{Arm, Cx, Only, Spot};
-use crate::task::wait::WaitList;
+use crate::task::wait::{Patience, WaitList};
 use crate::task::{Who, caller};
 use crate::timer::TimerKey;
 
 /// Waits for a moment; from [`sleep`] and [`sleep_until`].
 #[must_use = "a future does nothing until it is awaited"]
-pub struct Sleep(Pause<Only<Nap>>);
+pub struct Sleep(Kind);
+
+enum Kind {
+    /// Not at all, but others have their turn.
+    Turn(Pass),
+    Until(Pause<Only<Nap>>),
+}
 
 /// Pauses the task for at least so long from now. Those whose time comes at the same moment go on in the order in which they
 /// were first polled. asyncio: `sleep`.
@@ -44,6 +50,9 @@ pub struct Sleep(Pause<Only<Nap>>);
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
+    if duration.is_zero() {
+        return Sleep(Kind::Turn(Pass::new(Checkpoint::of_a_rest(), caller())));
+    }
     Sleep::new(crate::now().checked_add(duration), caller())
 }
 
@@ -67,7 +76,7 @@ pub fn sleep_until(moment: Instant) -> Sleep {
 
 impl Sleep {
     fn new(until: Option<Instant>, at: Place) -> Sleep {
-        Sleep(Pause::new(Only(Nap { until, timer: Cell::new(None) }), at))
+        Sleep(Kind::Until(Nap::pause(until, at)))
     }
 }
 
@@ -75,8 +84,12 @@ impl Future for Sleep {
     type Output = io::Result<()>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // SAFETY: the one field is pinned with the whole.
-        unsafe { self.map_unchecked_mut(|this| &mut this.0) }.poll(context)
+        // SAFETY: what is in it is pinned with the whole, and never moved.
+        match unsafe { &mut self.get_unchecked_mut().0 } {
+            Kind::Turn(pass) => Pin::new(pass).poll(context),
+            // SAFETY: as said.
+            Kind::Until(pause) => unsafe { Pin::new_unchecked(pause) }.poll(context),
+        }
     }
 }
 
@@ -87,9 +100,20 @@ impl std::fmt::Debug for Sleep {
 }
 
 /// A moment; `None` is later than any.
-struct Nap {
+pub(super) struct Nap {
     until: Option<Instant>,
     timer: Cell<Option<TimerKey>>,
+}
+
+impl Nap {
+    fn pause(until: Option<Instant>, at: Place) -> Pause<Only<Nap>> {
+        Pause::new(Only(Nap { until, timer: Cell::new(None) }), at)
+    }
+
+    /// The limit of another wait: what comes of a cancellation, that one is to say.
+    pub(super) fn limit(until: Option<Instant>, at: Place) -> Pause<Only<Nap>> {
+        Nap::pause(until, at).without_checkpoint().with_patience(Patience::Limit)
+    }
 }
 
 impl Arm for Nap {
@@ -124,7 +148,7 @@ impl Arm for Nap {
 
     fn take(&mut self, _: Who, _: &Spot<()>) {}
 
-    fn want(&self, _: &Cx<'_>) -> Want {
+    fn want(&self, _: &Cx<'_>, _: &Spot<()>) -> Want {
         self.timer.get().map_or(Want::Turn, |timer| Want::Sleep { timer: timer.id() })
     }
 }
@@ -149,20 +173,41 @@ impl Arm for Nap {
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output = io::Result<F::Output>> {
-    // It is no wait of the future's own: when the task is cancelled, that one is to say what comes of it.
-    let Sleep(alarm) = sleep(limit);
-    let alarm = Sleep(alarm.patient());
-    async move {
-        let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
-        std::future::poll_fn(|context| {
-            counted::count();
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                return Poll::Ready(Ok(value));
-            }
-            alarm.as_mut().poll(context).map(|end| end.and(Err(timed_out("the time limit of a future is over"))))
-        })
-        .await
-    }
+    limited(Nap::limit(crate::now().checked_add(limit), caller()), future)
+}
+
+/// The same until that moment. asyncio: `timeout_at`.
+///
+/// # Errors
+///
+/// As [`timeout`].
+///
+/// ```
+/// use corio::{aio, is_timed_out, millis, now, secs};
+///
+/// aio::block_on(async {
+///     let deadline = now() + millis(1); // for both
+///     assert_eq!(aio::timeout_at(deadline, async { 7 }).await?, 7);
+///     assert!(is_timed_out(&aio::timeout_at(deadline, aio::sleep(secs(60))).await.unwrap_err()));
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[track_caller]
+pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> impl Future<Output = io::Result<F::Output>> {
+    limited(Nap::limit(Some(deadline), caller()), future)
+}
+
+async fn limited<F: IntoFuture>(alarm: Pause<Only<Nap>>, future: F) -> io::Result<F::Output> {
+    let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
+    std::future::poll_fn(|context| {
+        counted::count();
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Ok(value));
+        }
+        alarm.as_mut().poll(context).map(|end| end.and(Err(timed_out("the time limit of a future is over"))))
+    })
+    .await
 }
 
 /// Ticks at a fixed pace; from [`interval`].

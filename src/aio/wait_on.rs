@@ -11,7 +11,7 @@ use crate::error::cancelled;
 use crate::observe::event::{Event, Want};
 use crate::task::wait::{Context as Where, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::task::waker::Seat;
-use crate::task::{caller, not_in_a_callback};
+use crate::task::{Activation, TaskRef, caller, not_in_a_callback};
 
 /// Waits for a future, on a coroutine: it is polled here, on the coroutine's stack, and whenever it has been woken. It may be
 /// any future that does not need an executor of its own, from whatever crate.
@@ -56,15 +56,22 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
             // A region, so that no coroutine in which this runs can yield out of a poll, and go on in another task (R2, R6).
             CancelScope::new().run(|| {
                 let seat = Seat::take(lp, task);
-                let waker = seat.waker();
-                let mut resumes = task.core.resumes();
-                if let Poll::Ready(value) = once(&waker) {
-                    lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
-                    return Ok(value);
-                }
+                let (waker, asking) = (seat.waker(), Asking::begin(task));
                 // Told once: what fails then, fails at every poll.
-                let mut told = false;
+                let (mut told, mut is_first) = (false, true);
                 loop {
+                    let resumes = task.core.resumes();
+                    asking.again();
+                    // What is ready is given, also to one who is cancelled (R13).
+                    if let Poll::Ready(value) = once(&waker) {
+                        if is_first {
+                            lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Future, at });
+                        }
+                        return Ok(value);
+                    }
+                    if told && asking.activation.waits_for_others_only() {
+                        return Err(cancelled());
+                    }
                     if task.core.resumes() != resumes {
                         // It paused in the middle of the poll, and that pause may have seen a wake-up that was for the future.
                         park(lp, task, Want::Turn, at);
@@ -72,16 +79,7 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
                         park(lp, task, Want::Future, at);
                     }
                     told = task.core.is_cancelled();
-                    resumes = task.core.resumes();
-                    lp.seats.forget_what_was_said();
-                    // What is ready is given, also to one who is cancelled (R13).
-                    if let Poll::Ready(value) = once(&waker) {
-                        return Ok(value);
-                    }
-                    // If something of ours says that it waits on, as a join does for what it owns, then so does this.
-                    if told && !lp.seats.was_said() {
-                        return Err(cancelled());
-                    }
+                    is_first = false;
                 }
             })
         }
@@ -97,6 +95,29 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
             }
         }
     })
+}
+
+/// While a coroutine polls a future, which may do the same in the middle of that.
+struct Asking<'a> {
+    activation: &'a Activation,
+    before: bool,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(task: &'a TaskRef) -> Asking<'a> {
+        let activation = task.core.activation().expect("a task that runs");
+        Asking { activation, before: activation.ask() }
+    }
+
+    fn again(&self) {
+        self.activation.ask();
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.activation.ask_as(self.before);
+    }
 }
 
 fn ready_now<T>(poll: Poll<T>) -> Option<T> {

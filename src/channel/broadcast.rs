@@ -304,7 +304,7 @@ impl<T: Clone> Receiver<T> {
     }
 
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> Result<T, RecvError> {
-        wait(&mut &mut *self, Want::Message, limit, at).map_err(RecvError::Failed)?
+        wait(&mut &mut *self, limit, at).map_err(RecvError::Failed)?
     }
 
     /// The values, until every sender is gone: an iterator that waits. A gap is an item too, and so is a cancellation, after
@@ -376,12 +376,20 @@ impl<'a, T: Clone> IntoIterator for &'a mut Receiver<T> {
 impl<T: Clone> Attempt for &mut Receiver<T> {
     type Output = Result<T, RecvError>;
 
+    fn want(&self) -> Want {
+        Want::Message
+    }
+
     fn now(&mut self) -> Option<Self::Output> {
         self.take()
     }
 
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().line.join(waker, ())
+    }
+
+    fn is_in_line(&self, place: usize) -> bool {
+        self.shared.lock().line.is_in_line(place)
     }
 
     fn give_up(&mut self, place: usize) {

@@ -195,7 +195,7 @@ impl<T> Sender<T> {
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         let at = caller();
         let mut sending = Sending { shared: &self.shared, value: Some(value) };
-        let sent = wait(&mut sending, Want::Room, None, at).and_then(|sent| sent);
+        let sent = wait(&mut sending, None, at).and_then(|sent| sent);
         match (sending.value.take(), sent) {
             (Some(value), Err(error)) => Err(SendError { value, error }),
             // Taken, if need be when it was about to give up (R13).
@@ -328,7 +328,7 @@ impl<T> Receiver<T> {
 
     /// The inner error is that of the end.
     fn receive(&self, limit: Option<Duration>, at: Place) -> io::Result<io::Result<T>> {
-        wait(&mut &*self, Want::Message, limit, at)
+        wait(&mut &*self, limit, at)
     }
 
     /// The next value, if it is there. It never waits, so it may be called anywhere.
@@ -415,6 +415,10 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
 impl<T> Attempt for &Receiver<T> {
     type Output = io::Result<T>;
 
+    fn want(&self) -> Want {
+        Want::Message
+    }
+
     fn now(&mut self) -> Option<io::Result<T>> {
         self.shared.receive()
     }
@@ -447,6 +451,10 @@ impl<T> Attempt for &Receiver<T> {
         self.shared.lock().takers.own(place).is_some()
     }
 
+    fn is_in_line(&self, place: usize) -> bool {
+        self.shared.lock().takers.is_in_line(place)
+    }
+
     /// What was handed over goes to the next, or back to the front.
     fn give_up(&mut self, place: usize) {
         let waker = {
@@ -476,6 +484,10 @@ struct Sending<'a, T> {
 
 impl<T> Attempt for Sending<'_, T> {
     type Output = io::Result<()>;
+
+    fn want(&self) -> Want {
+        Want::Room
+    }
 
     fn now(&mut self) -> Option<io::Result<()>> {
         let value = self.value.take()?;
@@ -516,6 +528,10 @@ impl<T> Attempt for Sending<'_, T> {
         self.value = state.givers.leave(own).0;
         // Taken, or sent away because nobody receives any more.
         Some(if self.value.is_none() { Ok(()) } else { Err(no_receiver()) })
+    }
+
+    fn is_in_line(&self, place: usize) -> bool {
+        self.shared.lock().givers.is_in_line(place)
     }
 
     fn give_up(&mut self, place: usize) {

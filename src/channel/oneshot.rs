@@ -160,7 +160,7 @@ impl<T> Receiver<T> {
     }
 
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<T> {
-        wait(&mut &mut *self, Want::Message, limit, at)?
+        wait(&mut &mut *self, limit, at)?
     }
 
     /// The value, if it is there. It never waits.
@@ -202,6 +202,10 @@ impl<T> fmt::Debug for Receiver<T> {
 impl<T> Attempt for &mut Receiver<T> {
     type Output = io::Result<T>;
 
+    fn want(&self) -> Want {
+        Want::Message
+    }
+
     fn now(&mut self) -> Option<io::Result<T>> {
         self.take()
     }
@@ -209,6 +213,10 @@ impl<T> Attempt for &mut Receiver<T> {
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().waiter = Some(waker);
         0
+    }
+
+    fn is_in_line(&self, _: usize) -> bool {
+        self.shared.lock().waiter.is_some()
     }
 
     fn give_up(&mut self, _: usize) {

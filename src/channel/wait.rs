@@ -16,6 +16,9 @@ use crate::time::Alarm;
 pub(crate) trait Attempt {
     type Output;
 
+    /// What whoever waits waits for, in the words of dumps and events.
+    fn want(&self) -> Want;
+
     /// Does it, if that is possible at once.
     fn now(&mut self) -> Option<Self::Output>;
 
@@ -31,6 +34,12 @@ pub(crate) trait Attempt {
 
     /// Whether something was handed to that place, which nobody else can have before it is given up.
     fn was_handed(&self, _place: usize) -> bool {
+        false
+    }
+
+    /// Whether the waker of that place is still there to be woken. Where a [look](Self::look) may have put the task in line itself,
+    /// it is not.
+    fn is_in_line(&self, _place: usize) -> bool {
         false
     }
 
@@ -64,12 +73,8 @@ impl<A: Attempt> Drop for InLine<'_, A> {
 }
 
 /// Tries, and waits until it succeeds, for `limit` at most.
-pub(crate) fn wait<A: Attempt>(
-    attempt: &mut A,
-    want: Want,
-    limit: Option<Duration>,
-    at: Place,
-) -> io::Result<A::Output> {
+pub(crate) fn wait<A: Attempt>(attempt: &mut A, limit: Option<Duration>, at: Place) -> io::Result<A::Output> {
+    let want = attempt.want();
     in_context(|context| match context {
         Context::Task(lp, task) => {
             checkpoint(lp, task, at)?;

@@ -206,7 +206,7 @@ impl<T> Receiver<T> {
 
     /// The inner error is that of the end.
     fn receive(&mut self, limit: Option<Duration>, at: Place) -> io::Result<io::Result<Arc<T>>> {
-        wait(&mut &mut *self, Want::Message, limit, at)
+        wait(&mut &mut *self, limit, at)
     }
 
     /// The latest value, if it was not yet received. It never waits.
@@ -286,12 +286,20 @@ impl<'a, T> IntoIterator for &'a mut Receiver<T> {
 impl<T> Attempt for &mut Receiver<T> {
     type Output = io::Result<Arc<T>>;
 
+    fn want(&self) -> Want {
+        Want::Message
+    }
+
     fn now(&mut self) -> Option<Self::Output> {
         self.take()
     }
 
     fn enlist(&mut self, waker: Waker) -> usize {
         self.shared.lock().line.join(waker, ())
+    }
+
+    fn is_in_line(&self, place: usize) -> bool {
+        self.shared.lock().line.is_in_line(place)
     }
 
     fn give_up(&mut self, place: usize) {

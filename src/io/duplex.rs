@@ -208,6 +208,10 @@ impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Move<'_, F> {
 impl<F: FnMut(&mut State, usize) -> Option<io::Result<usize>>> Attempt for Move<'_, F> {
     type Output = io::Result<usize>;
 
+    fn want(&self) -> Want {
+        if self.side == Side::Reader { Want::Message } else { Want::Room }
+    }
+
     fn now(&mut self) -> Option<io::Result<usize>> {
         let mut state = self.pipe.state();
         if state.is_late(self.side) { None } else { self.attempt(state, &Cell::new(None)).ok() }
@@ -264,8 +268,7 @@ impl Duplex {
         step: impl FnMut(&mut State, usize) -> Option<io::Result<usize>>,
     ) -> io::Result<usize> {
         const NO_LIMIT: Option<Duration> = None;
-        let want = if side == Side::Reader { Want::Message } else { Want::Room };
-        wait(&mut Move { pipe, side, step }, want, NO_LIMIT, at)?
+        wait(&mut Move { pipe, side, step }, NO_LIMIT, at)?
     }
 }
 

@@ -178,6 +178,10 @@ impl Ear {
 impl Attempt for &Signals {
     type Output = Signal;
 
+    fn want(&self) -> Want {
+        Want::Signal
+    }
+
     fn now(&mut self) -> Option<Signal> {
         self.ear.take()
     }
@@ -235,7 +239,7 @@ impl Signals {
     /// Until one comes. While it waits, the loop may hope: it reports no deadlock.
     #[track_caller]
     pub fn recv(&self) -> io::Result<Signal> {
-        wait(&mut &*self, Want::Signal, None, caller())
+        wait(&mut &*self, None, caller())
     }
 
     /// What has come, if anything has.

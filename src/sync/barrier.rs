@@ -172,7 +172,7 @@ impl Arm for Arrival<'_> {
         }
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Barrier, id: self.barrier.id.get(cx.lp), holder: 0 }
     }
 }

@@ -95,7 +95,7 @@ impl Arm for &Event {
 
     fn take(&mut self, _: Who, _: &Spot<()>) {}
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Event, id: self.id.get(cx.lp), holder: 0 }
     }
 }

@@ -141,7 +141,7 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
 
     fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
         // A task that is polled may wait for several things at once, and give back the one that it has meanwhile.
-        if cx.waker.is_some() {
+        if cx.is_future() {
             return Ok(());
         }
         if self.holder.get() != Who::task(cx.lp, cx.task) {
@@ -166,7 +166,7 @@ impl<'a, T: ?Sized> Arm for &'a Mutex<T> {
         self.unlock();
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Lock, id: self.id.get(cx.lp), holder: self.holder.get().on(cx.lp) }
     }
 

@@ -255,7 +255,7 @@ macro_rules! wait {
 
             fn check(&self, cx: &Cx<'_>) -> io::Result<()> {
                 // A task that is polled may wait for several things at once, and give back the one that it has meanwhile.
-                if cx.waker.is_some() {
+                if cx.is_future() {
                     return Ok(());
                 }
                 self.lock.check(cx, $tag)
@@ -282,7 +282,7 @@ macro_rules! wait {
                 self.lock.$end(Who::runs());
             }
 
-            fn want(&self, cx: &Cx<'_>) -> Want {
+            fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
                 Want::Thing {
                     thing: Thing::$thing,
                     id: self.lock.id.get(cx.lp),

@@ -150,7 +150,7 @@ impl<'a> Arm for &'a Semaphore {
         self.release(1);
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
+    fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
         Want::Thing { thing: Thing::Permit, id: self.id.get(cx.lp), holder: 0 }
     }
 }
@@ -262,8 +262,8 @@ impl<'a> Arm for &'a BoundedSemaphore {
         (&self.semaphore).refuse();
     }
 
-    fn want(&self, cx: &Cx<'_>) -> Want {
-        (&self.semaphore).want(cx)
+    fn want(&self, cx: &Cx<'_>, spot: &Spot<Self::Hook>) -> Want {
+        (&self.semaphore).want(cx, spot)
     }
 }
 

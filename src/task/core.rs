@@ -156,10 +156,14 @@ pub(crate) struct Activation {
     throws: Cell<u32>,
     /// How far below this its stack stood when it paused; a hint.
     depth: Cell<u32>,
-    /// How many cancelled calls it has ignored.
-    fruitless: Cell<u32>,
+    /// How many awaited waits it has for what it owns.
+    owned: Cell<u32>,
     /// Where its wakers find it, if it is polled.
     seat: Cell<u32>,
+    /// How many cancelled calls it has ignored.
+    fruitless: Cell<u16>,
+    /// A future of ours, in the poll that goes on, has said what it waits for.
+    has_said: Cell<bool>,
 }
 
 impl TaskCore {
@@ -290,7 +294,7 @@ impl TaskCore {
         self.activation().expect("a task that opens a region is active").frames.set(innermost);
     }
 
-    pub(crate) fn count_fruitless(&self) -> u32 {
+    pub(crate) fn count_fruitless(&self) -> u16 {
         let Some(activation) = self.activation() else { return 0 };
         activation.fruitless.set(activation.fruitless.get().saturating_add(1));
         activation.fruitless.get()
@@ -557,14 +561,14 @@ impl Activation {
             // What says nothing of itself is a future of somebody's.
             self.want.set(Want::Future);
             self.at.set(Some(task.core.spawned_at()));
+            self.has_said.set(false);
             lp.take_polls();
             let polled = body.poll(&task.core, &mut Context::from_waker(&waker));
             let polls = 1 + lp.take_polls();
             lp.emit(|| Event::Polled { task: task.core.id(), polls });
             match polled {
                 Poll::Ready(()) => None,
-                // Nothing of ours could fail: it waits for somebody who knows no cancellation.
-                Poll::Pending if task.core.is_cancelled() && self.want.get() == Want::Future => {
+                Poll::Pending if task.core.is_cancelled() && self.waits_for_others_only() => {
                     body.abandon(&task.core);
                     None
                 }
@@ -575,10 +579,31 @@ impl Activation {
     }
     // ANCHOR_END: poll
 
-    /// A future that the task polls says what it waits for, and where.
+    /// A future that the task polls says what it waits for, and where. On a coroutine that holds until its next pause.
     pub(crate) fn say(&self, want: Want, at: Place) {
         self.want.set(want);
         self.at.set(Some(at));
+        self.has_said.set(true);
+    }
+
+    /// Asks anew whether something is said. Returns what [`ask_as`](Self::ask_as) takes to go back to the former question.
+    pub(crate) fn ask(&self) -> bool {
+        self.has_said.replace(false)
+    }
+
+    pub(crate) fn ask_as(&self, before: bool) {
+        self.has_said.set(before);
+    }
+
+    /// Whether nothing of ours could fail in the future that was polled, nor has to be waited for, so that it waits for those
+    /// only who know of no cancellation.
+    pub(crate) fn waits_for_others_only(&self) -> bool {
+        !self.has_said.get() && self.owned.get() == 0
+    }
+
+    /// An awaited wait for what the task owns begins, or ends; the others of the same poll may be woken without it.
+    pub(crate) fn count_owned(&self, by: i32) {
+        self.owned.set(self.owned.get().checked_add_signed(by).expect("as many end as begin"));
     }
 
     #[inline]
@@ -594,8 +619,10 @@ impl Activation {
             resumes: Cell::new(0),
             throws: Cell::new(0),
             depth: Cell::new(0),
-            fruitless: Cell::new(0),
+            owned: Cell::new(0),
             seat: Cell::new(0),
+            fruitless: Cell::new(0),
+            has_said: Cell::new(false),
         }
     }
 }

@@ -319,6 +319,12 @@ pub(crate) struct Ticket<T, E> {
     result: PhantomData<Result<T, E>>,
 }
 
+impl<T, E> Ticket<T, E> {
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+}
+
 impl<T, E: From<io::Error>> Ticket<T, E> {
     /// # Safety
     ///

@@ -33,7 +33,7 @@ pub use self::body::IntoResult;
 use self::body::{Detached, Function, Sink};
 pub(crate) use self::cell::{Blocks, TaskRef};
 pub(crate) use self::core::{Activation, Body, Input, Pause, State, TaskCore};
-use self::future::Polled;
+pub(crate) use self::future::Polled;
 pub use self::handle::{JoinHandle, Outcome, ScopedJoinHandle, Task};
 pub(crate) use self::handle::{Ticket, pass_on_and_wait, refuse_circle};
 pub(crate) use self::table::{Ready, ReadyQueue, TaskTable};
@@ -219,11 +219,7 @@ impl Builder {
         R: IntoResult<E> + 'static,
         E: From<io::Error> + Debug + 'static,
     {
-        if self.stack_size.is_some() || self.eager {
-            return Err(crate::error::misuse(
-                "a task that polls a future has no stack, and begins in its turn: give it no size, and no eager start",
-            ));
-        }
+        self.check_that_it_needs_no_stack()?;
         let make = move |lp: &EventLoop, core: TaskCore| {
             let body = move || Polled::<F, R::Value, E, _>::new(future, Detached);
             // SAFETY: the body borrows nothing.
@@ -232,6 +228,15 @@ impl Builder {
         let cell = self.launch(StackSize::NONE, std::ptr::null(), at, make)?;
         // SAFETY: the body above is of these types.
         Ok(JoinHandle { ticket: unsafe { Ticket::new(cell) } })
+    }
+
+    pub(crate) fn check_that_it_needs_no_stack(&self) -> io::Result<()> {
+        if self.stack_size.is_some() || self.eager {
+            return Err(crate::error::misuse(
+                "a task that polls a future has no stack, and begins in its turn: give it no size, and no eager start",
+            ));
+        }
+        Ok(())
     }
 
     #[inline]

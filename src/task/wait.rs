@@ -132,7 +132,7 @@ fn fail_cancelled(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Error {
 /// The task goes on although it was cancelled. Code that does so for long is named, once.
 #[cold]
 pub(crate) fn report_ignored(task: &TaskRef, at: Place) {
-    const REPORT_AT: u32 = 1_000;
+    const REPORT_AT: u16 = 1_000;
     let fruitless = task.core.count_fruitless();
     if fruitless == REPORT_AT {
         log::warn!(target: "corio::task",
@@ -255,6 +255,8 @@ pub(crate) enum Patience {
     Cancellable,
     /// It waits for what the task owns: the cancellation is passed on, and the end awaited.
     Owned,
+    /// It is the limit of another wait, which is to say what comes of a cancellation.
+    Limit,
 }
 
 impl WaitList {

@@ -27,8 +27,6 @@ pub(crate) struct Seats {
     lent: Cell<usize>,
     /// Numbers whose wakers were cloned, by whoever sat there. He may keep his clone, and hand it to whoever comes next.
     ever_lent: RefCell<Vec<bool>>,
-    /// Something of ours that was polled said what it waits for.
-    said: Cell<bool>,
     /// Who is told of waits in the place of their tasks, by task and wait.
     foreign: RefCell<BTreeMap<(u64, usize), Rc<Foreign>>>,
     /// Who is to be told when no list is being walked: what wakers do is the user's code (R7).
@@ -129,18 +127,6 @@ impl Seats {
             ever_lent.resize(length, false);
             ever_lent[number as usize] = true;
         }
-    }
-
-    pub(crate) fn say(&self) {
-        self.said.set(true);
-    }
-
-    pub(crate) fn forget_what_was_said(&self) {
-        self.said.set(false);
-    }
-
-    pub(crate) fn was_said(&self) -> bool {
-        self.said.get()
     }
 
     /// A wait of the task's has somebody who is told of it: of a cancellation, too.

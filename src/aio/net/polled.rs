@@ -87,7 +87,7 @@ impl<D: Direct> Polled<D> {
         mut attempt: impl FnMut() -> io::Result<T>,
         drained: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
-        ready!(on_task(|lp, task| self.checkpoint.poll(lp, task, at, context)))?;
+        ready!(self.pass(at, context))?;
         loop {
             if let Some(wait) = self.wait.as_mut().and_then(|wait| wait.as_mut().as_pin_mut()) {
                 ready!(wait.poll(context))?;
@@ -101,9 +101,16 @@ impl<D: Direct> Polled<D> {
         }
     }
 
+    fn pass(&mut self, at: Place, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_task(|lp, task| {
+            lp.count_poll();
+            self.checkpoint.poll(lp, task, at, context)
+        })
+    }
+
     /// What a read into a buffer without room brings: nobody waits for that.
     fn nothing(&mut self, at: Place, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = ready!(on_task(|lp, task| self.checkpoint.poll(lp, task, at, context)));
+        let result = ready!(self.pass(at, context));
         self.checkpoint = Checkpoint::default();
         Poll::Ready(result)
     }
