@@ -297,13 +297,14 @@ impl<A: Arms> Pause<A> {
         let foreign = Foreign::behind(lp, task, context.waker());
         cx.told = Told::Future { waker: context.waker(), foreign: foreign.as_ref() };
         self.arms.prepare(&cx)?;
-        if let Some(foreign) = &foreign {
-            lp.seats.note_wait(self.number(), foreign);
-        }
+        let number = self.number();
         let owned = (self.patience == Patience::Owned).then(|| Owned::new(task));
         let waiter = Waiter::told_by(task, foreign.clone());
         let Registration { waiter, .. } =
             self.registered.insert(Registration { home: Home::of(lp), waiter, _owned: owned });
+        if let Some(foreign) = &foreign {
+            lp.seats.note_wait(number, foreign);
+        }
         // SAFETY: waiter and spots lie in this future, which is pinned, until `leave` has unlinked them; a destructor calls that, and
         // whoever forgets a pinned future leaves it where it is. Lists look at both through shared references only, and so does
         // this while they are linked: what is in them is in cells. (A `&mut` of the whole does not claim to be alone, because the
