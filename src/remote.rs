@@ -12,6 +12,7 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::Place;
 use crate::reactor::{Registrar, Token};
 use crate::task::body::drop_quietly;
+use crate::task::waker::call_quietly;
 use crate::task::{TaskRef, caller};
 
 /// What other threads tell a loop.
@@ -220,7 +221,7 @@ impl Waker {
     pub(crate) fn wake(self) {
         match self {
             Waker::Thread(thread) => thread.unpark(),
-            Waker::Future(waker) => waker.wake(),
+            Waker::Future(waker) => call_quietly(|| waker.wake()),
             Waker::Task(remote, id) => {
                 let here = EventLoop::with_current(|lp| match lp {
                     Some(lp) if Arc::ptr_eq(&lp.remote, &remote) => {

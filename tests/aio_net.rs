@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -500,6 +501,47 @@ fn a_future_that_waits_elsewhere_and_goes_to_another_thread_leaves_no_trace() {
         executor.shutdown()
     })
     .unwrap();
+}
+
+/// R19: it is the work of neither the task that ends, nor of whoever sends.
+#[test]
+fn a_waker_that_panics_is_nothing_to_whoever_wakes_it() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("no wake");
+        }
+    }
+    let (ends, log) = logged(|| {
+        run(|| {
+            let here = LoopHandle::current()?;
+            let mut ends = Vec::new();
+            for how in 0..3 {
+                let mut work = pin!(
+                    here.spawn(move || match how {
+                        0 => Ok(()),
+                        1 => Err(io::Error::other("an error")),
+                        _ => panic!("a panic"),
+                    })
+                    .into_future()
+                );
+                assert!(work.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending());
+                sleep(millis(1))?;
+                ends.push(catch_unwind(AssertUnwindSafe(|| aio::wait_on(work))).map(|end| end.unwrap().is_ok()).ok());
+            }
+            let (sender, receiver) = corio::channel::mpsc::unbounded();
+            let mut waits = pin!(aio::ready(&receiver));
+            aio::wait_on(poll_fn(|_| {
+                Poll::Ready(waits.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending())
+            }))?;
+            sender.send(1)?;
+            assert_eq!(aio::wait_on(waits)???, 1);
+            Ok(ends)
+        })
+        .unwrap()
+    });
+    assert_eq!(ends, [Some(true), Some(false), None]);
+    assert_eq!(log.iter().filter(|line| line.ends_with("a waker panicked: no wake")).count(), 4);
 }
 
 // ---- what must not leave its loop -----------------------------------------------------------------------------------

@@ -151,13 +151,18 @@ impl Seats {
     pub(crate) fn tell_who_is_due(&self, lp: &EventLoop) {
         for foreign in self.due.take() {
             lp.aside(|| {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| foreign.waker.wake_by_ref())) {
-                    log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
-                    drop_quietly(payload, "the payload of a panic");
-                }
+                call_quietly(|| foreign.waker.wake_by_ref());
                 drop_quietly(foreign, "a waker");
             });
         }
+    }
+}
+
+/// Lets a waker do what it does, which is the user's code. If it panics, that is nothing to whoever brings what was waited for.
+pub(crate) fn call_quietly(wake: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
+        log::error!(target: "corio::task", "a waker panicked: {}", panic_text(&*payload));
+        drop_quietly(payload, "the payload of a panic");
     }
 }
 
