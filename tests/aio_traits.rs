@@ -7,10 +7,10 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use common::backends::everywhere_awaited;
-use common::sim;
+use common::{panic_of, sim};
 use corio::aio::SendWrapper;
 use corio::aio::net::{TcpListener, TcpStream, UnixStream};
 use corio::channel::mpsc;
@@ -231,4 +231,12 @@ fn the_clock_of_hyper_is_the_loops() {
         })
     })
     .unwrap();
+}
+
+/// A limit that nobody watches would be none.
+#[test]
+fn the_clock_of_hyper_says_so_where_there_is_no_loop() {
+    let mut nap = aio::hyper::Timer.sleep(millis(1));
+    let refused = panic_of(|| nap.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    assert!(refused.contains("aio::block_on"), "{refused}");
 }

@@ -57,6 +57,10 @@ where
 }
 
 /// The loop's clock, also a virtual one; see the [module](self).
+///
+/// # Panics
+///
+/// Whoever waits for it outside of a loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timer;
 
@@ -96,7 +100,11 @@ impl Future for Nap {
         let Some(pinned) = sleep.as_mut().as_pin_mut() else { return Poll::Pending };
         let ended = ready!(pinned.poll(context));
         sleep.set(None);
-        // A cancelled task has not slept enough: its streams say what is to be said.
-        if ended.is_ok() { Poll::Ready(()) } else { Poll::Pending }
+        match ended {
+            Ok(()) => Poll::Ready(()),
+            // It has not slept enough: the streams of a cancelled task say what is to be said.
+            Err(error) if crate::is_cancelled(&error) => Poll::Pending,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
