@@ -50,6 +50,12 @@ impl<T> Shared<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is in it, once it is done; `None` inside: it was taken.
+    fn ended(&self) -> Option<Option<Ended<T>>> {
+        let mut inner = self.lock();
+        inner.is_done.then(|| inner.ended.take())
+    }
+
     /// Leaves the result for the handle, or gives it back if there is none any more, or a result already.
     fn end(&self, ended: Ended<T>) -> Option<Ended<T>> {
         let waiter = {
@@ -312,13 +318,14 @@ impl<T> RemoteHandle<T> {
 
     /// The result, if it is there; on a loop, or a thread, `waker` is told when it is.
     pub(crate) fn look(&self, waker: impl FnOnce() -> Option<Waker>) -> Option<io::Result<T>> {
-        let ended = {
-            let mut inner = self.shared.lock();
-            if !inner.is_done {
-                inner.waiter = waker();
-                return None;
+        let ended = match self.shared.ended() {
+            Some(ended) => ended,
+            None => {
+                // To clone a waker, and to drop one, is the user's code: nothing is locked.
+                let mut waiter = waker();
+                std::mem::swap(&mut self.shared.lock().waiter, &mut waiter);
+                self.shared.ended()?
             }
-            inner.ended.take()
         };
         Some(match ended {
             Some(Ok(result)) => result,
@@ -388,10 +395,10 @@ impl<T> Drop for Left<'_, T> {
 
 impl<T> Drop for RemoteHandle<T> {
     fn drop(&mut self) {
-        let unwanted = {
+        let (unwanted, _waiter) = {
             let mut inner = self.shared.lock();
             inner.wanted = false;
-            inner.ended.take()
+            (inner.ended.take(), inner.waiter.take())
         };
         if let Some(unwanted) = unwanted {
             dispose(unwanted, "work handed to another thread", self.at);

@@ -544,6 +544,26 @@ fn a_waker_that_panics_is_nothing_to_whoever_wakes_it() {
     assert_eq!(log.iter().filter(|line| line.ends_with("a waker panicked: no wake")).count(), 4);
 }
 
+/// A waker may keep a whole task of somebody's: it goes with the wait, and not with the work.
+#[test]
+fn a_wait_for_work_elsewhere_that_is_given_up_keeps_no_waker() {
+    struct Counts;
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {}
+    }
+    let executor = Executor::new(1).unwrap();
+    let (end, ended) = channel::<()>();
+    let mut work = Box::pin(executor.spawn(move || ended.recv().is_err()).into_future());
+    let wakers = [Arc::new(Counts), Arc::new(Counts)];
+    for waker in &wakers {
+        assert!(work.as_mut().poll(&mut Context::from_waker(&waker.clone().into())).is_pending());
+    }
+    assert_eq!(wakers.each_ref().map(Arc::strong_count), [1, 2]);
+    drop(work);
+    assert_eq!(wakers.each_ref().map(Arc::strong_count), [1, 1]);
+    drop(end);
+}
+
 // ---- what must not leave its loop -----------------------------------------------------------------------------------
 
 #[test]
