@@ -294,6 +294,16 @@ impl<T> RemoteHandle<T> {
         self.wait(Some(limit), caller())
     }
 
+    /// A job that waits for another of the same pool does that one itself: nobody else may ever be free for it.
+    pub(crate) fn help(&self) {
+        if let Worker::Job(pool, number) = &self.worker
+            && pool.is_here()
+            && let Some(job) = pool.withdraw(*number)
+        {
+            job();
+        }
+    }
+
     /// Whether a task of this loop does the work: then nothing holds a virtual clock back.
     pub(crate) fn is_on(&self, lp: &EventLoop) -> bool {
         matches!(&self.worker, Worker::Task(handle) if Arc::ptr_eq(&handle.remote, &lp.remote))
@@ -363,13 +373,7 @@ impl<T> RemoteHandle<T> {
             Context::Unwinding(..) => Err(refuse_while_unwinding()),
             Context::Callback => Err(not_in_a_callback()),
             Context::Outside => {
-                // A job that waits for another of the same pool: nobody else may ever be free for that one.
-                if let Worker::Job(pool, number) = &self.worker
-                    && pool.is_here()
-                    && let Some(job) = pool.withdraw(*number)
-                {
-                    job();
-                }
+                self.help();
                 let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
                 loop {
                     if let Some(result) = self.look(|| Some(Waker::of_this_thread())) {

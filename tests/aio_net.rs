@@ -409,6 +409,15 @@ fn a_job_is_awaited_and_holds_a_virtual_clock() {
     .unwrap();
 }
 
+/// As one may join another: whoever waits for a job of his own pool does it himself.
+#[test]
+fn a_job_may_await_another_of_its_pool() {
+    let executor = Arc::new(Executor::new(1).unwrap());
+    let inner = executor.clone();
+    let mut outer = executor.spawn(move || on_its_own(inner.spawn(|| 20).into_future()).unwrap() + 1);
+    assert_eq!(outer.join_timeout(secs(60)).unwrap(), 21);
+}
+
 #[test]
 fn errors_and_panics_of_work_elsewhere_reach_whoever_awaits_it() {
     run(|| {

@@ -75,8 +75,11 @@ impl<T> Future for Remote<T> {
             Some(result) => Poll::Ready(result),
             None => EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
                 Some((lp, task)) => this.wait(lp, task, context).map(Err),
-                // An executor of somebody else's.
-                None => Poll::Pending,
+                // An executor of somebody else's, which hears of it by its waker.
+                None => {
+                    this.handle.iter().for_each(RemoteHandle::help);
+                    Poll::Pending
+                }
             }),
         };
         if result.is_ready() {
