@@ -425,6 +425,7 @@ impl EventLoop {
         self.expecting.set(0);
         self.workers.set(0);
         self.reactor.forget_waiters();
+        self.seats.forget_waits();
     }
 
     /// Ends the run after this turn.

@@ -1252,6 +1252,15 @@ fn a_wait_goes_on_by_another_waker_on_another_loop_and_in_another_run() {
     assert_eq!(runner.run(|| Ok(since(start))).unwrap(), 60.0, "no earlier because it was moved");
 
     let (never, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let relay = Arc::new(Relay(Waker::noop().clone(), || ()));
+    let (event, waker) = (Event::new(), Waker::from(relay.clone()));
+    let mut wait = Box::pin(aio::ready(&event));
+    let mut poll_once = poll_fn(|_| Poll::Ready(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()));
+    assert!(runner.run(|| aio::wait_on(&mut poll_once)).unwrap());
+    drop((wait, waker));
+    runner.run(|| Ok(())).unwrap();
+    assert_eq!(Arc::strong_count(&relay), 1, "nor is a waker kept");
+
     let left = runner
         .run(|| {
             let mut readable = Box::pin(aio::ready(until_readable(&never)));

@@ -141,6 +141,11 @@ impl Seats {
         drop(noted);
     }
 
+    /// Waits of tasks that are gone.
+    pub(crate) fn forget_waits(&self) {
+        drop_quietly(self.foreign.take(), "a waker");
+    }
+
     /// The task was cancelled: all its waits are to look.
     pub(crate) fn tell_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
         let id = task.core.id();
