@@ -240,3 +240,21 @@ fn the_clock_of_hyper_says_so_where_there_is_no_loop() {
     let refused = panic_of(|| nap.as_mut().poll(&mut Context::from_waker(Waker::noop())));
     assert!(refused.contains("aio::block_on"), "{refused}");
 }
+
+/// Such as the body of an answer, for a framework that asks for `Send`.
+#[test]
+fn the_items_of_a_queue_in_a_wrapper_are_a_stream_that_passes_as_send() {
+    fn is_send<S: futures_util::Stream + Send>(stream: S) -> S {
+        stream
+    }
+    sim(|| {
+        let queue: &Queue<u32> = Box::leak(Box::default());
+        queue.put(1)?;
+        queue.shutdown();
+        let items = is_send(SendWrapper::new(aio::stream(queue)));
+        let got: Vec<_> = aio::wait_on(items.map(Result::unwrap).collect())?;
+        assert_eq!(got, [1]);
+        Ok(())
+    })
+    .unwrap();
+}

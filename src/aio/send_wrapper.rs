@@ -141,6 +141,16 @@ impl<F: Future> Future for SendWrapper<F> {
     }
 }
 
+#[cfg(feature = "futures-core")]
+impl<S: futures_core::Stream> futures_core::Stream for SendWrapper<S> {
+    type Item = S::Item;
+
+    #[track_caller]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.project().poll_next(context)
+    }
+}
+
 #[cfg(feature = "futures-io")]
 impl<S: futures_io::AsyncRead> futures_io::AsyncRead for SendWrapper<S> {
     #[track_caller]
