@@ -56,6 +56,13 @@ pub(super) async fn connected(connection: &Connection, at: Place) -> io::Result<
     retry(&connection.source, Direction::Write, at, || connection.try_connected(), |()| false).await
 }
 
+pub(super) fn has_clones() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "the stream has clones, and in the direct style it is one: drop those first",
+    )
+}
+
 /// What every stream that is awaited has, over one of the direct style.
 macro_rules! stream {
     ($stream:ident, $direct:path) => {
@@ -85,7 +92,7 @@ macro_rules! stream {
             pub fn into_direct(mut self) -> io::Result<$direct> {
                 #[cfg(any(feature = "futures-io", feature = "hyper"))]
                 self.waits.leave();
-                Arc::into_inner(self.stream).ok_or_else(crate::error::still_shared)
+                Arc::into_inner(self.stream).ok_or_else(has_clones)
             }
 
             /// Reads some bytes; 0: the end, or a buffer without room.

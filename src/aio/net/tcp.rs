@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
-use super::stream::{connected, peek, read, read_exact, stream, write, write_all};
+use super::stream::{connected, has_clones, peek, read, read_exact, stream, write, write_all};
 use super::{accept, resolve};
 use crate::aio::attempt::checkpoint;
 use crate::net;

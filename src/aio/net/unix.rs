@@ -9,7 +9,7 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::accept;
-use super::stream::{connected, peek, read, read_exact, stream, write, write_all};
+use super::stream::{connected, has_clones, peek, read, read_exact, stream, write, write_all};
 use super::udp::datagram_socket;
 use crate::aio::attempt::{checkpoint, retry};
 use crate::net;
