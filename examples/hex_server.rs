@@ -21,6 +21,7 @@ use std::{env, iter, mem, ptr, thread, time::Duration};
 
 use corio::aio;
 
+// ANCHOR: serve
 /// Serves one client until it hangs up. Whether waiting for it blocks a thread or suspends a coroutine is the
 /// business of `stream`; nothing here knows.
 pub(crate) fn serve<S: Read + Write>(stream: S) -> io::Result<()> {
@@ -45,7 +46,9 @@ pub(crate) fn serve<S: Read + Write>(stream: S) -> io::Result<()> {
         }
     }
 }
+// ANCHOR_END: serve
 
+// ANCHOR: blocking
 /// One after the other: whoever comes second waits until the first has gone.
 fn run_blocking(listen: &str) -> io::Result<()> {
     let listener = net::TcpListener::bind(listen)?;
@@ -54,7 +57,9 @@ fn run_blocking(listen: &str) -> io::Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: blocking
 
+// ANCHOR: threads
 /// All at once, and each costs a thread.
 fn run_threads(listen: &str) -> io::Result<()> {
     let listener = net::TcpListener::bind(listen)?;
@@ -66,7 +71,9 @@ fn run_threads(listen: &str) -> io::Result<()> {
         Ok(())
     })
 }
+// ANCHOR_END: threads
 
+// ANCHOR: coroutines
 /// All at once, on this one thread.
 fn run_coroutines(listen: &str) -> io::Result<()> {
     let ended = corio::run(|| {
@@ -84,6 +91,7 @@ fn run_coroutines(listen: &str) -> io::Result<()> {
         other => other,
     }
 }
+// ANCHOR_END: coroutines
 
 /// All at once, on a loop for each of several cores.
 fn run_workers(listen: &str, count: usize) -> io::Result<()> {
@@ -99,9 +107,10 @@ fn run_workers(listen: &str, count: usize) -> io::Result<()> {
     }
 }
 
+// ANCHOR: serve_aio
 /// The same handler for those who await. `BufReader` reads by calls that wait, so it cannot be used, and `Lines`
 /// does what it did.
-async fn serve_aio(stream: aio::net::TcpStream) -> io::Result<()> {
+pub(crate) async fn serve_aio(stream: aio::net::TcpStream) -> io::Result<()> {
     let (mut lines, mut buffer, mut answers) = (Lines::default(), vec![0; 8 * 1024], Vec::new());
     loop {
         let n = stream.read(&mut buffer).await?;
@@ -144,7 +153,9 @@ impl Lines {
         if self.line.is_empty() { Ok(()) } else { writeln!(answers, "{}", answer(&self.line)) }
     }
 }
+// ANCHOR_END: serve_aio
 
+// ANCHOR: aio
 /// All at once, on this one thread, and none has a stack.
 fn run_aio(listen: &str) -> io::Result<()> {
     match aio::block_on(accept_aio(listen)) {
@@ -161,6 +172,7 @@ async fn accept_aio(listen: &str) -> io::Result<()> {
         drop(aio::spawn_local(async { report(serve_aio(stream).await) }));
     }
 }
+// ANCHOR_END: aio
 
 /// A longer line is answered with an error, and what is left of it is skipped, not kept.
 pub(crate) const MAX_LINE: usize = 16 * 1024;

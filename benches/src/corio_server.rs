@@ -7,7 +7,7 @@ use corio::net::{TcpListener, TcpStream};
 use corio::{Builder, Workers};
 
 use crate::figures;
-use crate::{compute, http};
+use crate::{compute, hex_server, http};
 
 /// A task per connection, reading and writing back; `stack` in bytes, or 0 for the library's default.
 pub fn echo(port: u16, stack: usize) -> io::Result<()> {
@@ -29,6 +29,11 @@ pub fn http(port: u16, stack: usize) -> io::Result<()> {
         stream.set_nodelay(true)?;
         http::serve(stream)
     })
+}
+
+/// A task per connection, answering numbers in hexadecimal: the handler of the example.
+pub fn hex(port: u16) -> io::Result<()> {
+    serve("hex", port, 0, hex_server::serve)
 }
 
 /// A task per connection, passing everything on in both directions. Where to, says [`crate::transfer`].

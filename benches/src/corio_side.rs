@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use corio::fs::{self, File};
 use corio::net::TcpListener;
-use corio::{Builder, CancelScope, Event, LoopHandle, Mutex, Queue};
+use corio::{Builder, CancelScope, Coroutine, Event, LoopHandle, Mutex, Queue};
 
-use crate::figures::{self, Stopwatch, measure};
-use crate::{asking_thread, at_depth, delays_ms, transfer};
+use crate::depth::{BATCH, LOCALS, at_depth, holding};
+use crate::figures::{self, Stopwatch, measure, own_cpu_ns};
+use crate::{asking_thread, counting, delays_ms, transfer};
 
 /// A stack for many tasks at once.
-const SMALL_STACK: usize = 64 << 10;
+pub const SMALL_STACK: usize = 64 << 10;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Tasks that do nothing but let each other run, each pausing at the given call depth.
 pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
@@ -34,6 +37,143 @@ pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
             tasks.into_iter().try_for_each(|task| task.join())
         })
     })
+}
+
+/// The same, where each task goes down once and then pauses again and again: what it costs to be resumed down there.
+pub fn resume(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
+    corio::run(|| {
+        measure("resume", operations, || {
+            let turns = operations / tasks;
+            let pause = move || (0..turns).try_for_each(|_| corio::yield_now());
+            let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(move || at_depth(depth, &pause))).collect();
+            tasks.into_iter().try_for_each(|task| task.join())
+        })
+    })
+}
+
+/// Tasks that are all alive at once, and pause once: for the first crowd stacks are made, the second finds them.
+pub fn crowd(tasks: u64) -> io::Result<()> {
+    corio::run(|| {
+        let crowd = || {
+            let start = own_cpu_ns();
+            let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(corio::yield_now)).collect();
+            tasks.into_iter().try_for_each(|task| task.join())?;
+            io::Result::Ok((own_cpu_ns() - start) as f64)
+        };
+        let (fresh, pooled) = (crowd()? / tasks as f64, crowd()? / tasks as f64);
+        figures::print("crowd", &[("fresh_ns", fresh), ("pooled_ns", pooled)]);
+        Ok(())
+    })
+}
+
+/// Tasks that sleep so many calls down, cancelled and joined: the error is passed up through all of them.
+pub fn cancel(operations: u64, depth: u32) -> io::Result<()> {
+    corio::run(|| {
+        let mut ns = 0;
+        for _ in 0..operations / BATCH {
+            let sleep = move || at_depth(depth, &|| corio::sleep(DAY));
+            let tasks: Vec<_> = (0..BATCH).map(|_| corio::spawn(sleep)).collect();
+            corio::yield_now()?;
+            let start = own_cpu_ns();
+            for task in &tasks {
+                task.cancel();
+            }
+            for task in tasks {
+                assert!(task.join().is_err());
+            }
+            ns += own_cpu_ns() - start;
+        }
+        figures::print("cancel", &[("cpu_ns_op", ns as f64 / operations as f64)]);
+        Ok(())
+    })
+}
+
+/// Coroutines that are paused so many calls down, dropped. With `obstinate` ones, which ignore the error and pause once more, a
+/// panic unwinds the stack.
+pub fn discard(operations: u64, depth: u32, obstinate: bool) -> io::Result<()> {
+    corio::run(|| {
+        let mut ns = 0;
+        for _ in 0..operations / BATCH {
+            let body = move |y: &corio::Yielder<(), ()>| {
+                at_depth(depth, &|| loop {
+                    match y.yield_(()) {
+                        Err(error) if !obstinate => return Err(error),
+                        _ => {}
+                    }
+                })
+            };
+            let mut paused: Vec<Coroutine<(), (), ()>> = (0..BATCH).map(|_| Coroutine::new(body)).collect();
+            for coroutine in &mut paused {
+                assert_eq!(coroutine.start()?, corio::State::Yielded(()));
+            }
+            let start = own_cpu_ns();
+            drop(paused);
+            ns += own_cpu_ns() - start;
+        }
+        figures::print("discard", &[("cpu_ns_op", ns as f64 / operations as f64)]);
+        Ok(())
+    })
+}
+
+/// A walk through a tree of so many levels that pauses at every node: the time by a first walk, the allocations by a second.
+pub fn recurse(levels: u32) -> io::Result<()> {
+    fn walk(level: u32) -> io::Result<u64> {
+        corio::yield_now()?;
+        if level == 0 { Ok(1) } else { Ok(1 + walk(level - 1)? + walk(level - 1)?) }
+    }
+    corio::run(|| {
+        let start = own_cpu_ns();
+        let nodes = walk(levels)? as f64;
+        let ns = (own_cpu_ns() - start) as f64;
+        counting::start();
+        walk(levels)?;
+        figures::print("recurse", &[("cpu_ns_op", ns / nodes), ("allocations", counting::stop() as f64 / nodes)]);
+        Ok(())
+    })
+}
+
+/// What the dump shows of a task that sleeps three calls down.
+pub fn dump() -> io::Result<()> {
+    fn outer() -> io::Result<()> {
+        middle()
+    }
+    fn middle() -> io::Result<()> {
+        inner()
+    }
+    fn inner() -> io::Result<()> {
+        corio::sleep(DAY)
+    }
+    corio::run(|| {
+        let sleeper = Builder::new().name("sleeper").spawn(outer)?;
+        corio::yield_now()?;
+        print!("{}", corio::observe::dump());
+        sleeper.cancel();
+        let _ = sleeper.join(); // cancelled
+        Ok(())
+    })
+}
+
+/// A recursion without an end.
+pub fn endless() -> io::Result<()> {
+    fn down(level: u64) -> io::Result<u64> {
+        if level % 1_000 == 0 {
+            corio::yield_now()?;
+        }
+        Ok(down(black_box(level + 1))? + 1)
+    }
+    corio::run(|| Builder::new().name("endless").spawn(|| down(1))?.join().map(drop))
+}
+
+/// A local of 32 MiB that is needed after a pause.
+pub fn big() -> io::Result<()> {
+    let body = || {
+        let mut big = [1u8; 32 << 20];
+        black_box(&mut big);
+        corio::yield_now()?;
+        black_box(&big);
+        Ok(())
+    };
+    corio::run(|| Builder::new().name("big").spawn(body)?.join())
 }
 
 /// Tasks that return at once: `batch` spawned, then joined, and again.
@@ -157,17 +297,19 @@ pub fn timer_cancel(operations: u64) -> io::Result<()> {
     })
 }
 
-/// The memory of tasks that are asleep, and of tasks that have not begun.
-pub fn sleepers(operations: u64) -> io::Result<()> {
+/// The memory of tasks that are asleep so many calls down, and of tasks that have not begun; `stack` in bytes, or 0 for the
+/// library's default.
+pub fn sleepers(operations: u64, depth: u32, stack: usize) -> io::Result<()> {
     corio::run(|| -> io::Result<()> {
         let before = figures::memory()?;
         let stopwatch = Stopwatch::start();
         let asleep = Rc::new(Cell::new(0));
         for _ in 0..operations {
             let asleep = Rc::clone(&asleep);
-            let sleeper = Builder::new().stack_size(SMALL_STACK).spawn(move || {
+            let builder = if stack == 0 { Builder::new() } else { Builder::new().stack_size(stack) };
+            let sleeper = builder.spawn(move || {
                 asleep.set(asleep.get() + 1);
-                corio::sleep(Duration::from_secs(86_400))
+                holding::<LOCALS, _, _>(depth, &|| corio::sleep(DAY))
             })?;
             drop(sleeper); // it sleeps on
         }

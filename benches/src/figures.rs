@@ -23,6 +23,30 @@ pub fn parse(lines: &str) -> Figures {
     pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect()
 }
 
+/// The figure of that name.
+pub fn value(run: &Figures, figure: &str) -> Option<f64> {
+    run.iter().find(|(key, _)| key == figure).map(|&(_, value)| value)
+}
+
+/// The value below which a share of the sample lies.
+pub fn quantile(sample: &[f64], share: f64) -> Option<f64> {
+    let mut sorted = sample.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * sorted.len().checked_sub(1)? as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    Some(below + (above - below) * place.fract())
+}
+
+/// What this is measured on, as far as the kernel tells.
+pub fn machine(cores: usize) -> String {
+    let file = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = file("/proc/cpuinfo");
+    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let (kernel, mappings) = (file("/proc/sys/kernel/osrelease"), file("/proc/sys/vm/max_map_count"));
+    let (model, kernel, mappings) = (model.unwrap_or("unknown"), kernel.trim(), mappings.trim());
+    format!("Cores: {cores} ({model}); Linux {kernel}; vm.max_map_count {mappings}.")
+}
+
 /// Runs `work`, which does something `operations` times, and prints what one of them took.
 pub fn measure<R>(workload: &str, operations: u64, work: impl FnOnce() -> R) -> R {
     let stopwatch = Stopwatch::start();
@@ -41,12 +65,12 @@ pub struct Stopwatch {
 impl Stopwatch {
     /// Starts both clocks.
     pub fn start() -> Stopwatch {
-        Stopwatch { wall: Instant::now(), cpu_ns: cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) }
+        Stopwatch { wall: Instant::now(), cpu_ns: own_cpu_ns() }
     }
 
     /// `ns_op` and `cpu_ns_op`: the time since the start, divided by `operations`.
     pub fn per(&self, operations: u64) -> [(&'static str, f64); 2] {
-        let cpu_ns = cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID) - self.cpu_ns;
+        let cpu_ns = own_cpu_ns() - self.cpu_ns;
         let wall_ns = self.wall.elapsed().as_nanos() as f64;
         let operations = operations.max(1) as f64;
         [("ns_op", wall_ns / operations), ("cpu_ns_op", cpu_ns as f64 / operations)]
@@ -62,6 +86,11 @@ pub fn cpu_ns(clock: libc::clockid_t) -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// The CPU time of this process so far, all its threads.
+pub fn own_cpu_ns() -> u64 {
+    cpu_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 /// The CPU clock of another process, all its threads.
 pub fn cpu_clock_of(pid: i32) -> io::Result<libc::clockid_t> {
     let mut clock = 0;
@@ -72,33 +101,45 @@ pub fn cpu_clock_of(pid: i32) -> io::Result<libc::clockid_t> {
     }
 }
 
-/// The resident memory of this process and its page tables, in bytes.
-pub fn memory() -> io::Result<(f64, f64)> {
+/// What a process has, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// In memory, now.
+    pub resident: f64,
+    /// Its page tables, which the kernel keeps.
+    pub page_tables: f64,
+    /// Its address space, touched or not.
+    pub reserved: f64,
+}
+
+/// The memory of this process.
+pub fn memory() -> io::Result<Memory> {
     memory_of(std::process::id() as i32)
 }
 
 /// The same of another process.
-pub fn memory_of(pid: i32) -> io::Result<(f64, f64)> {
+pub fn memory_of(pid: i32) -> io::Result<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let bytes = |key| {
         let line = status.lines().find_map(|line| line.strip_prefix(key));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         kib.map(|kib| kib * 1024.0).ok_or_else(|| io::Error::other(format!("no {key} in /proc/{pid}/status")))
     };
-    Ok((bytes("VmRSS:")?, bytes("VmPTE:")?))
+    Ok(Memory { resident: bytes("VmRSS:")?, page_tables: bytes("VmPTE:")?, reserved: bytes("VmSize:")? })
 }
 
 /// Prints what a task that sleeps costs: `memory` before, with all tasks spawned, and with all asleep.
-pub fn print_sleepers(tasks: u64, memory: [(f64, f64); 3], stopwatch: &Stopwatch) {
+pub fn print_sleepers(tasks: u64, memory: [Memory; 3], stopwatch: &Stopwatch) {
     let [ns, cpu] = stopwatch.per(tasks);
     let each = |bytes: f64| bytes / tasks as f64;
     let [before, unstarted, asleep] = memory;
     print(
         "sleepers",
         &[
-            ("rss_b", each(asleep.0 - before.0)),
-            ("pte_b", each(asleep.1 - before.1)),
-            ("unstarted_b", each(unstarted.0 - before.0)),
+            ("rss_b", each(asleep.resident - before.resident)),
+            ("pte_b", each(asleep.page_tables - before.page_tables)),
+            ("reserved_b", each(asleep.reserved - before.reserved)),
+            ("unstarted_b", each(unstarted.resident - before.resident)),
             ns,
             cpu,
         ],

@@ -16,8 +16,9 @@ use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, Yielder};
 use mio::{Events, Poll, Token, Waker};
 
+use crate::delays_ms;
+use crate::depth::at_depth;
 use crate::figures::measure;
-use crate::{at_depth, delays_ms};
 
 // The library's own timer structure, without the loop around it.
 #[allow(dead_code, unreachable_pub)]

@@ -8,6 +8,8 @@
 //!
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
 
+#![recursion_limit = "512"] // futures are nested a hundred levels deep
+
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -19,6 +21,8 @@ pub mod aio_side;
 pub mod bare_coroutines;
 pub mod corio_server;
 pub mod corio_side;
+pub mod counting;
+pub mod depth;
 pub mod figures;
 pub mod floor;
 pub mod floor_server;
@@ -26,7 +30,12 @@ pub mod histogram;
 pub mod http;
 pub mod load;
 pub mod on_threads;
+pub mod processes;
 pub mod transfer;
+
+#[allow(dead_code)] // the example's own `main`, and those of its servers that are not measured
+#[path = "../../examples/hex_server.rs"]
+mod hex_server;
 
 use figures::REQUESTS;
 use load::Exchange;
@@ -47,14 +56,20 @@ contender WORKLOAD ARG...
   timercancel N                    floor-timercancel N
   wake N                           floor-wake N
   timers N
-  sleepers N
+  sleepers N [DEPTH [STACK_BYTES]]
+  resume N DEPTH TASKS             threads-ring N DEPTH THREADS
+  crowd N, cancel N DEPTH, discard N DEPTH, unwind N DEPTH, recurse LEVELS
+  hex PORT, dump, endless, big
   aio-echo PORT, aio-http PORT     async/await, on the same loop
-  aio-yield N [DEPTH [TASKS]]      DEPTH is 0 or 4
+  aio-yield N [DEPTH [TASKS]]      DEPTH is 0, 1, 4, 10, 20 or 100
   aio-spawn N BATCH
-  aio-timers N, aio-sleepers N
+  aio-timers N, aio-sleepers N [DEPTH]
+  aio-resume, aio-resume-boxed, aio-crowd, aio-cancel, aio-discard, aio-recurse, aio-hex, aio-dump, aio-endless, aio-big
+  threads-echo, -hex, -spawn, -crowd, -sleepers, -recurse, -dump, -endless, -big
   copyfile MIB                     threads-copyfile MIB
   copystream MIB                   threads-copystream MIB, threads-copyloop MIB
   load PORT CONNECTIONS REQUESTS [SERVER_PID]
+  load-hex PORT CONNECTIONS REQUESTS [SERVER_PID]
   load-http PORT CONNECTIONS REQUESTS [SERVER_PID [PIPELINED]]
   idle PORT CONNECTIONS SERVER_PID
   transfer PORT CONNECTIONS MIB SERVER_PID
@@ -77,8 +92,21 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "wakeall" => corio_side::wake_all(args.number(1, None)?, args.number(2, None)?),
         "timers" => corio_side::timers(args.number(1, None)?),
         "timercancel" => corio_side::timer_cancel(args.number(1, None)?),
-        "sleepers" => corio_side::sleepers(args.number(1, None)?),
+        "sleepers" => {
+            let stack = Some(corio_side::SMALL_STACK);
+            corio_side::sleepers(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, stack)?)
+        }
         "wake" => corio_side::wake(args.number(1, None)?),
+        "resume" => corio_side::resume(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "crowd" => corio_side::crowd(args.number(1, None)?),
+        "cancel" => corio_side::cancel(args.number(1, None)?, args.number(2, None)?),
+        "discard" => corio_side::discard(args.number(1, None)?, args.number(2, None)?, false),
+        "unwind" => corio_side::discard(args.number(1, None)?, args.number(2, None)?, true),
+        "recurse" => corio_side::recurse(args.number(1, None)?),
+        "dump" => corio_side::dump(),
+        "endless" => corio_side::endless(),
+        "big" => corio_side::big(),
+        "hex" => corio_server::hex(args.number(1, None)?),
         "copyfile" => corio_side::copy_file(args.number(1, None)?),
         "copystream" => corio_side::copy_stream(args.number(1, None)?),
         "aio-echo" => aio_side::echo(args.number(1, None)?),
@@ -86,7 +114,19 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "aio-yield" => aio_side::yields(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(2))?),
         "aio-spawn" => aio_side::spawn(args.number(1, None)?, args.number(2, None)?),
         "aio-timers" => aio_side::timers(args.number(1, None)?),
-        "aio-sleepers" => aio_side::sleepers(args.number(1, None)?),
+        "aio-sleepers" => aio_side::sleepers(args.number(1, None)?, args.number(2, Some(0))?),
+        "aio-resume" => aio_side::resume(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "aio-resume-boxed" => {
+            aio_side::resume_boxed(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?)
+        }
+        "aio-crowd" => aio_side::crowd(args.number(1, None)?),
+        "aio-cancel" => aio_side::cancel(args.number(1, None)?, args.number(2, None)?),
+        "aio-discard" => aio_side::discard(args.number(1, None)?, args.number(2, None)?),
+        "aio-recurse" => aio_side::recurse(args.number(1, None)?),
+        "aio-dump" => aio_side::dump(),
+        "aio-endless" => aio_side::endless(),
+        "aio-big" => aio_side::big(),
+        "aio-hex" => aio_side::hex(args.number(1, None)?),
         "floor-echo" => floor_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
         "floor-http" => floor_server::http(args.number(1, None)?, args.number(2, Some(0))?),
         "bare-echo" => bare_coroutines::echo(args.number(1, None)?),
@@ -101,8 +141,21 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "threads-copyfile" => on_threads::copy_file(args.number(1, None)?),
         "threads-copystream" => on_threads::copy_stream(args.number(1, None)?),
         "threads-copyloop" => on_threads::copy_loop(args.number(1, None)?),
+        "threads-echo" => on_threads::echo(args.number(1, None)?),
+        "threads-hex" => on_threads::hex(args.number(1, None)?),
+        "threads-ring" => on_threads::ring(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "threads-spawn" => on_threads::spawn(args.number(1, None)?, args.number(2, None)?),
+        "threads-crowd" => on_threads::crowd(args.number(1, None)?),
+        "threads-sleepers" => {
+            on_threads::sleepers(args.number(1, None)?, args.number(2, Some(0))?, args.number(3, Some(0))?)
+        }
+        "threads-recurse" => on_threads::recurse(args.number(1, None)?),
+        "threads-dump" => on_threads::dump(),
+        "threads-endless" => on_threads::endless(),
+        "threads-big" => on_threads::big(),
         "load" => load(&args, &Exchange::echo()),
         "load-http" => load(&args, &Exchange::http(args.number(5, Some(1))?)),
+        "load-hex" => load(&args, &Exchange::hex()),
         "idle" => load::idle(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
         "transfer" => {
             transfer::run(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?, args.number(4, None)?)
@@ -169,6 +222,14 @@ pub fn asking_thread(rounds: u64, answered: Arc<AtomicU64>, ring: impl Fn() + Se
     })
 }
 
+/// What goes back for a line of the workload `hex`.
+pub fn hex_answer(line: &[u8]) -> String {
+    hex_server::answer(line)
+}
+
+/// How long a line may be there.
+pub const HEX_MAX_LINE: usize = hex_server::MAX_LINE;
+
 /// Sends back what comes, with some work for each read: the server of the workload `echo`, on any stream.
 pub fn echo(mut stream: impl Read + Write, work: impl Fn()) -> io::Result<()> {
     let mut buffer = [0; 1024];
@@ -191,20 +252,6 @@ pub fn compute() {
         state ^ state << 17
     };
     black_box((0..100_000).fold(black_box(1), step));
-}
-
-/// Calls `f` below `depth` frames that are really there: none is inlined, and each returns before the next call.
-///
-/// A switch of stacks is cheapest when the coroutine suspends in its root function. From deeper down, every `ret`
-/// after the resume was predicted from the other side's calls and misses. Programs live at depth, so both depths are shown.
-#[inline(always)]
-pub fn at_depth<F: Fn()>(depth: u32, f: &F) {
-    #[inline(never)]
-    fn frame<F: Fn()>(depth: u32, f: &F) {
-        at_depth(depth - 1, f);
-        black_box(depth); // something left to do: the call above is no tail call
-    }
-    if depth == 0 { f() } else { frame(depth, f) }
 }
 
 /// Delays for timers, 1 ms to about 16 s in a fixed irregular order, the same for all.

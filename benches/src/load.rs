@@ -34,6 +34,11 @@ impl Exchange {
         Exchange { request: vec![b'x'; MESSAGE], answer: vec![b'x'; MESSAGE], requests: 1 }
     }
 
+    /// A number and its hexadecimal form, a line each.
+    pub fn hex() -> Exchange {
+        Exchange { request: b"3735928559\n".to_vec(), answer: b"0xdeadbeef\n".to_vec(), requests: 1 }
+    }
+
     /// So many HTTP requests at once.
     pub fn http(pipelined: usize) -> Exchange {
         let (request, answer) = (http::REQUEST.repeat(pipelined), http::ANSWER.repeat(pipelined));
@@ -121,7 +126,10 @@ pub fn idle(port: u16, connections: usize, server: i32) -> io::Result<()> {
     let after = figures::memory_of(server)?;
     hang_up(first.into_iter().chain(others))?;
     let each = |before: f64, after: f64| (after - before) / connections as f64;
-    figures::print("idle", &[("rss_b", each(before.0, after.0)), ("pte_b", each(before.1, after.1))]);
+    figures::print(
+        "idle",
+        &[("rss_b", each(before.resident, after.resident)), ("pte_b", each(before.page_tables, after.page_tables))],
+    );
     Ok(())
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use corio_benches::depth::at_depth;
 use corio_benches::figures::{self, Stopwatch, measure};
-use corio_benches::{Args, at_depth, delays_ms, http};
+use corio_benches::{Args, delays_ms, http};
 use may::coroutine::{self, JoinHandle, sleep, yield_now};
 use may::net::{TcpListener, TcpStream};
 use may::sync::{Mutex, Semphore, mpsc};

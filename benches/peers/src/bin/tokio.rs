@@ -1,15 +1,18 @@
 //! The same work by tokio, on its scheduler for one thread.
 
+#![recursion_limit = "512"] // futures are nested a hundred levels deep
+
 use std::hint::black_box;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use corio_benches::figures::{self, REQUESTS, Stopwatch, measure};
-use corio_benches::{Args, delays_ms, http};
+use corio_benches::depth::{BATCH, LOCALS, Pause};
+use corio_benches::figures::{self, REQUESTS, Stopwatch, measure, own_cpu_ns};
+use corio_benches::{Args, below, counting, delays_ms, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -17,11 +20,19 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 
+#[path = "../../../comparison/hex_tokio.rs"]
+mod hex_tokio;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
 const USAGE: &str = "\
 contender-tokio WORKLOAD ARG...
   echo PORT
   http PORT
-  yield N [DEPTH [TASKS]]          DEPTH is 0 or 4
+  hex PORT
+  yield N [DEPTH [TASKS]]          DEPTH is 0, 1, 4, 10, 20 or 100
+  resume N DEPTH TASKS, resume-boxed N DEPTH TASKS
+  crowd N, cancel N DEPTH, discard N DEPTH, recurse LEVELS, dump, endless, big
   spawn N BATCH
   gather N BATCH
   queue N BOUND
@@ -30,7 +41,7 @@ contender-tokio WORKLOAD ARG...
   wakeall N WAITERS
   timers N
   timercancel N
-  sleepers N
+  sleepers N [DEPTH]
   wake N";
 
 fn main() {
@@ -46,7 +57,17 @@ fn main() {
         "wakeall" => wake_all(args.number(1, None)?, args.number(2, None)?),
         "timers" => timers(args.number(1, None)?),
         "timercancel" => timer_cancel(args.number(1, None)?),
-        "sleepers" => sleepers(args.number(1, None)?),
+        "sleepers" => sleepers(args.number(1, None)?, args.number(2, Some(0))?),
+        "resume" => resume(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "resume-boxed" => resume_boxed(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "crowd" => crowd(args.number(1, None)?),
+        "cancel" => cancel(args.number(1, None)?, args.number(2, None)?),
+        "discard" => discard(args.number(1, None)?, args.number(2, None)?),
+        "recurse" => recurse(args.number(1, None)?),
+        "dump" => dump(),
+        "endless" => endless(),
+        "big" => big(),
+        "hex" => serve("hex", args.number(1, None)?, hex_tokio::serve),
         "wake" => wake(args.number(1, None)?),
         _ => Err(args.usage()),
     });
@@ -111,37 +132,176 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// A pause four calls down. A future has no stack: each call is one that `poll` makes again on the way back in.
-async fn yield_from_below() {
-    async fn third() {
-        async fn second() {
-            async fn first() {
-                yield_now().await;
-            }
-            first().await;
+struct Turn;
+
+impl Pause for Turn {
+    async fn pause(times: u64) -> io::Result<()> {
+        for _ in 0..times {
+            yield_now().await;
         }
-        second().await;
+        Ok(())
     }
-    third().await;
+}
+
+struct Sleep;
+
+impl Pause for Sleep {
+    async fn pause(_times: u64) -> io::Result<()> {
+        sleep(DAY).await;
+        Ok(())
+    }
+}
+
+/// The recursion with which a depth is reached that the compiler does not know: each level is a box.
+fn boxed(depth: u32, times: u64) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> {
+    Box::pin(async move { if depth == 0 { Turn::pause(times).await } else { boxed(depth - 1, times).await } })
 }
 
 fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
-    runtime()?.block_on(async {
-        let turns = operations / tasks;
-        let stopwatch = Stopwatch::start();
-        let task = |_| {
-            tokio::spawn(async move {
-                for _ in 0..turns {
-                    if depth == 0 { yield_now().await } else { yield_from_below().await }
-                }
-            })
-        };
-        let tasks: Vec<_> = (0..tasks).map(task).collect();
-        for task in tasks {
-            task.await?;
+    let turns = operations / tasks;
+    below!(depth, Turn, 0, Down => together("yield", operations, tasks, || async move {
+        for _ in 0..turns {
+            Down::pause(1).await?;
         }
-        figures::print("yield", &stopwatch.per(operations));
         Ok(())
+    }))
+}
+
+fn resume(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
+    let turns = operations / tasks;
+    below!(depth, Turn, 0, Down => together("resume", operations, tasks, || Down::pause(turns)))
+}
+
+fn resume_boxed(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
+    let turns = operations / tasks;
+    together("resume", operations, tasks, || boxed(depth, turns))
+}
+
+fn together<F>(workload: &str, operations: u64, tasks: u64, task: impl Fn() -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    runtime()?.block_on(async {
+        let stopwatch = Stopwatch::start();
+        let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(task())).collect();
+        for task in tasks {
+            task.await??;
+        }
+        figures::print(workload, &stopwatch.per(operations));
+        Ok(())
+    })
+}
+
+fn crowd(tasks: u64) -> io::Result<()> {
+    runtime()?.block_on(async {
+        let crowd = async || {
+            let start = own_cpu_ns();
+            let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(yield_now())).collect();
+            for task in tasks {
+                task.await?;
+            }
+            io::Result::Ok((own_cpu_ns() - start) as f64)
+        };
+        let (fresh, pooled) = (crowd().await? / tasks as f64, crowd().await? / tasks as f64);
+        figures::print("crowd", &[("fresh_ns", fresh), ("pooled_ns", pooled)]);
+        Ok(())
+    })
+}
+
+/// To abort a task is to have its future dropped.
+fn cancel(operations: u64, depth: u32) -> io::Result<()> {
+    below!(depth, Sleep, 0, Down => runtime()?.block_on(async {
+        let mut ns = 0;
+        for _ in 0..operations / BATCH {
+            let tasks: Vec<_> = (0..BATCH).map(|_| tokio::spawn(Down::pause(1))).collect();
+            yield_now().await;
+            let start = own_cpu_ns();
+            for task in &tasks {
+                task.abort();
+            }
+            for task in tasks {
+                assert!(task.await.is_err());
+            }
+            ns += own_cpu_ns() - start;
+        }
+        figures::print("cancel", &[("cpu_ns_op", ns as f64 / operations as f64)]);
+        Ok(())
+    }))
+}
+
+fn discard(operations: u64, depth: u32) -> io::Result<()> {
+    below!(depth, Sleep, 0, Down => runtime()?.block_on(async {
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut ns = 0;
+        for _ in 0..operations / BATCH {
+            let mut paused: Vec<_> = (0..BATCH).map(|_| Box::pin(Down::pause(1))).collect();
+            for future in &mut paused {
+                assert!(future.as_mut().poll(context).is_pending());
+            }
+            let start = own_cpu_ns();
+            drop(paused);
+            ns += own_cpu_ns() - start;
+        }
+        figures::print("discard", &[("cpu_ns_op", ns as f64 / operations as f64)]);
+        Ok(())
+    }))
+}
+
+fn recurse(levels: u32) -> io::Result<()> {
+    fn walk(level: u32) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+        Box::pin(async move {
+            yield_now().await;
+            if level == 0 { 1 } else { 1 + walk(level - 1).await + walk(level - 1).await }
+        })
+    }
+    runtime()?.block_on(async {
+        tokio::spawn(async move {
+            let start = own_cpu_ns();
+            let nodes = walk(levels).await as f64;
+            let ns = (own_cpu_ns() - start) as f64;
+            counting::start();
+            walk(levels).await;
+            let allocations = counting::stop() as f64 / nodes;
+            figures::print("recurse", &[("cpu_ns_op", ns / nodes), ("allocations", allocations)]);
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+/// Without `--cfg tokio_unstable` the runtime tells how many tasks there are.
+fn dump() -> io::Result<()> {
+    runtime()?.block_on(async {
+        let sleeper = tokio::spawn(Sleep::pause(1));
+        yield_now().await;
+        println!("{} task alive", tokio::runtime::Handle::current().metrics().num_alive_tasks());
+        sleeper.abort();
+        Ok(())
+    })
+}
+
+fn endless() -> io::Result<()> {
+    fn down(level: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+        Box::pin(async move {
+            if level % 1_000 == 0 {
+                yield_now().await;
+            }
+            down(black_box(level + 1)).await + 1
+        })
+    }
+    runtime()?.block_on(async { tokio::spawn(down(1)).await })?;
+    Ok(())
+}
+
+fn big() -> io::Result<()> {
+    runtime()?.block_on(async {
+        let task = tokio::spawn(async {
+            let mut big = [1u8; 32 << 20];
+            black_box(&mut big);
+            yield_now().await;
+            black_box(&big);
+        });
+        Ok(task.await?)
     })
 }
 
@@ -272,8 +432,8 @@ fn timer_cancel(operations: u64) -> io::Result<()> {
     })
 }
 
-fn sleepers(operations: u64) -> io::Result<()> {
-    runtime()?.block_on(async {
+fn sleepers(operations: u64, depth: u32) -> io::Result<()> {
+    below!(depth, Sleep, LOCALS, Down => runtime()?.block_on(async {
         let before = figures::memory()?;
         let stopwatch = Stopwatch::start();
         let asleep = Arc::new(AtomicU64::new(0));
@@ -281,16 +441,17 @@ fn sleepers(operations: u64) -> io::Result<()> {
             let asleep = Arc::clone(&asleep);
             tokio::spawn(async move {
                 asleep.fetch_add(1, Ordering::Relaxed);
-                sleep(Duration::from_secs(86_400)).await;
+                Down::pause(1).await
             });
         }
         let unstarted = figures::memory()?;
         while asleep.load(Ordering::Relaxed) < operations {
             yield_now().await;
         }
+        figures::print("sleepers", &[("future_b", size_of_val(&Down::pause(1)) as f64)]);
         figures::print_sleepers(operations, [before, unstarted, figures::memory()?], &stopwatch);
         std::process::exit(0)
-    })
+    }))
 }
 
 /// A `Notify` one way, `unpark` the other.

@@ -1,6 +1,6 @@
 //! What the runs of a row come to.
 
-use corio_benches::figures::Figures;
+use corio_benches::figures::{Figures, quantile, value};
 
 use crate::rows::Row;
 use crate::rows::Target::{self, Above, AtLeast, AtMost, NotAbove, Times};
@@ -101,17 +101,4 @@ fn in_unit(figure: &str, value: f64) -> String {
         _ if value >= 1e3 => format!("{:.2} us", value / 1e3),
         _ => format!("{value:.1} ns"),
     }
-}
-
-/// The value below which a share of the sample lies.
-fn quantile(sample: &[f64], share: f64) -> Option<f64> {
-    let mut sorted = sample.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = share * sorted.len().checked_sub(1)? as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    Some(below + (above - below) * place.fract())
-}
-
-pub(crate) fn value(run: &Figures, figure: &str) -> Option<f64> {
-    run.iter().find(|(key, _)| key == figure).map(|&(_, value)| value)
 }

@@ -28,10 +28,11 @@ use std::thread;
 use std::time::Instant;
 
 use corio_benches::figures;
+use corio_benches::processes::program;
 
 use crate::compare::Compared;
 use crate::rows::{PEERS, benches};
-use crate::runs::{Runs, program};
+use crate::runs::Runs;
 
 mod compare;
 mod rows;
@@ -88,7 +89,7 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
     let cores = thread::available_parallelism()?.get();
     let columns = [&COLUMNS, peers].concat();
     let ruler = format!("|---|--:|--:|--:|--:|--:|---|{}", "--:|".repeat(peers.len()));
-    println!("{}\n\n| {} |\n{ruler}", machine(cores), columns.join(" | "));
+    println!("{}\n\n| {} |\n{ruler}", figures::machine(cores), columns.join(" | "));
     let (start, others) = (Instant::now(), figures::seconds_of_others());
     let mut missed = false;
     for bench in benches.iter().filter(|bench| args.is_empty() || args.iter().any(|row| bench.word == row)) {
@@ -115,14 +116,4 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
         println!("\nOther processes had {:.0} % of the cores meanwhile.", 100.0 * share);
     }
     Ok(!(check && missed))
-}
-
-/// What this is measured on, as far as the kernel tells.
-fn machine(cores: usize) -> String {
-    let file = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let cpus = file("/proc/cpuinfo");
-    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    let (kernel, mappings) = (file("/proc/sys/kernel/osrelease"), file("/proc/sys/vm/max_map_count"));
-    let (model, kernel, mappings) = (model.unwrap_or("unknown"), kernel.trim(), mappings.trim());
-    format!("Cores: {cores} ({model}); Linux {kernel}; vm.max_map_count {mappings}.")
 }

@@ -1,13 +1,12 @@
 //! The runs: each a process, or a server and its client.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
 
 use corio_benches::figures::{self, Figures};
+use corio_benches::processes::{self, Server, figures_of, process, program};
 
-use crate::compare::value;
 use crate::rows::{Bench, Client, Cores, PEERS};
 
 pub(crate) struct Runs<'a> {
@@ -35,7 +34,7 @@ impl Runs<'_> {
         if !bench.rows.iter().any(|row| row.figure == "syscalls_op") {
             return Ok(());
         }
-        if Command::new("strace").arg("-V").output().is_err() {
+        if !processes::has("strace") {
             eprintln!("strace is not installed: system calls are not counted");
             return Ok(());
         }
@@ -87,7 +86,7 @@ impl Runs<'_> {
     /// One run: of a server and its client, or of a workload that needs nobody else.
     fn figures(&self, bench: &Bench, mut command: Command) -> io::Result<Figures> {
         match bench.client {
-            Some(client) => self.serve(bench.cores, command, client, true).map(|(figures, _)| figures),
+            Some(client) => self.serve(bench.cores, command, client),
             None => {
                 self.pin(bench.cores, 0)?;
                 figures_of(&mut command)
@@ -95,16 +94,14 @@ impl Runs<'_> {
         }
     }
 
-    /// The figures of a server's client, and what the server wrote to stderr if that is piped.
-    ///
-    /// The CPU time is the server's, unless it is not `timed`.
-    fn serve(&self, cores: Cores, server: Command, client: Client, timed: bool) -> io::Result<(Figures, String)> {
+    /// The figures of a server's client. The CPU time is the server's.
+    fn serve(&self, cores: Cores, server: Command, client: Client) -> io::Result<Figures> {
         self.pin(cores, 0)?;
         let server = Server::start(server)?;
         self.pin(cores, 1)?;
-        let pid = if timed { server.child.id() } else { 0 };
-        let figures = figures_of(&mut contender(&client.command(server.port, pid))?)?;
-        Ok((figures, server.end()?))
+        let figures = figures_of(&mut contender(&client.command(server.port(), server.id()))?)?;
+        server.end()?;
+        Ok(figures)
     }
 
     /// Where the next process is to run, the first or the second of a run.
@@ -116,25 +113,16 @@ impl Runs<'_> {
         }
     }
 
-    /// System calls per request: what more requests cost more, so that start, connections and end do not count.
+    /// System calls per request.
     fn system_calls(&self, bench: &Bench, command: &str) -> io::Result<Figures> {
-        let contender = contender(command)?;
         let Some(Client::Requests { connections, pipelined, .. }) = bench.client else {
             return Err(io::Error::other("no requests to count by"));
         };
-        let count = |exchanges| {
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-c"]).arg(contender.get_program()).args(contender.get_args()).stderr(Stdio::piped());
+        let calls = processes::system_calls(&contender(command)?, connections, |port, exchanges| {
             let client = Client::Requests { connections, requests: exchanges * pipelined.max(1), pipelined };
-            let (figures, summary) = self.serve(bench.cores, strace, client, false)?;
-            // % time, seconds, usecs/call, calls, errors if any, "total"
-            let total = summary.lines().find(|line| line.ends_with(" total"));
-            let calls: Option<f64> = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-            calls.zip(value(&figures, "total")).ok_or_else(|| io::Error::other(format!("strace: {}", summary.trim())))
-        };
-        let few = 2_000 + 2 * connections;
-        let (few, many) = (count(few)?, count(few + 6_000 + 30 * connections.min(1_000))?);
-        Ok(vec![("syscalls_op".to_owned(), (many.0 - few.0) / (many.1 - few.1))])
+            contender(&client.command(port, 0))
+        })?;
+        Ok(vec![("syscalls_op".to_owned(), calls)])
     }
 }
 
@@ -144,60 +132,5 @@ fn contender(command: &str) -> io::Result<Command> {
     match command.split_once(' ') {
         Some((peer, command)) if PEERS.contains(&peer) => Ok(process(program(peer)?, command)),
         _ => Ok(process(std::env::current_exe()?, &format!("contender {command}"))),
-    }
-}
-
-/// The program of a peer.
-pub(crate) fn program(peer: &str) -> io::Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name(format!("contender-{peer}"));
-    if !program.exists() {
-        return Err(io::Error::other(format!("no {program:?}: cargo build --release -p corio-peers")));
-    }
-    Ok(program)
-}
-
-fn process(program: PathBuf, args: &str) -> Command {
-    let mut process = Command::new(program);
-    process.args(args.split(' ')).stdin(Stdio::null()).stderr(Stdio::inherit());
-    process
-}
-
-fn figures_of(contender: &mut Command) -> io::Result<Figures> {
-    let output = contender.output()?;
-    match output.status.success() {
-        true => Ok(figures::parse(&String::from_utf8_lossy(&output.stdout))),
-        false => Err(io::Error::other(format!("{contender:?}: {}", output.status))),
-    }
-}
-
-/// A server that is ready. It ends when its input does.
-struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    port: u16,
-}
-
-impl Server {
-    fn start(mut command: Command) -> io::Result<Server> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        match line.trim().strip_prefix("listening=").and_then(|port| port.parse().ok()) {
-            Some(port) => Ok(Server { child, stdout, port }),
-            None => Err(io::Error::other(format!("{command:?} said {line:?}"))),
-        }
-    }
-
-    fn end(mut self) -> io::Result<String> {
-        drop(self.child.stdin.take());
-        let mut text = String::new();
-        self.stdout.read_to_string(&mut text)?; // its figures: the load's are better
-        text.clear();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut text)?;
-        }
-        self.child.wait()?;
-        Ok(text)
     }
 }
