@@ -8,6 +8,7 @@ import time
 import hex as hex_server
 
 BATCH = 1_000
+FEW = 64
 DAY = 86_400
 
 
@@ -39,8 +40,10 @@ async def below(depth, pause, times):
 
 
 async def together(workload, operations, tasks, task):
+    tasks = [asyncio.create_task(task()) for _ in range(tasks)]
+    await asyncio.sleep(0)  # all have paused once
     start = time.process_time_ns()
-    for task in [asyncio.create_task(task()) for _ in range(tasks)]:
+    for task in tasks:
         await task
     report(workload, cpu_ns_op=(time.process_time_ns() - start) / operations)
 
@@ -107,8 +110,8 @@ async def cancel(operations, depth):
 
 async def discard(operations, depth):
     total = 0
-    for _ in range(operations // BATCH):
-        paused = [below(depth, turn, 1) for _ in range(BATCH)]
+    for _ in range(operations // FEW):
+        paused = [below(depth, turn, 1) for _ in range(FEW)]
         for coroutine in paused:
             coroutine.send(None)
         start = time.process_time_ns()
@@ -166,6 +169,28 @@ async def echo_client(reader, writer):
     writer.close()
 
 
+HELLO = (
+    b"HTTP/1.1 200 OK\r\nServer: corio-benches\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"
+)
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+async def http_client(reader, writer):
+    """As the others do it: every request is parsed, with all its headers."""
+    try:
+        while True:
+            request, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
+            method, path, _version = request.split(b" ")
+            headers = dict(line.split(b":", 1) for line in lines)
+            if method != b"GET" or b"Content-Length" in headers:
+                break
+            writer.write(HELLO if path == b"/plaintext" else NOT_FOUND)
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        pass
+    writer.close()
+
+
 async def serve(port, connection):
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, ended.set)  # the input ends
@@ -177,6 +202,7 @@ async def serve(port, connection):
 
 WORKLOADS = {
     "echo": lambda port: serve(port, echo_client),
+    "http": lambda port: serve(port, http_client),
     "hex": lambda port: serve(port, hex_server.serve_async),
     "yield": yields,
     "resume": resume,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use corio::Builder;
 use corio::aio::{self, net::TcpListener, net::TcpStream};
 
-use crate::depth::{BATCH, LOCALS, Pause};
+use crate::depth::{BATCH, FEW, LOCALS, Never, Pause};
 use crate::figures::{self, REQUESTS, Stopwatch, own_cpu_ns};
 use crate::{below, counting, delays_ms, hex_server, http};
 
@@ -72,8 +72,9 @@ where
     F: Future<Output = io::Result<()>> + 'static,
 {
     aio::block_on(async move {
-        let stopwatch = Stopwatch::start();
         let tasks: Vec<_> = (0..tasks).map(|_| aio::spawn_local(task())).collect();
+        aio::spawn_local(async { io::Result::Ok(()) }).await?; // it ran behind all of them
+        let stopwatch = Stopwatch::start();
         for task in tasks {
             task.await?;
         }
@@ -122,10 +123,10 @@ pub fn cancel(operations: u64, depth: u32) -> io::Result<()> {
 
 /// Futures that were polled once, dropped.
 pub fn discard(operations: u64, depth: u32) -> io::Result<()> {
-    below!(depth, Sleep, 0, Down => aio::block_on(poll_fn(move |context| {
+    below!(depth, Never, 0, Down => aio::block_on(poll_fn(move |context| {
         let mut ns = 0;
-        for _ in 0..operations / BATCH {
-            let mut paused: Vec<_> = (0..BATCH).map(|_| Box::pin(Down::pause(1))).collect();
+        for _ in 0..operations / FEW {
+            let mut paused: Vec<_> = (0..FEW).map(|_| Box::pin(Down::pause(1))).collect();
             for future in &mut paused {
                 assert!(future.as_mut().poll(context).is_pending());
             }
@@ -181,7 +182,7 @@ pub fn dump() -> io::Result<()> {
 /// A recursion without an end.
 pub fn endless() -> io::Result<()> {
     async fn down(level: u64) -> io::Result<u64> {
-        if level % 1_000 == 0 {
+        if level.is_multiple_of(1_000) {
             aio::yield_now().await?;
         }
         Ok(Box::pin(down(black_box(level + 1))).await? + 1)

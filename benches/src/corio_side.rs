@@ -13,7 +13,7 @@ use corio::fs::{self, File};
 use corio::net::TcpListener;
 use corio::{Builder, CancelScope, Coroutine, Event, LoopHandle, Mutex, Queue};
 
-use crate::depth::{BATCH, LOCALS, at_depth, holding};
+use crate::depth::{BATCH, FEW, LOCALS, at_depth, holding};
 use crate::figures::{self, Stopwatch, measure, own_cpu_ns};
 use crate::{asking_thread, counting, delays_ms, transfer};
 
@@ -24,30 +24,33 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Tasks that do nothing but let each other run, each pausing at the given call depth.
 pub fn yields(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
-    corio::run(|| {
-        measure("yield", operations, || {
-            let turns = operations / tasks;
-            let task = move || {
-                for _ in 0..turns {
-                    at_depth(depth, &|| corio::yield_now().expect("nobody cancels"));
-                }
-                Ok::<_, io::Error>(())
-            };
-            let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(task)).collect();
-            tasks.into_iter().try_for_each(|task| task.join())
-        })
+    let turns = operations / tasks;
+    together("yield", operations, tasks, move || {
+        for _ in 0..turns {
+            at_depth(depth, &|| corio::yield_now().expect("nobody cancels"));
+        }
+        Ok(())
     })
 }
 
 /// The same, where each task goes down once and then pauses again and again: what it costs to be resumed down there.
 pub fn resume(operations: u64, depth: u32, tasks: u64) -> io::Result<()> {
+    let turns = operations / tasks;
+    let pause = move || (0..turns).try_for_each(|_| corio::yield_now());
+    together("resume", operations, tasks, move || at_depth(depth, &pause))
+}
+
+/// The clocks start when all have paused once: to make tasks is another workload, [`crowd`].
+fn together(
+    workload: &str,
+    operations: u64,
+    tasks: u64,
+    task: impl Fn() -> io::Result<()> + Copy + 'static,
+) -> io::Result<()> {
     corio::run(|| {
-        measure("resume", operations, || {
-            let turns = operations / tasks;
-            let pause = move || (0..turns).try_for_each(|_| corio::yield_now());
-            let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(move || at_depth(depth, &pause))).collect();
-            tasks.into_iter().try_for_each(|task| task.join())
-        })
+        let tasks: Vec<_> = (0..tasks).map(|_| corio::spawn(task)).collect();
+        corio::spawn(|| io::Result::Ok(())).join()?; // it ran behind all of them
+        measure(workload, operations, || tasks.into_iter().try_for_each(|task| task.join()))
     })
 }
 
@@ -93,7 +96,7 @@ pub fn cancel(operations: u64, depth: u32) -> io::Result<()> {
 pub fn discard(operations: u64, depth: u32, obstinate: bool) -> io::Result<()> {
     corio::run(|| {
         let mut ns = 0;
-        for _ in 0..operations / BATCH {
+        for _ in 0..operations / FEW {
             let body = move |y: &corio::Yielder<(), ()>| {
                 at_depth(depth, &|| loop {
                     match y.yield_(()) {
@@ -102,7 +105,7 @@ pub fn discard(operations: u64, depth: u32, obstinate: bool) -> io::Result<()> {
                     }
                 })
             };
-            let mut paused: Vec<Coroutine<(), (), ()>> = (0..BATCH).map(|_| Coroutine::new(body)).collect();
+            let mut paused: Vec<Coroutine<(), (), ()>> = (0..FEW).map(|_| Coroutine::new(body)).collect();
             for coroutine in &mut paused {
                 assert_eq!(coroutine.start()?, corio::State::Yielded(()));
             }
@@ -156,7 +159,7 @@ pub fn dump() -> io::Result<()> {
 /// A recursion without an end.
 pub fn endless() -> io::Result<()> {
     fn down(level: u64) -> io::Result<u64> {
-        if level % 1_000 == 0 {
+        if level.is_multiple_of(1_000) {
             corio::yield_now()?;
         }
         Ok(down(black_box(level + 1))? + 1)

@@ -7,6 +7,9 @@
 //! anything, because a shared machine has more than one speed.
 //!
 //! The package `peers` beside this one has the same workloads by tokio and by may, for the table's option `peers`.
+//!
+//! `bin/comparison` puts the same workloads side by side for [one chapter of the book](comparison): coroutines, async/await on the
+//! same loop, threads, asyncio (`benches/comparison/contender.py`) and tokio.
 
 #![recursion_limit = "512"] // futures are nested a hundred levels deep
 
@@ -19,6 +22,7 @@ use std::thread::{self, JoinHandle};
 
 pub mod aio_side;
 pub mod bare_coroutines;
+pub mod comparison;
 pub mod corio_server;
 pub mod corio_side;
 pub mod counting;
@@ -65,7 +69,7 @@ contender WORKLOAD ARG...
   aio-spawn N BATCH
   aio-timers N, aio-sleepers N [DEPTH]
   aio-resume, aio-resume-boxed, aio-crowd, aio-cancel, aio-discard, aio-recurse, aio-hex, aio-dump, aio-endless, aio-big
-  threads-echo, -hex, -spawn, -crowd, -sleepers, -recurse, -dump, -endless, -big
+  threads-echo, -http, -hex, -spawn, -crowd, -sleepers, -recurse, -dump, -endless, -big
   copyfile MIB                     threads-copyfile MIB
   copystream MIB                   threads-copystream MIB, threads-copyloop MIB
   load PORT CONNECTIONS REQUESTS [SERVER_PID]
@@ -142,6 +146,7 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "threads-copystream" => on_threads::copy_stream(args.number(1, None)?),
         "threads-copyloop" => on_threads::copy_loop(args.number(1, None)?),
         "threads-echo" => on_threads::echo(args.number(1, None)?),
+        "threads-http" => on_threads::http(args.number(1, None)?),
         "threads-hex" => on_threads::hex(args.number(1, None)?),
         "threads-ring" => on_threads::ring(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
         "threads-spawn" => on_threads::spawn(args.number(1, None)?, args.number(2, None)?),

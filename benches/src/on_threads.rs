@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::depth::{LOCALS, at_depth, holding};
 use crate::figures::{self, Stopwatch, measure};
-use crate::{corio_side, counting, hex_server, transfer};
+use crate::{corio_side, counting, hex_server, http, transfer};
 
 /// Two threads per connection, one for each direction.
 pub fn proxy(port: u16) -> io::Result<()> {
@@ -24,6 +24,14 @@ pub fn echo(port: u16) -> io::Result<()> {
     serve("threads-echo", port, |stream| {
         stream.set_nodelay(true)?;
         crate::echo(stream, || ())
+    })
+}
+
+/// A thread per connection, answering HTTP requests.
+pub fn http(port: u16) -> io::Result<()> {
+    serve("threads-http", port, |stream| {
+        stream.set_nodelay(true)?;
+        http::serve(stream)
     })
 }
 
@@ -138,9 +146,18 @@ pub fn recurse(levels: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// What a process can tell, without a debugger, of a thread that sleeps: what the kernel has.
+/// What a process can tell, without a debugger, of a thread that sleeps three calls down: what the kernel has.
 pub fn dump() -> io::Result<()> {
-    let sleeper = thread::Builder::new().name("sleeper".into()).spawn(|| thread::sleep(Duration::from_secs(86_400)))?;
+    fn outer() {
+        middle()
+    }
+    fn middle() {
+        inner()
+    }
+    fn inner() {
+        thread::sleep(Duration::from_secs(86_400))
+    }
+    let sleeper = thread::Builder::new().name("sleeper".into()).spawn(outer)?;
     thread::sleep(Duration::from_millis(50));
     for thread in fs::read_dir("/proc/self/task")? {
         let status = fs::read_to_string(thread?.path().join("status"))?;
@@ -156,7 +173,7 @@ pub fn dump() -> io::Result<()> {
 /// A recursion without an end.
 pub fn endless() -> io::Result<()> {
     fn down(level: u64) -> u64 {
-        if level % 1_000 == 0 {
+        if level.is_multiple_of(1_000) {
             thread::yield_now();
         }
         if black_box(level) == u64::MAX { 0 } else { down(level + 1) + black_box(1) }

@@ -33,7 +33,8 @@ pub fn process(program: impl AsRef<std::ffi::OsStr>, args: &str) -> Command {
     process
 }
 
-/// The figures of a workload that ends by itself. One that does not is killed.
+/// The figures of a workload that ends by itself. One that does not is killed. Why one fails is the last that it wrote to
+/// stderr, if that is piped.
 pub fn figures_of(contender: &mut Command) -> io::Result<Figures> {
     let mut running = Running(contender.stdout(Stdio::piped()).spawn()?);
     let start = Instant::now();
@@ -46,10 +47,15 @@ pub fn figures_of(contender: &mut Command) -> io::Result<Figures> {
     };
     let mut text = String::new();
     running.0.stdout.take().expect("it is piped").read_to_string(&mut text)?; // a line of figures: no pipe is full of it
-    match status.success() {
-        true => Ok(figures::parse(&text)),
-        false => Err(io::Error::other(format!("{contender:?}: {status}"))),
+    if status.success() {
+        return Ok(figures::parse(&text));
     }
+    let mut why = String::new();
+    if let Some(mut stderr) = running.0.stderr.take() {
+        stderr.read_to_string(&mut why)?;
+    }
+    let last = why.lines().rfind(|line| !line.is_empty());
+    Err(io::Error::other(last.map_or_else(|| format!("{contender:?}: {status}"), str::to_owned)))
 }
 
 /// A process that does not outlive this value.
@@ -107,10 +113,10 @@ impl Server {
     }
 }
 
-/// System calls per request: what more requests cost more, so that start, connections and end do not count.
+/// System calls per request: what many requests cost more than few, so that start, connections and end do not count.
 pub fn system_calls(
     server: &Command,
-    connections: u64,
+    [few, many]: [u64; 2],
     load: impl Fn(u16, u64) -> io::Result<Command>,
 ) -> io::Result<f64> {
     let count = |exchanges| {
@@ -125,7 +131,6 @@ pub fn system_calls(
         let requests = figures::value(&figures, "total");
         calls.zip(requests).ok_or_else(|| io::Error::other(format!("strace: {}", summary.trim())))
     };
-    let few = 2_000 + 2 * connections;
-    let (few, many) = (count(few)?, count(few + 6_000 + 30 * connections.min(1_000))?);
+    let (few, many) = (count(few)?, count(many)?);
     Ok((many.0 - few.0) / (many.1 - few.1))
 }

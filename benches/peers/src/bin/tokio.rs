@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use corio_benches::depth::{BATCH, LOCALS, Pause};
+use corio_benches::depth::{BATCH, FEW, LOCALS, Never, Pause};
 use corio_benches::figures::{self, REQUESTS, Stopwatch, measure, own_cpu_ns};
 use corio_benches::{Args, below, counting, delays_ms, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,8 +182,9 @@ where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     runtime()?.block_on(async {
-        let stopwatch = Stopwatch::start();
         let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(task())).collect();
+        tokio::spawn(async {}).await?; // it ran behind all of them
+        let stopwatch = Stopwatch::start();
         for task in tasks {
             task.await??;
         }
@@ -230,11 +231,11 @@ fn cancel(operations: u64, depth: u32) -> io::Result<()> {
 }
 
 fn discard(operations: u64, depth: u32) -> io::Result<()> {
-    below!(depth, Sleep, 0, Down => runtime()?.block_on(async {
+    below!(depth, Never, 0, Down => runtime()?.block_on(async {
         let context = &mut Context::from_waker(Waker::noop());
         let mut ns = 0;
-        for _ in 0..operations / BATCH {
-            let mut paused: Vec<_> = (0..BATCH).map(|_| Box::pin(Down::pause(1))).collect();
+        for _ in 0..operations / FEW {
+            let mut paused: Vec<_> = (0..FEW).map(|_| Box::pin(Down::pause(1))).collect();
             for future in &mut paused {
                 assert!(future.as_mut().poll(context).is_pending());
             }
@@ -271,8 +272,17 @@ fn recurse(levels: u32) -> io::Result<()> {
 
 /// Without `--cfg tokio_unstable` the runtime tells how many tasks there are.
 fn dump() -> io::Result<()> {
+    async fn outer() {
+        middle().await
+    }
+    async fn middle() {
+        inner().await
+    }
+    async fn inner() {
+        sleep(DAY).await
+    }
     runtime()?.block_on(async {
-        let sleeper = tokio::spawn(Sleep::pause(1));
+        let sleeper = tokio::spawn(outer());
         yield_now().await;
         println!("{} task alive", tokio::runtime::Handle::current().metrics().num_alive_tasks());
         sleeper.abort();
@@ -283,7 +293,7 @@ fn dump() -> io::Result<()> {
 fn endless() -> io::Result<()> {
     fn down(level: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
         Box::pin(async move {
-            if level % 1_000 == 0 {
+            if level.is_multiple_of(1_000) {
                 yield_now().await;
             }
             down(black_box(level + 1)).await + 1

@@ -20,6 +20,8 @@
 //! Throughput and latency are by the wall clock, and mean nothing where other processes are busy: the last line tells
 //! how much of the cores they had.
 //!
+//! Two ways to pause, side by side, are another program's: `--bin comparison`.
+//!
 //! Each run is a process of its own: this program again, as `contender`, so that both are always of the same build.
 
 use std::fs::File;

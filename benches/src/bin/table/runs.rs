@@ -118,7 +118,9 @@ impl Runs<'_> {
         let Some(Client::Requests { connections, pipelined, .. }) = bench.client else {
             return Err(io::Error::other("no requests to count by"));
         };
-        let calls = processes::system_calls(&contender(command)?, connections, |port, exchanges| {
+        let few = 2_000 + 2 * connections;
+        let exchanges = [few, few + 6_000 + 30 * connections.min(1_000)];
+        let calls = processes::system_calls(&contender(command)?, exchanges, |port, exchanges| {
             let client = Client::Requests { connections, requests: exchanges * pipelined.max(1), pipelined };
             contender(&client.command(port, 0))
         })?;
