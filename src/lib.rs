@@ -215,6 +215,7 @@ mod documents {
         Stacks: "docs/book/stacks.md",
         Testing: "docs/book/testing.md",
         Time: "docs/book/time.md",
+        TwoWaysToPause: "docs/book/two-ways-to-pause.md",
         WaitingForSeveral: "docs/book/waiting-for-several.md",
         WhatCanGoWrong: "docs/book/what-can-go-wrong.md",
     }

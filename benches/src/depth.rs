@@ -11,7 +11,7 @@ pub const LOCALS: usize = 8;
 pub const BATCH: u64 = 1_000;
 
 /// How many coroutines are paused at once to be dropped, and futures: no more than there are stacks outside of loops that stay
-/// warm. To read the clock for each few of them adds two or three nanoseconds to each.
+/// warm. Reading the clock for so few adds some nanoseconds to each.
 pub const FEW: u64 = 64;
 
 /// Calls `f` below `depth` frames that are really there: none is inlined, and each returns before the next call.

@@ -167,7 +167,7 @@ pub fn measures(quick: bool) -> Vec<Measure> {
     for server in ["echo", "hex", "http"] {
         let most = if server == "http" { 1_000 } else { 10_000 };
         for connections in [1, 64, 1_000, 10_000].into_iter().filter(|connections| *connections <= most) {
-            let work = Work::Serve { server, connections, requests: n(20_000).max(2 * connections) };
+            let work = Work::Serve { server, connections, requests: n(20_000).max(4 * connections) };
             for (id, title, figure) in
                 [("rate", "requests/s", "ops_s"), ("p50", "p50", "p50_ns"), ("p99", "p99", "p99_ns")]
             {

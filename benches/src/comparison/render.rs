@@ -138,13 +138,14 @@ impl Book<'_> {
     }
 
     fn run(&self) -> String {
-        let of = |sheet: &Sheet| {
-            let pairs =
-                sheet.about.iter().filter_map(|(key, value)| Some(format!("| {key} | {} |\n", value.as_str()?)));
-            format!("| | |\n|---|---|\n{}", pairs.collect::<String>())
+        const RUNS: &str = "runs of each"; // only one, where nothing varies
+        let of = |sheet: &Sheet, but: &str| {
+            let pairs = sheet.about.iter().filter(|(key, _)| *key != but);
+            let lines = pairs.filter_map(|(key, value)| Some(format!("| {key} | {} |\n", value.as_str()?)));
+            format!("| | |\n|---|---|\n{}", lines.collect::<String>())
         };
-        let first = self.sheets.first().map(of).unwrap_or_default();
-        let others = self.sheets.iter().filter(|sheet| of(sheet) != first).count();
+        let first = of(&self.sheets[0], "");
+        let others = self.sheets.iter().filter(|sheet| of(sheet, RUNS) != of(&self.sheets[0], RUNS)).count();
         let remark = if others == 0 { String::new() } else { format!(" Of other runs: {others} of the tables.") };
         let busy = self.sheets.iter().filter_map(|sheet| sheet.about.get("others")?.as_f64()).fold(0.0, f64::max);
         format!("{first}\nMeanwhile other processes had at most {:.0} % of the cores.{remark}\n", 100.0 * busy)

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p corio-benches --bin comparison -- [quick] [MEASURE...]`, a MEASURE being one of `m1` to `m12`; all
 //! without one. Each has a file in `docs/data/two-ways`, written when it is done, so what a run did not reach can be measured
-//! later. `quick` does a tenth of the work three times instead of ten. `-- render` renders what was measured before.
+//! later; all of it takes less than half an hour, and wants a quiet machine. `quick` does a tenth of the work three times instead of
+//! ten. `-- render` renders what was measured before.
 //!
 //! It wants `contender-tokio` (`cargo build --release -p corio-peers`), `python3` and `strace`; what is missing, it says first, and
 //! the tables say so too. Each run is a process of its own, and the columns take turns, beginning with another each time.
