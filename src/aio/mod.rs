@@ -68,7 +68,7 @@ pub use self::remote::Remote;
 pub use self::send_wrapper::SendWrapper;
 pub use self::shield::shield;
 #[cfg(feature = "futures-core")]
-pub use self::stream::{Items, stream};
+pub use self::stream::{Items, Sequence, stream};
 pub use self::time::{Interval, Sleep, interval, sleep, sleep_until, timeout, timeout_at};
 pub use self::wait_on::wait_on;
 use crate::task::caller;

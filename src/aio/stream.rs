@@ -8,9 +8,41 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::pause::Pause;
+use crate::channel::mpsc;
 use crate::observe::event::Place;
+use crate::queue::{Order, Queue};
 use crate::select::{Only, Wait};
 use crate::task::caller;
+
+/// Whatever has items that come one after the other and end: `&Queue` and `&mpsc::Receiver`. The trait is sealed.
+///
+/// ```
+/// use corio::aio::{self, Sequence};
+/// use futures_util::StreamExt;
+///
+/// /// Of a queue as of a channel.
+/// async fn count(of: impl Sequence) -> usize {
+///     aio::stream(of).count().await
+/// }
+///
+/// let (sender, receiver) = corio::channel::mpsc::unbounded();
+/// sender.send("the only one")?;
+/// drop(sender);
+/// assert_eq!(aio::block_on(async { Ok(count(&receiver).await) })?, 1);
+/// # std::io::Result::Ok(())
+/// ```
+pub trait Sequence: Wait<Output = io::Result<<Self as Sequence>::Item>> + Copy + Unpin {
+    /// What comes.
+    type Item;
+}
+
+impl<T, S: Order<T>> Sequence for &Queue<T, S> {
+    type Item = T;
+}
+
+impl<T> Sequence for &mpsc::Receiver<T> {
+    type Item = T;
+}
 
 /// The items of a queue or a channel; from [`stream`].
 #[must_use = "a stream does nothing until it is polled"]
@@ -25,7 +57,7 @@ pub struct Items<W: Wait> {
 /// The items of a queue, `&Queue`, or of a channel, `&mpsc::Receiver`, as a stream. It ends when the queue is shut down, or when
 /// the senders are gone, and all has been taken; or after an error, which is a cancellation.
 ///
-/// For one that owns its receiver there is `futures_util::stream::unfold`.
+/// For one that owns its receiver, and for the other channels, there is `futures_util::stream::unfold`.
 ///
 /// ```
 /// use corio::{Queue, aio, spawn};
@@ -49,20 +81,14 @@ pub struct Items<W: Wait> {
 /// # .unwrap()
 /// ```
 #[track_caller]
-pub fn stream<W, T, E>(of: W) -> Items<W>
-where
-    W: Wait<Output = Result<T, E>> + Copy,
-{
+pub fn stream<W: Sequence>(of: W) -> Items<W> {
     Items { of, at: caller(), wait: Box::pin(None), ended: false }
 }
 
-impl<W, T, E> Stream for Items<W>
-where
-    W: Wait<Output = Result<T, E>> + Copy + Unpin,
-{
-    type Item = io::Result<T>;
+impl<W: Sequence> Stream for Items<W> {
+    type Item = io::Result<<W as Sequence>::Item>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<T>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         let this = &mut *self;
         if this.ended {
             return Poll::Ready(None);
@@ -83,10 +109,7 @@ where
     }
 }
 
-impl<W, T, E> FusedStream for Items<W>
-where
-    W: Wait<Output = Result<T, E>> + Copy + Unpin,
-{
+impl<W: Sequence> FusedStream for Items<W> {
     fn is_terminated(&self) -> bool {
         self.ended
     }
