@@ -12,13 +12,14 @@ use std::task::{Context, Poll, Waker};
 use common::backends::everywhere_awaited;
 use common::{panic_of, sim};
 use corio::aio::SendWrapper;
+use corio::aio::hyper::Tasks;
 use corio::aio::net::{TcpListener, TcpStream, UnixStream};
 use corio::channel::mpsc;
 use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
 use futures_util::future::{join, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use futures_util::{AsyncBufReadExt, StreamExt};
-use hyper::rt::Timer;
+use hyper::rt::{Executor, Timer};
 
 async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -255,6 +256,34 @@ fn the_items_of_a_queue_in_a_wrapper_are_a_stream_that_passes_as_send() {
         let got: Vec<_> = aio::wait_on(items.map(Result::unwrap).collect())?;
         assert_eq!(got, [1]);
         Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_tasks_of_hyper_are_known_until_they_end() {
+    sim(|| {
+        aio::spawn_local(async {
+            let (tasks, start) = (Tasks::new(), now());
+            tasks.wait().await?;
+            let spawner = tasks.clone();
+            tasks.execute(async move {
+                let _ = aio::sleep(secs(1)).await;
+                spawner.execute(aio::sleep(secs(1))); // one more, while the first is waited for
+            });
+            assert_eq!(tasks.len(), 1);
+            tasks.wait().await?;
+            assert!(tasks.is_empty() && now() - start == secs(2));
+            // What is not corio's cannot fail, and is dropped.
+            tasks.execute(std::future::pending::<()>());
+            tasks.execute(aio::sleep(secs(600)));
+            let late = aio::timeout(secs(1), tasks.wait()).await;
+            assert!(is_timed_out(&late.unwrap_err()) && tasks.len() == 2);
+            tasks.cancel();
+            tasks.wait().await?;
+            assert!(tasks.is_empty() && now() - start == secs(3));
+            Ok(())
+        })
     })
     .unwrap();
 }

@@ -1,6 +1,10 @@
 //! What hyper asks of whoever runs it: its tasks, and its clock. The streams of [`aio::net`] are what it reads
 //! and writes.
 //!
+//! To drop a connection is to cancel it, in HTTP/1. In HTTP/2 parts of it are tasks, which [`Executor`] lets go: those of a server
+//! end by themselves when the connection is dropped, with the requests that they answer; those of a client have bytes to write, and
+//! wait for a peer that does not read. Give a client [`Tasks`], to cancel them with it.
+//!
 //! ```
 //! use corio::aio::{self, net::{TcpListener, TcpStream}};
 //! use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
@@ -26,16 +30,22 @@
 //! # .unwrap()
 //! ```
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt;
 
 use super::SendWrapper;
+use super::pause::Pause;
+use crate::observe::event::Place;
+use crate::select::Only;
 use crate::task::caller;
-use crate::{Builder, JoinHandle, aio};
+use crate::{Builder, JoinHandle, Task, aio};
 
 /// Spawns hyper's own tasks, such as the streams of HTTP/2, on the running loop; see the [module](self).
 ///
@@ -49,9 +59,96 @@ where
 {
     #[track_caller]
     fn execute(&self, future: F) {
-        let task: io::Result<JoinHandle<()>> = Builder::new().spawn_future(async move { drop(future.await) }, caller());
-        if let Err(error) = task {
+        spawn(future, caller());
+    }
+}
+
+fn spawn<F: Future + 'static>(future: F, at: Place) -> Option<Task> {
+    let task: io::Result<JoinHandle<()>> = Builder::new().spawn_future(async move { drop(future.await) }, at);
+    match task {
+        Ok(handle) => Some(handle.task()),
+        Err(error) => {
             log::error!(target: "corio::aio", "a task of hyper's cannot be spawned: {error}");
+            None
+        }
+    }
+}
+
+/// Spawns hyper's own tasks as [`Executor`] does, and knows which have not ended, so that they can be cancelled with the
+/// connection; see the [module](self). Clones are the same set.
+///
+/// ```
+/// use corio::aio::{self, hyper::Tasks};
+/// use corio::secs;
+/// use hyper::rt::Executor;
+///
+/// aio::block_on(async {
+///     let tasks = Tasks::new();
+///     let given = tasks.clone(); // to `client::conn::http2::Builder::new`
+///     given.execute(async { aio::sleep(secs(600)).await }); // as hyper does
+///     assert_eq!(tasks.len(), 1);
+///     tasks.cancel();
+///     tasks.wait().await?;
+///     assert!(tasks.is_empty());
+///     Ok(())
+/// })
+/// # .unwrap()
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Rc<RefCell<BTreeMap<u64, Task>>>);
+
+impl Tasks {
+    /// A set without tasks.
+    pub fn new() -> Tasks {
+        Tasks::default()
+    }
+
+    /// Cancels all that have not ended.
+    pub fn cancel(&self) {
+        let tasks: Vec<Task> = self.0.borrow().values().cloned().collect();
+        for task in tasks {
+            task.cancel();
+        }
+    }
+
+    /// Waits until all have ended, also those that are spawned meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Only cancellation.
+    #[track_caller]
+    pub fn wait(&self) -> impl Future<Output = io::Result<()>> + use<> {
+        let (set, at) = (self.clone(), caller());
+        async move {
+            loop {
+                let next = set.0.borrow().values().find(|task| !task.is_done()).cloned();
+                let Some(task) = next else { return Ok(()) };
+                Pause::new(Only(task), at).await?;
+            }
+        }
+    }
+
+    /// How many have not ended.
+    pub fn len(&self) -> usize {
+        self.0.borrow().values().filter(|task| !task.is_done()).count()
+    }
+
+    /// Whether all have ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<F> rt::Executor<F> for Tasks
+where
+    F: Future + 'static,
+{
+    #[track_caller]
+    fn execute(&self, future: F) {
+        if let Some(task) = spawn(future, caller()) {
+            let set = self.clone();
+            self.0.borrow_mut().insert(task.id(), task.clone());
+            task.on_done(move |task| drop(set.0.borrow_mut().remove(&task.id())));
         }
     }
 }

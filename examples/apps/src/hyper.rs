@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
-use corio::aio::hyper::{Executor, Timer};
+use corio::aio::hyper::{Executor, Tasks, Timer};
 use corio::aio::net::{TcpListener, TcpStream};
 use corio::net::ToSocketAddrs;
 use corio::{Event, aio, secs, signal, spawn};
@@ -29,6 +29,9 @@ use crate::Driver;
 
 /// The error of anybody.
 pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What the service here answers: its own words, or those of who asks.
+pub type Answer = Response<OneOf<Full<Bytes>, Incoming>>;
 
 /// Who may take how long.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +144,7 @@ where
 }
 
 /// A service: a greeting, and an echo whose bytes go back as they come.
-pub async fn hello(request: Request<Incoming>) -> Result<Response<OneOf<Full<Bytes>, Incoming>>, BoxError> {
+pub async fn hello(request: Request<Incoming>) -> Result<Answer, BoxError> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/") => Response::new(OneOf::Left("hello\n".into())),
         (&Method::POST, "/echo") => Response::new(OneOf::Right(request.into_body())),
@@ -167,7 +170,8 @@ where
 {
     let stream = TcpStream::connect(address).await?;
     stream.get_ref().set_nodelay(true)?;
-    let (sender, connection) =
-        http2::Builder::new(Executor).timer(Timer).handshake(stream).await.map_err(io::Error::other)?;
-    Ok((sender, Driver::spawn(connection)))
+    let tasks = Tasks::new();
+    let http = http2::Builder::new(tasks.clone());
+    let (sender, connection) = http.handshake(stream).await.map_err(io::Error::other)?;
+    Ok((sender, Driver::spawn_with(tasks, connection)))
 }

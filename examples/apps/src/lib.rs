@@ -30,6 +30,7 @@ pub mod wss;
 use std::error::Error;
 use std::io;
 
+use corio::aio::hyper::Tasks;
 use corio::{JoinHandle, Task, aio};
 
 /// A task that moves the bytes of a connection while others use it, as many asynchronous clients want one. It ends with them,
@@ -39,6 +40,7 @@ use corio::{JoinHandle, Task, aio};
 pub struct Driver {
     result: Option<JoinHandle<()>>,
     task: Task,
+    others: Tasks,
 }
 
 impl Driver {
@@ -47,18 +49,29 @@ impl Driver {
     where
         E: Error + Send + Sync + 'static,
     {
+        Driver::spawn_with(Tasks::new(), connection)
+    }
+
+    /// The same for a connection that has, or will have, tasks beside it.
+    pub fn spawn_with<E>(others: Tasks, connection: impl Future<Output = Result<(), E>> + 'static) -> Driver
+    where
+        E: Error + Send + Sync + 'static,
+    {
         let result = aio::spawn_local(async { connection.await.map_err(io::Error::other) });
-        Driver { task: result.task(), result: Some(result) }
+        Driver { task: result.task(), result: Some(result), others }
     }
 
     /// Waits for it, when whoever has used the connection has left it. The error says what has become of that.
     pub async fn end(mut self) -> io::Result<()> {
-        self.result.take().expect("it is taken once").await
+        let ended = self.result.take().expect("it is taken once").await;
+        self.others.wait().await?;
+        ended
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.task.cancel();
+        self.others.cancel();
     }
 }

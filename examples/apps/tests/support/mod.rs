@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use corio::net::{TcpListener, TcpStream};
 use corio::testing::{Injector, Network, Options};
 use corio::{
-    Backend, Builder, Event, IntoResult, Runner, cancel_cause, current, is_cancelled, is_timed_out, millis, now, scope,
-    secs, timeout,
+    Backend, Builder, Event, IntoResult, Runner, aio, cancel_cause, current, is_cancelled, is_timed_out, millis, now,
+    scope, secs, timeout,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -83,6 +83,25 @@ pub fn run<R: IntoResult>(main: impl FnOnce() -> R) -> R::Value {
 pub fn simulated<R: IntoResult>(network: &Network, main: impl FnOnce() -> R) -> R::Value {
     let runner = Runner::new().ctrl_c(false).virtual_clock();
     runner.backend(Backend::Simulated(network.clone())).run(main).unwrap()
+}
+
+/// Runs a program of futures over real sockets, and on networks in memory, one of which carries little at once. Nothing
+/// may be left of it.
+#[track_caller]
+pub fn on_every_network<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
+    let whole = || aio::spawn_local(program()).join();
+    let (mut runs, mut at_first) = (0, 0);
+    for _ in 0..2 {
+        watch_descriptors("over real sockets", &mut runs, &mut at_first);
+        Options::new().run(whole);
+    }
+    assert_closed("over real sockets", at_first);
+    for make in [|| Network::new(), || Network::new().capacity(1_000).short_reads(700).short_writes(500)] {
+        let latest = Rc::new(RefCell::new(Network::new()));
+        let network = latest.clone();
+        Options::new().network(move || network.replace_with(|_| make()).clone()).run(whole);
+        assert_eq!(latest.borrow().open(), 0, "sockets are left");
+    }
 }
 
 /// Cancels the part of a program that is given to [`Part::run`] at each point of it. Each time it must end, as cancelled
@@ -491,6 +510,13 @@ impl Served {
             }
         }
         panic!("the program does not serve");
+    }
+
+    /// Asks it to end, and waits for that.
+    pub fn terminate(mut self) -> ExitStatus {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap()
     }
 }
 
