@@ -17,7 +17,7 @@ use crate::{JoinHandle, ScopedJoinHandle};
 ///
 /// As [`join`](JoinHandle::join): the result is flat, a panic of the task goes on in whoever awaits it, and a cancellation of
 /// the one who waits is passed on to the task, whose end is then awaited. To drop this future detaches the task, as dropping
-/// its handle does.
+/// its handle does; or cancels it, with [`cancel_on_drop`](Self::cancel_on_drop).
 ///
 /// ```
 /// use corio::{aio, secs, sleep, spawn};
@@ -39,13 +39,35 @@ pub struct Join<'scope, T, E = io::Error> {
     end: Pause<Only<Task>>,
     at: Place,
     passed_on: bool,
+    cancel_on_drop: bool,
     scope: PhantomData<&'scope mut &'scope ()>,
 }
 
 impl<T, E> Join<'_, T, E> {
     fn new(ticket: Ticket<T, E>, at: Place) -> Self {
         let end = Pause::new(Only(ticket.task().clone()), at).without_checkpoint().with_patience(Patience::Owned);
-        Join { ticket: Some(ticket), end, at, passed_on: false, scope: PhantomData }
+        Join { ticket: Some(ticket), end, at, passed_on: false, cancel_on_drop: false, scope: PhantomData }
+    }
+
+    /// Cancels the task when this future is dropped before it is ready, and does not wait for its end.
+    ///
+    /// ```
+    /// use corio::{aio, millis, secs};
+    ///
+    /// aio::block_on(async {
+    ///     let helper = aio::spawn_local(aio::sleep(secs(600)));
+    ///     let task = helper.task();
+    ///     let late = aio::timeout(millis(1), helper.into_future().cancel_on_drop()).await;
+    ///     assert!(late.is_err());
+    ///     aio::ready(task.clone()).await?;
+    ///     assert!(task.cancelled());
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancel_on_drop = true;
+        self
     }
 }
 
@@ -93,6 +115,16 @@ impl<T, E: From<io::Error>> Future for Join<'_, T, E> {
             Ok(()) => ticket.join(this.at),
             Err(error) => Err(error.into()),
         })
+    }
+}
+
+impl<T, E> Drop for Join<'_, T, E> {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket
+            && self.cancel_on_drop
+        {
+            ticket.task().cancel();
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::task::{TaskRef, caller};
 /// `Send`, such as a handler of a web framework: what it sends to a loop, its own perhaps, by [`LoopHandle::spawn`](crate::LoopHandle::spawn) may pause.
 ///
 /// A cancelled task of a loop that awaits it passes that on by [`cancel`](RemoteHandle::cancel), and leaves at once. To drop
-/// this future detaches the work, as dropping its handle does.
+/// this future detaches the work, as dropping its handle does; or cancels it, with [`cancel_on_drop`](Self::cancel_on_drop).
 ///
 /// ```
 /// use corio::{LoopHandle, aio, millis, sleep};
@@ -51,6 +51,7 @@ pub struct Remote<T> {
     at: Place,
     checkpoint: Checkpoint,
     hope: Option<Hope>,
+    cancel_on_drop: bool,
 }
 
 impl<T> IntoFuture for RemoteHandle<T> {
@@ -59,7 +60,13 @@ impl<T> IntoFuture for RemoteHandle<T> {
 
     #[track_caller]
     fn into_future(self) -> Remote<T> {
-        Remote { handle: Some(self), at: caller(), checkpoint: Checkpoint::default(), hope: None }
+        Remote {
+            handle: Some(self),
+            at: caller(),
+            checkpoint: Checkpoint::default(),
+            hope: None,
+            cancel_on_drop: false,
+        }
     }
 }
 
@@ -91,6 +98,33 @@ impl<T> Future for Remote<T> {
 }
 
 impl<T> Remote<T> {
+    /// Cancels the work when this future is dropped before it is ready, and does not wait for its end. That is how a handler of a
+    /// web framework is cancelled, when its client has hung up.
+    ///
+    /// ```
+    /// use corio::{LoopHandle, aio, millis, secs, sleep};
+    /// use std::sync::mpsc::channel;
+    ///
+    /// aio::block_on(async {
+    ///     let (said, heard) = channel();
+    ///     let work = LoopHandle::current()?.spawn(move || {
+    ///         let slept = sleep(secs(600));
+    ///         let _ = said.send(slept.is_err());
+    ///         slept
+    ///     });
+    ///     let late = aio::timeout(millis(1), work.into_future().cancel_on_drop()).await;
+    ///     assert!(late.is_err());
+    ///     aio::sleep(millis(1)).await?;
+    ///     assert_eq!(heard.try_recv(), Ok(true)); // it was woken, and told
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Remote<T> {
+        self.cancel_on_drop = true;
+        self
+    }
+
     /// On a loop, where a wait can be cancelled, and is counted.
     fn wait(&mut self, lp: &EventLoop, task: &TaskRef, context: &Context<'_>) -> Poll<io::Error> {
         let handle = self.handle.as_ref().expect("it has just been looked at");
@@ -115,6 +149,16 @@ impl<T> Remote<T> {
         }
         lp.say(handle.want(), self.at);
         Poll::Pending
+    }
+}
+
+impl<T> Drop for Remote<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle
+            && self.cancel_on_drop
+        {
+            handle.cancel();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! axum has no runtime of its own. It makes a service of handlers, and [`hyper::serve`](crate::hyper::serve) serves it:
 //!
 //! ```ignore
-//! let app = TowerToHyperService::new(axum::app(agent)?);
+//! let app = TowerToHyperService::new(axum::app(agent));
 //! hyper::serve(listener, &stop, Limits::default(), app).await
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! - What is written in direct style goes to a coroutine by [`LoopHandle::spawn`], whose handle is awaited.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,7 +30,6 @@ use crate::http;
 /// What the handlers share.
 struct App {
     notes: SendWrapper<Notes>,
-    here: LoopHandle,
     agent: Agent,
 }
 
@@ -46,7 +46,7 @@ impl Notes {
         self.more.take().set();
     }
 
-    async fn after(&self, count: usize) -> std::io::Result<Vec<String>> {
+    async fn after(&self, count: usize) -> io::Result<Vec<String>> {
         loop {
             if let Some(texts) = self.texts.borrow().get(count..).filter(|texts| !texts.is_empty()) {
                 return Ok(texts.to_vec());
@@ -58,21 +58,21 @@ impl Notes {
 }
 
 /// The application. Its pages are fetched with this agent, one of [`http::agent`]'s.
-///
-/// # Errors
-///
-/// Outside a loop.
-pub fn app(agent: Agent) -> std::io::Result<Router> {
+pub fn app(agent: Agent) -> Router {
     let notes = SendWrapper::new(Notes::default());
-    let app = App { notes, here: LoopHandle::current()?, agent };
-    Ok(Router::new()
+    Router::new()
         .route("/notes", get(all_notes).post(add_note))
         .route("/notes/after/{count}", get(notes_after))
         .route("/length", post(length))
-        .with_state(Arc::new(app)))
+        .with_state(Arc::new(App { notes, agent }))
 }
 
 type Failed = (StatusCode, String);
+
+/// The server ends, for instance.
+fn unavailable(error: io::Error) -> Failed {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
 
 async fn all_notes(State(app): State<Arc<App>>) -> Json<Vec<String>> {
     Json(app.notes.texts.borrow().clone())
@@ -87,19 +87,20 @@ async fn add_note(State(app): State<Arc<App>>, Json(text): Json<String>) -> Stat
 /// Waits until there are more than so many. The wait is the loop's, so it is wrapped.
 async fn notes_after(State(app): State<Arc<App>>, Path(count): Path<usize>) -> Result<Json<Vec<String>>, Failed> {
     let more = SendWrapper::new(async move { app.notes.after(count).await });
-    more.await.map(Json).map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+    more.await.map(Json).map_err(unavailable)
 }
 
 /// How many bytes the page has whose address is sent: ureq, which waits in direct style, on a coroutine of its own.
 async fn length(State(app): State<Arc<App>>, address: String) -> Result<String, Failed> {
     let agent = app.agent.clone();
-    let fetching = app.here.spawn(move || {
+    let fetching = LoopHandle::current().map_err(unavailable)?.spawn(move || {
         timeout(secs(10), || {
             let mut page = agent.get(&address).call().map_err(http::io_error)?;
             page.body_mut().read_to_vec().map_err(http::io_error)
         })
     });
-    let page = fetching.await.map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
-    Ok(page.len().to_string())
+    // If the client hangs up, this future is dropped, and the page is of no interest any more.
+    let page = fetching.into_future().cancel_on_drop().await;
+    page.map(|page| page.len().to_string()).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 // ANCHOR_END: handlers

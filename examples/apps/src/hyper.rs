@@ -130,7 +130,7 @@ fn log_end(ended: Result<Result<(), BoxError>, Box<dyn Any + Send>>) {
 }
 
 /// A program: it says where it listens, and serves until it is asked to terminate, in direct style: by a coroutine.
-pub fn run<S, B>(address: &str, service: impl FnOnce() -> io::Result<S>) -> io::Result<()>
+pub fn run<S, B>(address: &str, service: S) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: 'static> + Clone + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
@@ -139,7 +139,7 @@ where
         let listener = TcpListener::bind(address).await?;
         println!("listening on {}", listener.get_ref().local_addr()?);
         let stop = spawn(|| signal::termination().map(drop));
-        serve(listener, stop.into_future(), Limits::default(), service()?).await
+        serve(listener, stop.into_future(), Limits::default(), service).await
     })
 }
 

@@ -31,16 +31,24 @@ use std::error::Error;
 use std::io;
 
 use corio::aio::hyper::Tasks;
-use corio::{JoinHandle, Task, aio};
+use corio::aio::{self, Join};
 
 /// A task that moves the bytes of a connection while others use it, as many asynchronous clients want one. It ends with them,
 /// when it has nothing left to do; and at the latest with this.
 #[derive(Debug)]
 #[must_use = "without it the connection stops"]
 pub struct Driver {
-    result: Option<JoinHandle<()>>,
-    task: Task,
-    others: Tasks,
+    task: Join<()>,
+    others: Owned,
+}
+
+#[derive(Debug)]
+struct Owned(Tasks);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl Driver {
@@ -57,21 +65,15 @@ impl Driver {
     where
         E: Error + Send + Sync + 'static,
     {
-        let result = aio::spawn_local(async { connection.await.map_err(io::Error::other) });
-        Driver { task: result.task(), result: Some(result), others }
+        let task = aio::spawn_local(async { connection.await.map_err(io::Error::other) });
+        Driver { task: task.into_future().cancel_on_drop(), others: Owned(others) }
     }
 
     /// Waits for it, when whoever has used the connection has left it. The error says what has become of that.
-    pub async fn end(mut self) -> io::Result<()> {
-        let ended = self.result.take().expect("it is taken once").await;
-        self.others.wait().await?;
+    pub async fn end(self) -> io::Result<()> {
+        let Driver { task, others } = self;
+        let ended = task.await;
+        others.0.wait().await?;
         ended
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.task.cancel();
-        self.others.cancel();
     }
 }

@@ -9,44 +9,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corio::aio::net::{TcpListener, TcpStream};
-use corio::net::SocketAddr;
 use corio::testing::{Network, Options};
 use corio::{Event, JoinHandle, aio, is_cancelled, millis, net, now, secs, yield_now};
 use corio_apps::hyper::{Answer, BoxError, Limits, connect, connect_http2, hello, serve};
 use futures_util::future::join_all;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
+use support::web::{PATIENT, Serving, ask, ask_http2};
 use support::*;
-
-type Heard = io::Result<(StatusCode, Bytes)>;
-
-/// Longer than any limit of a test.
-const PATIENT: Limits = Limits { request: secs(100), grace: secs(100) };
-
-/// A server of ours, and how to stop it.
-struct Serving {
-    address: SocketAddr,
-    stop: Rc<Event>,
-    task: JoinHandle<()>,
-}
-
-impl Serving {
-    async fn hello() -> io::Result<Serving> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.get_ref().local_addr()?;
-        let stop = Rc::new(Event::new());
-        let task = aio::spawn_local(serve_until(listener, stop.clone(), PATIENT));
-        Ok(Serving { address, stop, task })
-    }
-
-    async fn stop(self) -> io::Result<()> {
-        self.stop.set();
-        self.task.await
-    }
-}
 
 /// With a page that is slow, and one that breaks.
 async fn answer(request: Request<Incoming>) -> Result<Answer, BoxError> {
@@ -62,29 +35,8 @@ async fn serve_until(listener: TcpListener, stop: Rc<Event>, limits: Limits) -> 
     serve(listener, async { aio::ready(&*stop).await }, limits, service_fn(answer)).await
 }
 
-fn request(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
-    let body = body.into();
-    let method = if body.is_empty() { "GET" } else { "POST" };
-    Request::builder()
-        .method(method)
-        .uri(format!("http://server{path}"))
-        .header("host", "server")
-        .body(body.into())
-        .unwrap()
-}
-
-async fn whole(response: Response<Incoming>) -> Heard {
-    let status = response.status();
-    Ok((status, response.into_body().collect().await.map_err(io::Error::other)?.to_bytes()))
-}
-
-async fn ask(sender: &mut http1::SendRequest<Full<Bytes>>, path: &str, body: impl Into<Bytes>) -> Heard {
-    sender.ready().await.map_err(io::Error::other)?;
-    whole(sender.send_request(request(path, body)).await.map_err(io::Error::other)?).await
-}
-
-async fn ask_http2(sender: &http2::SendRequest<Full<Bytes>>, path: &str, body: impl Into<Bytes>) -> Heard {
-    whole(sender.clone().send_request(request(path, body)).await.map_err(io::Error::other)?).await
+async fn hello_until(listener: TcpListener, stop: Rc<Event>) -> io::Result<()> {
+    serve_until(listener, stop, PATIENT).await
 }
 
 /// More than the windows of HTTP/2 hold.
@@ -93,7 +45,7 @@ fn large(length: usize) -> Vec<u8> {
 }
 
 /// A conversation in HTTP/1: several requests on one connection.
-async fn talk(server: SocketAddr, long: usize) -> io::Result<()> {
+async fn talk(server: net::SocketAddr, long: usize) -> io::Result<()> {
     let (mut sender, driver) = connect(server).await?;
     for _ in 0..3 {
         assert_eq!(ask(&mut sender, "/", "").await?, (StatusCode::OK, "hello\n".into()));
@@ -106,7 +58,7 @@ async fn talk(server: SocketAddr, long: usize) -> io::Result<()> {
 }
 
 /// One in HTTP/2: several at once.
-async fn talk_http2(server: SocketAddr, long: usize, at_once: usize) -> io::Result<()> {
+async fn talk_http2(server: net::SocketAddr, long: usize, at_once: usize) -> io::Result<()> {
     let (sender, driver) = connect_http2(server).await?;
     for _ in 0..3 {
         let answers = join_all((0..at_once).map(|n| {
@@ -126,7 +78,7 @@ async fn talk_http2(server: SocketAddr, long: usize, at_once: usize) -> io::Resu
 fn clients_of_ours_are_answered_by_a_server_of_ours() {
     let _alone = alone();
     on_every_network(|| async {
-        let server = Serving::hello().await?;
+        let server = Serving::start(hello_until).await?;
         talk(server.address, 500_000).await?;
         talk_http2(server.address, 100_000, 20).await?;
         server.stop().await
@@ -185,7 +137,7 @@ fn h2load_is_answered_a_hundred_times_at_once() {
 // ---- time ----------------------------------------------------------------------------------------------------------
 
 /// A peer that says this, and listens until the end; when that came.
-fn time_until_end(server: SocketAddr, words: &[u8]) -> io::Result<Duration> {
+fn time_until_end(server: net::SocketAddr, words: &[u8]) -> io::Result<Duration> {
     let start = now();
     let mut stream = net::TcpStream::connect(server)?;
     stream.write_all(words)?;
@@ -263,7 +215,7 @@ fn a_server_that_stops_lets_requests_end_and_cuts_off_those_that_do_not() {
 fn a_handler_that_panics_takes_nobody_else_along() {
     let _alone = alone();
     on_every_network(|| async {
-        let server = Serving::hello().await?;
+        let server = Serving::start(hello_until).await?;
         let (mut other, other_driver) = connect(server.address).await?;
         ask(&mut other, "/", "").await?;
         let (mut broken, driver) = connect(server.address).await?;
@@ -293,7 +245,7 @@ fn a_client_and_a_server_can_be_cancelled_anywhere() {
             if is_http2 { talk_http2(server, 100_000, 4).await } else { talk(server, 50_000).await }
         };
         cancelled_everywhere(&format!("hyper, client of {version}"), |part| {
-            let server = aio::wait_on(Serving::hello())??;
+            let server = aio::wait_on(Serving::start(hello_until))??;
             part.run(|| (0..2).try_for_each(|_| aio::wait_on(talk(server.address))?));
             // It goes on for others.
             aio::wait_on(talk(server.address))??;
@@ -378,7 +330,7 @@ fn a_server_that_is_dropped_in_the_middle_leaves_nothing() {
 fn an_error_of_hyper_shows_the_cancellation_inside() {
     let _alone = alone();
     run(|| {
-        let serving = aio::wait_on(Serving::hello())??;
+        let serving = aio::wait_on(Serving::start(hello_until))??;
         let address = serving.address;
         let driving = aio::spawn_local(async move {
             let stream = TcpStream::connect(address).await?;

@@ -15,5 +15,5 @@ fn main() -> io::Result<()> {
         eprintln!("usage: http_server ADDRESS");
         std::process::exit(2);
     };
-    run(&address, || Ok(service_fn(hello)))
+    run(&address, service_fn(hello))
 }

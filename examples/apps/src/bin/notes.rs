@@ -19,5 +19,5 @@ fn main() -> io::Result<()> {
         std::process::exit(2);
     };
     let agent = http::agent(Config::default());
-    hyper::run(&address, || Ok(TowerToHyperService::new(axum::app(agent)?)))
+    hyper::run(&address, TowerToHyperService::new(axum::app(agent)))
 }
