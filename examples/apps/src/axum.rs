@@ -22,7 +22,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use corio::aio::{self, SendWrapper};
-use corio::{Event, LoopHandle, secs, timeout};
+use corio::{Event, LoopHandle};
 use ureq::Agent;
 
 use crate::http;
@@ -57,7 +57,7 @@ impl Notes {
     }
 }
 
-/// The application. Its pages are fetched with this agent, one of [`http::agent`]'s.
+/// The application. Pages are fetched with this agent, one of [`http::agent`]'s, and within its limits.
 pub fn app(agent: Agent) -> Router {
     let notes = SendWrapper::new(Notes::default());
     Router::new()
@@ -94,10 +94,8 @@ async fn notes_after(State(app): State<Arc<App>>, Path(count): Path<usize>) -> R
 async fn length(State(app): State<Arc<App>>, address: String) -> Result<String, Failed> {
     let agent = app.agent.clone();
     let fetching = LoopHandle::current().map_err(unavailable)?.spawn(move || {
-        timeout(secs(10), || {
-            let mut page = agent.get(&address).call().map_err(http::io_error)?;
-            page.body_mut().read_to_vec().map_err(http::io_error)
-        })
+        let mut page = agent.get(&address).call().map_err(http::io_error)?;
+        page.body_mut().read_to_vec().map_err(http::io_error)
     });
     // If the client hangs up, this future is dropped, and the page is of no interest any more.
     let page = fetching.into_future().cancel_on_drop().await;

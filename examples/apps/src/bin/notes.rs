@@ -9,6 +9,7 @@
 
 use std::{env, io};
 
+use corio::secs;
 use corio_apps::{axum, http, hyper};
 use hyper_util::service::TowerToHyperService;
 use ureq::config::Config;
@@ -18,6 +19,6 @@ fn main() -> io::Result<()> {
         eprintln!("usage: notes ADDRESS");
         std::process::exit(2);
     };
-    let agent = http::agent(Config::default());
+    let agent = http::agent(Config::builder().timeout_global(Some(secs(10))).build());
     hyper::run(&address, TowerToHyperService::new(axum::app(agent)))
 }
