@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use corio::aio::net::TcpStream;
 use corio::net::SocketAddr;
 use corio::{Queue, aio, is_timed_out};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Notification};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
@@ -54,26 +52,25 @@ impl Connection {
     // ANCHOR: within
     /// Waits for the answer to a query, but not longer than that. Then the server is asked to give it up: to drop the future ends
     /// the waiting, and not the work.
+    ///
+    /// The server does one after the other: if others ask on the same connection, what it gives up may be theirs.
     pub async fn within<T>(&self, limit: Duration, query: impl Future<Output = Result<T, Error>>) -> io::Result<T> {
-        let mut query = pin!(query);
-        match aio::timeout(limit, query.as_mut()).await {
+        match aio::timeout(limit, query).await {
             Err(error) if is_timed_out(&error) => {
                 self.cancel().await?;
-                // It is waited for all the same: the request to give up must not meet the next query.
-                match query.await {
-                    Err(refused) if refused.code() == Some(&SqlState::QUERY_CANCELED) => Err(error),
-                    answer => answer.map_err(io::Error::other),
-                }
+                Err(error)
             }
             answer => answer?.map_err(io::Error::other),
         }
     }
     // ANCHOR_END: within
 
-    /// Asks the server to give up what it does for this connection now, by another one, as the protocol has it.
+    /// Asks the server to give up what it does for this connection now, by another one, as the protocol has it. The server hangs up
+    /// when it has passed that on: until then, the request could meet the query after.
     pub async fn cancel(&self) -> io::Result<()> {
-        let stream = TcpStream::connect(self.server).await?.compat();
-        self.client.cancel_token().cancel_query_raw(stream, NoTls).await.map_err(io::Error::other)
+        let mut stream = TcpStream::connect(self.server).await?.compat();
+        self.client.cancel_token().cancel_query_raw(&mut stream, NoTls).await.map_err(io::Error::other)?;
+        stream.get_ref().read(&mut [0]).await.map(drop)
     }
 
     /// Says goodbye, when all has been done that was asked for.
