@@ -5,7 +5,6 @@ mod support;
 use std::io;
 use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
 
 use corio::aio::net::TcpListener;
 use corio::net::{self, SocketAddr};
@@ -22,13 +21,9 @@ use support::*;
 use ureq::config::Config;
 
 async fn notes_until(listener: TcpListener, stop: Rc<Event>) -> io::Result<()> {
-    patient_notes_until(None, listener, stop).await
-}
-
-/// With a limit for the pages that are fetched.
-async fn patient_notes_until(limit: Option<Duration>, listener: TcpListener, stop: Rc<Event>) -> io::Result<()> {
-    let app = axum::app(http::agent(Config::builder().proxy(None).timeout_global(limit).build()));
-    serve(listener, async { aio::ready(&*stop).await }, PATIENT, TowerToHyperService::new(app)).await
+    let agent = http::agent(Config::builder().proxy(None).timeout_global(Some(secs(100))).build());
+    let app = TowerToHyperService::new(axum::app(agent));
+    serve(listener, async { aio::ready(&*stop).await }, PATIENT, app).await
 }
 
 /// A page of six bytes.
@@ -94,14 +89,14 @@ fn a_handler_hands_what_is_written_in_direct_style_to_coroutines() {
 #[test]
 fn a_page_that_is_silent_is_given_up_in_time_or_with_the_client() {
     let _alone = alone();
-    for limit in [Some(secs(10)), None] {
+    for hangs_up in [false, true] {
         let program = move || async move {
-            let server = Serving::start(|listener, stop| patient_notes_until(limit, listener, stop)).await?;
-            let silent = TcpListener::bind("127.0.0.1:0").await?;
+            let server = Serving::start(notes_until).await?;
+            let (silent, start) = (TcpListener::bind("127.0.0.1:0").await?, now());
             let page = format!("http://{}/", silent.get_ref().local_addr()?);
             let asking = aio::spawn_local(ask_once(server.address, "/length", page));
             let (stream, _) = silent.accept().await?;
-            if limit.is_none() {
+            if hangs_up {
                 asking.cancel();
                 assert!(is_cancelled(&asking.await.unwrap_err()));
             } else {
@@ -109,6 +104,7 @@ fn a_page_that_is_silent_is_given_up_in_time_or_with_the_client() {
             }
             // Either way whoever fetches it leaves.
             while stream.read(&mut [0; 1_000]).await? > 0 {}
+            assert_eq!(now() == start, hangs_up);
             server.stop().await
         };
         Options::new().network(Network::new).run(|| aio::spawn_local(program()).join());
@@ -162,6 +158,24 @@ fn a_client_and_a_server_can_be_cancelled_anywhere() {
         let served = part.run(|| aio::wait_on(notes_until(listener.into(), stop))?);
         assert!(client.join()? || served.is_none());
         aio::wait_on(page.stop())?
+    });
+}
+
+#[test]
+fn how_much_stack_it_uses() {
+    let _alone = alone();
+    run(|| {
+        let listener = net::TcpListener::bind("127.0.0.1:0")?;
+        let (address, stop) = (listener.local_addr()?, Rc::new(Event::new()));
+        let told = stop.clone();
+        let client = aio::spawn_local(async move {
+            assert_eq!(ask_once(address, "/notes", "\"buy milk\"").await?.0, StatusCode::CREATED);
+            assert_eq!(ask_once(address, "/notes/after/0", "").await?, ok("[\"buy milk\"]"));
+            told.set();
+            Ok(())
+        });
+        on_a_stack_of(512, "axum, server", move || aio::wait_on(notes_until(listener.into(), stop))?)?;
+        client.join()
     });
 }
 

@@ -427,3 +427,27 @@ fn whoever_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
     };
     Conversation::new("hyper, server of HTTP/2", Caller::They, serve_one, ask).with_silences_everywhere(3, 6);
 }
+
+#[test]
+fn how_much_stack_they_use() {
+    let _alone = alone();
+    run(|| {
+        let serving = aio::wait_on(Serving::start(hello_until))??;
+        let address = serving.address;
+        on_a_stack_of(512, "hyper, client of HTTP/1", move || aio::wait_on(talk(address, 1_000))?)?;
+        on_a_stack_of(516, "hyper, client of HTTP/2", move || aio::wait_on(talk_http2(address, 1_000, 4))?)?;
+        aio::wait_on(serving.stop())??;
+
+        let listener = net::TcpListener::bind("127.0.0.1:0")?;
+        let (address, stop) = (listener.local_addr()?, Rc::new(Event::new()));
+        let told = stop.clone();
+        let client = aio::spawn_local(async move {
+            talk(address, 1_000).await?;
+            talk_http2(address, 1_000, 4).await?;
+            told.set();
+            Ok(())
+        });
+        on_a_stack_of(520, "hyper, server", move || aio::wait_on(hello_until(listener.into(), stop))?)?;
+        client.join()
+    });
+}

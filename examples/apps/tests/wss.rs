@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::any::Any;
 use std::io;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use std::sync::Arc;
 use async_tungstenite::WebSocketStream;
 use corio::aio::net::{TcpListener, TcpStream};
 use corio::net::{self, SocketAddr};
-use corio::{aio, scope};
+use corio::testing::{Network, Options};
+use corio::{aio, is_cancelled, is_timed_out, now, scope, secs};
 use corio_apps::websocket::{config, io_error};
 use corio_apps::{tls, wss};
+use futures_rustls::TlsAcceptor;
 use futures_util::{AsyncRead, AsyncWrite, AsyncWriteExt, StreamExt, join};
 use rustls::{ClientConfig, ServerConfig};
 use support::*;
@@ -190,6 +193,40 @@ fn whoever_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
         Ok(())
     };
     Conversation::new("async-tungstenite, server", Caller::They, answer, ask).with_silences_everywhere(13, 8);
+}
+
+#[test]
+fn a_task_of_futures_leaves_in_every_phase_at_its_limit_or_when_it_is_cancelled() {
+    let _alone = alone();
+    let (server, client) = configured();
+    for (phase, is_cancelled_first) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+        let (server, client) = (server.clone(), client.clone());
+        let program = async move || {
+            let (listener, start) = (TcpListener::bind("127.0.0.1:0").await?, now());
+            let address = listener.get_ref().local_addr()?;
+            let call = async move { call(address, &client, 100).await };
+            let calling = aio::spawn_local(async { aio::timeout(secs(3), call).await? });
+            let (stream, _) = listener.accept().await?;
+            // So far it answers; then it is there, and silent.
+            let _silent: Box<dyn Any> = match phase {
+                0 => Box::new(stream),
+                1 => Box::new(TlsAcceptor::from(server).accept(stream).await?),
+                _ => Box::new(wss::accept(&server, stream).await?),
+            };
+            aio::sleep_until(start + secs(1)).await?;
+            if is_cancelled_first {
+                calling.cancel();
+            }
+            let error = calling.await.unwrap_err();
+            assert!(if is_cancelled_first { is_cancelled(&error) } else { is_timed_out(&error) }, "{phase}: {error}");
+            assert_eq!(now() - start, secs(if is_cancelled_first { 1 } else { 3 }));
+            Ok(())
+        };
+        let network = Network::new();
+        let here = network.clone();
+        Options::new().network(move || here.clone()).run(|| aio::spawn_local(program()).join());
+        assert_eq!(network.open(), 0, "{phase}: sockets are left");
+    }
 }
 
 #[test]
