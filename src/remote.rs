@@ -358,6 +358,23 @@ impl LoopHandle {
     }
 }
 
+impl LoopHandle {
+    /// While its own loop waits with it, it brings nothing from outside, and does not hold a virtual clock back.
+    pub(crate) fn at_home(&self) -> AtHome {
+        self.remote.handles.fetch_sub(1, Ordering::AcqRel);
+        AtHome(self.remote.clone())
+    }
+}
+
+/// A handle that is not counted for a while; from [`LoopHandle::at_home`].
+pub(crate) struct AtHome(Arc<Remote>);
+
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        self.0.handles.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 impl Clone for LoopHandle {
     fn clone(&self) -> Self {
         LoopHandle::of(self.remote.clone())

@@ -17,7 +17,7 @@ use crate::error::{cancelled, is_cancelled};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{Place, Want};
 use crate::pool::Pool;
-use crate::remote::{Expecting, LoopHandle, Message, Waker};
+use crate::remote::{AtHome, Expecting, LoopHandle, Message, Waker};
 use crate::task::body::{Detached, Payload, Sink, drop_quietly, panic_text};
 use crate::task::wait::{Context, checkpoint, in_context, park, refuse_while_unwinding};
 use crate::task::{Builder, IntoResult, TaskCore, TaskRef, caller, not_in_a_callback};
@@ -304,14 +304,22 @@ impl<T> RemoteHandle<T> {
         }
     }
 
-    /// Whether a task of this loop does the work: then nothing holds a virtual clock back.
-    pub(crate) fn is_on(&self, lp: &EventLoop) -> bool {
-        matches!(&self.worker, Worker::Task(handle) if Arc::ptr_eq(&handle.remote, &lp.remote))
+    /// The loop, if a task of this one does the work.
+    fn own(&self, lp: &EventLoop) -> Option<&LoopHandle> {
+        match &self.worker {
+            Worker::Task(handle) if Arc::ptr_eq(&handle.remote, &lp.remote) => Some(handle),
+            _ => None,
+        }
+    }
+
+    /// For a wait, if a task of this loop does the work: then nothing holds a virtual clock back.
+    pub(crate) fn at_home(&self, lp: &EventLoop) -> Option<AtHome> {
+        self.own(lp).map(LoopHandle::at_home)
     }
 
     /// Fails if it is that very task.
     pub(crate) fn check_other(&self, lp: &EventLoop, me: &TaskRef) -> io::Result<()> {
-        if self.is_on(lp) && self.shared.lock().task == Some(me.core.id()) {
+        if self.own(lp).is_some() && self.shared.lock().task == Some(me.core.id()) {
             return Err(io::Error::new(io::ErrorKind::Deadlock, format!("{me} would wait for itself")));
         }
         Ok(())
@@ -352,7 +360,8 @@ impl<T> RemoteHandle<T> {
             Context::Task(lp, me) => {
                 checkpoint(lp, me, at).inspect_err(|_| _ = self.cancel())?;
                 self.check_other(lp, me)?;
-                let _expecting = if self.is_on(lp) { Expecting::news(lp, me) } else { Expecting::work(lp, me) };
+                let at_home = self.at_home(lp);
+                let _expecting = if at_home.is_some() { Expecting::news(lp, me) } else { Expecting::work(lp, me) };
                 let alarm = limit.map(|limit| Alarm::wake(lp, me, lp.clock.now().saturating_add(nanos(limit))));
                 let want = self.want();
                 let _left = Left(&self.shared);
@@ -421,7 +430,8 @@ impl LoopHandle {
     /// there: what it makes need not be `Send`, only what it takes along and what it returns.
     ///
     /// If the loop is gone, or goes before the task could be spawned, `f` is dropped and `join` says
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe). A handle keeps its loop hoping, as every [`LoopHandle`] does.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe). A handle keeps its loop hoping, as every [`LoopHandle`] does, but while a task
+    /// of that loop waits for it: then a virtual clock goes on.
     ///
     /// asyncio: `run_coroutine_threadsafe`.
     ///

@@ -16,8 +16,8 @@ use std::thread;
 use common::{logged, only};
 use corio::net::{TcpListener, TcpStream};
 use corio::{
-    LoopHandle, Runner, all_tasks, call_later, call_soon, current, is_cancelled, millis, now, run, scope, secs, sleep,
-    spawn, timeout, try_current, yield_now,
+    LoopHandle, Runner, aio, all_tasks, call_later, call_soon, current, is_cancelled, millis, now, run, scope, secs,
+    sleep, spawn, timeout, try_current, yield_now,
 };
 use support::{Finally, Trace, assert_success, in_child, watchdog};
 
@@ -431,6 +431,23 @@ fn d06_three_in_a_circle_and_bystanders() {
         second.join()
     });
     assert!(is_deadlock(result));
+}
+
+#[test]
+fn work_of_its_own_that_a_loop_waits_for_does_not_hold_its_virtual_clock() {
+    let _watchdog = watchdog();
+    let elapsed = virtually(|| {
+        let start = now();
+        let here = LoopHandle::current()?;
+        let joined = here.spawn(|| sleep(secs(3_600)));
+        let awaited = here.spawn(|| sleep(secs(7_200)));
+        drop(here);
+        let joining = spawn(|| joined.join());
+        aio::spawn_local(awaited.into_future()).join()?;
+        joining.join()?;
+        Ok(now() - start)
+    });
+    assert_eq!(elapsed.unwrap(), secs(7_200));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::RemoteHandle;
 use crate::error::cancelled;
 use crate::event_loop::EventLoop;
 use crate::observe::event::Place;
-use crate::remote::{self, Message, Waker};
+use crate::remote::{self, AtHome, Message, Waker};
 use crate::task::waker::{self, Foreign};
 use crate::task::{TaskRef, caller};
 
@@ -47,10 +47,11 @@ use crate::task::{TaskRef, caller};
 /// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Remote<T> {
+    /// Before the handle, which counts again when it goes.
+    hope: Option<Hope>,
     handle: Option<RemoteHandle<T>>,
     at: Place,
     checkpoint: Checkpoint,
-    hope: Option<Hope>,
     cancel_on_drop: bool,
 }
 
@@ -145,7 +146,7 @@ impl<T> Remote<T> {
             lp.seats.note_wait(wait.1, &foreign);
         }
         if self.hope.as_ref().is_none_or(|hope| hope.home != Home::of(lp) || hope.wait != wait) {
-            self.hope = Some(Hope::new(lp, wait, !handle.is_on(lp)));
+            self.hope = Some(Hope::new(lp, wait, handle.at_home(lp)));
         }
         lp.say(handle.want(), self.at);
         Poll::Pending
@@ -168,13 +169,15 @@ struct Hope {
     /// The task, and which of its waits.
     wait: (u64, usize),
     work: bool,
+    _at_home: Option<AtHome>,
 }
 
 impl Hope {
-    fn new(lp: &EventLoop, wait: (u64, usize), work: bool) -> Hope {
+    fn new(lp: &EventLoop, wait: (u64, usize), at_home: Option<AtHome>) -> Hope {
+        let work = at_home.is_none();
         lp.expecting.set(lp.expecting.get() + 1);
         lp.workers.set(lp.workers.get() + usize::from(work));
-        Hope { home: Home::of(lp), wait, work }
+        Hope { home: Home::of(lp), wait, work, _at_home: at_home }
     }
 
     /// Gives it up, if this is its loop.
@@ -191,7 +194,7 @@ impl Hope {
 
 impl Drop for Hope {
     fn drop(&mut self) {
-        let Hope { home, wait, work } = *self;
+        let Hope { home, wait, work, .. } = *self;
         // The future went to another thread. If its loop is gone, or in another run, so is what was counted.
         if !Hope::end_here(home, wait, work)
             && let Some(remote) = remote::find(home.on)
