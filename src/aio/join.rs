@@ -59,7 +59,7 @@ impl<T, E> Join<'_, T, E> {
     ///     let task = helper.task();
     ///     let late = aio::timeout(millis(1), helper.into_future().cancel_on_drop()).await;
     ///     assert!(late.is_err());
-    ///     aio::ready(task.clone()).await?;
+    ///     aio::ready(&task).await?;
     ///     assert!(task.cancelled());
     ///     Ok(())
     /// })
