@@ -16,7 +16,7 @@ use futures_util::future::try_join_all;
 use hyper::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
-use support::web::{PATIENT, Serving, ask};
+use support::web::{PATIENT, Serving, ask, curl, load, says};
 use support::*;
 use ureq::config::Config;
 
@@ -185,12 +185,6 @@ fn program() -> Served {
     Served::ours(Command::new(env!("CARGO_BIN_EXE_notes")).arg("127.0.0.1:0").env_remove("http_proxy"))
 }
 
-fn says(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn curl_is_answered() {
     let _alone = alone();
@@ -199,11 +193,6 @@ fn curl_is_answered() {
     }
     let server = program();
     let page = |path: &str| format!("http://127.0.0.1:{}{path}", server.port);
-    let curl = || {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]);
-        curl
-    };
     let json = ["--header", "content-type: application/json", "--data", "\"buy milk\""];
     for version in ["--http1.1", "--http2-prior-knowledge"] {
         says(curl().arg(version).args(json).arg(page("/notes")));
@@ -214,16 +203,9 @@ fn curl_is_answered() {
 }
 
 #[test]
-fn wrk_is_answered_on_many_connections_at_once() {
+fn wrk_and_h2load_are_answered_on_many_connections_at_once() {
     let _alone = alone();
-    // It has no option that does nothing and succeeds.
-    if !is_there("sh", &["-c", "command -v wrk"]) {
-        return;
-    }
     let server = program();
-    let page = format!("http://127.0.0.1:{}/notes", server.port);
-    let said = says(Command::new("wrk").args(["--threads", "1", "--connections", "50", "--duration", "1s", &page]));
-    assert!(said.contains(" requests in ") && !said.contains(" 0 requests in "), "{said}");
-    assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    load(&format!("http://127.0.0.1:{}/notes", server.port));
     assert!(server.terminate().success());
 }

@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use support::web::{PATIENT, Serving, ask, ask_http2};
+use support::web::{PATIENT, Serving, ask, ask_http2, curl, load, output, says};
 use support::*;
 
 /// With a page that is slow, and one that breaks.
@@ -100,37 +100,24 @@ fn curl_is_answered_in_both_versions_and_the_server_stops_when_it_is_asked_to() 
     let (server, directory) = (program(), Directory::new());
     let (page, file) = (format!("http://127.0.0.1:{}", server.port), directory.0.join("large"));
     fs::write(&file, large(3_000_000)).unwrap();
-    let curl = |arguments: &[&str]| {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]).args(arguments);
-        let output = curl.output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    };
     // In HTTP/1 all on one connection, which is counted. In HTTP/2 without TLS, curl 7.88 does not manage to use one again.
     for (version, number, count) in [("--http1.1", "1.1", 200), ("--http2-prior-knowledge", "2", 1)] {
         let many = format!("{page}/?[1-{count}]");
-        let said = curl(&[version, "--write-out", "%{http_version} %{num_connects}\n", &many]);
+        let said = says(curl().args([version, "--write-out", "%{http_version} %{num_connects}\n", &many]));
         let expected = format!("hello\n{number} 1\n") + &format!("hello\n{number} 0\n").repeat(count - 1);
-        assert_eq!(String::from_utf8(said).unwrap(), expected);
+        assert_eq!(said, expected);
         let body = format!("@{}", file.display());
-        assert!(curl(&[version, "--data-binary", &body, &format!("{page}/echo")]) == large(3_000_000));
+        let heard = output(curl().args([version, "--data-binary", &body, &format!("{page}/echo")]));
+        assert!(heard == large(3_000_000));
     }
     assert!(server.terminate().success());
 }
 
 #[test]
-fn h2load_is_answered_a_hundred_times_at_once() {
+fn wrk_and_h2load_are_answered_on_many_connections_at_once() {
     let _alone = alone();
-    if !is_there("h2load", &["--version"]) {
-        return;
-    }
     let server = program();
-    let mut h2load = Command::new("h2load");
-    h2load.args(["--requests", "5000", "--clients", "10", "--max-concurrent-streams", "10"]);
-    let output = h2load.arg(format!("http://127.0.0.1:{}/", server.port)).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+    load(&format!("http://127.0.0.1:{}/", server.port));
     assert!(server.terminate().success());
 }
 

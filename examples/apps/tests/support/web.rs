@@ -1,6 +1,7 @@
 //! What the tests of web servers share: a server that can be stopped, and a client.
 
 use std::io;
+use std::process::Command;
 use std::rc::Rc;
 
 use corio::aio::net::TcpListener;
@@ -11,6 +12,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode};
+
+use super::is_there;
 
 /// Longer than any limit of a test.
 pub const PATIENT: Limits = Limits { request: secs(100), grace: secs(100) };
@@ -63,4 +66,41 @@ fn request(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 async fn whole(response: Response<Incoming>) -> Heard {
     let status = response.status();
     Ok((status, response.into_body().collect().await.map_err(io::Error::other)?.to_bytes()))
+}
+
+// ---- clients of others ---------------------------------------------------------------------------------------------
+
+/// What a program prints, which must succeed.
+pub fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// The same, as text.
+pub fn says(command: &mut Command) -> String {
+    String::from_utf8(output(command)).unwrap()
+}
+
+/// It fails if the answer is an error.
+pub fn curl() -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--noproxy", "*"]);
+    curl
+}
+
+/// Asks for a page on many connections at once, and each must bring it: in HTTP/1 by wrk, in HTTP/2 by h2load.
+pub fn load(page: &str) {
+    // wrk has no option that does nothing and succeeds.
+    if is_there("sh", &["-c", "command -v wrk"]) {
+        let said = says(Command::new("wrk").args(["--threads", "1", "--connections", "50", "--duration", "1s", page]));
+        assert!(said.contains(" requests in ") && !said.contains(" 0 requests in "), "{said}");
+        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+    }
+    if is_there("h2load", &["--version"]) {
+        let amount = ["--requests", "5000", "--clients", "10", "--max-concurrent-streams", "10"];
+        let said = says(Command::new("h2load").args(amount).arg(page));
+        assert!(said.contains("5000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+        assert!(said.contains("status codes: 5000 2xx"), "{said}");
+    }
 }
