@@ -866,7 +866,7 @@ fn give_up_the_rest(lp: &EventLoop, deadline: Option<Instant>) {
             // next: threads that send without a pause must not hold this one up.
             lp.drop_letters(usize::MAX);
             let found = [
-                lp.reactor.unwatch_all(lp),
+                lp.reactor.unwatch_all(),
                 crate::signal::remove_all(lp),
                 lp.drop_callbacks(),
                 executor::close_default(lp, deadline),

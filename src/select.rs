@@ -814,7 +814,13 @@ impl Arm for Readiness<'_> {
     fn leave(&mut self, cx: &Cx<'_>, _: &Spot<()>) {
         if let Some((watched, _)) = self.watched.take() {
             cx.lp.reactor.remove_waiter();
-            watched.give_up(cx.lp);
+            watched.give_up();
+        }
+    }
+
+    fn desert(&mut self, _: &Spot<()>) {
+        if let Some((watched, _)) = self.watched.take() {
+            watched.give_up();
         }
     }
 

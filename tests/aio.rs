@@ -17,8 +17,8 @@ use common::{Finally, Log, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::observe::event::Event::Polled;
 use corio::{
-    Coroutine, Event, Executor, Mutex, Queue, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out, millis,
-    now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
+    Coroutine, Event, Executor, Mutex, Queue, Runner, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out,
+    millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
 };
 use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -1238,6 +1238,29 @@ fn a_wait_goes_on_by_another_waker_on_another_loop_and_in_another_run() {
         readable.await?
     })
     .unwrap();
+
+    // On another loop it is watched there.
+    let (mut here, mut there) = (Runner::new().ctrl_c(false), Runner::new().ctrl_c(false));
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut readable = Box::pin(aio::ready(until_readable(&near)));
+    for runner in [&mut here, &mut there] {
+        let mut poll_once = poll_fn(|context| Poll::Ready(readable.as_mut().poll(context).is_pending()));
+        assert!(runner.run(|| aio::wait_on(&mut poll_once)).unwrap());
+    }
+    there
+        .run(|| {
+            let writer = spawn(move || {
+                sleep(millis(5))?;
+                io::Write::write_all(&mut far, b"!")?;
+                sleep(secs(60)) // nothing else wakes the loop soon
+            });
+            let start = now();
+            aio::wait_on(readable.as_mut())???;
+            writer.cancel();
+            assert!(now() - start < secs(30));
+            Ok(())
+        })
+        .unwrap();
 
     let mut runner = runner();
     let mut nap = runner

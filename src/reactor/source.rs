@@ -27,8 +27,8 @@ use crate::task::wait::{Context, Patience, WaitList, checkpoint, in_context, ref
 use crate::time::Alarm;
 use crate::timer::Nanos;
 
-/// What `register` remembers.
-struct Registration {
+/// A descriptor that a loop has in sight.
+pub(super) struct Registration {
     remote: Arc<Remote>,
     token: Token,
 }
@@ -278,9 +278,8 @@ impl Source {
             old.give_up(self.fd);
         }
         *registration = None;
-        let token = lp.reactor.register(lp, self.fd)?;
-        let new = registration.insert(Registration { remote: lp.remote.clone(), token });
-        self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(token.slot), Ordering::SeqCst);
+        let new = registration.insert(Registration::new(lp, self.fd)?);
+        self.owner.store(u64::from(lp.remote.id) << 32 | u64::from(new.token.slot), Ordering::SeqCst);
         Ok(new.slot(lp))
     }
 }
@@ -303,13 +302,17 @@ fn wait_until(due: Nanos, waiters: &WaitList, lp: &EventLoop, task: &TaskRef, wa
 }
 
 impl Registration {
+    pub(super) fn new(lp: &EventLoop, fd: RawFd) -> io::Result<Registration> {
+        Ok(Registration { token: lp.reactor.register(lp, fd)?, remote: lp.remote.clone() })
+    }
+
     /// Its slot, on the loop that it is with.
-    fn slot(&self, lp: &EventLoop) -> Rc<Slot> {
-        lp.reactor.slot(self.token).expect("a registration has a slot until its source is dropped")
+    pub(super) fn slot(&self, lp: &EventLoop) -> Rc<Slot> {
+        lp.reactor.slot(self.token).expect("a registration has a slot until it is given up")
     }
 
     /// Takes the descriptor, which is still open, out of the loop's sight. May be called on any thread.
-    fn give_up(&self, fd: RawFd) {
+    pub(super) fn give_up(&self, fd: RawFd) {
         // In a fork the registration is the parent's as well, and stays. If it fails, the kernel has forgotten the descriptor
         // already, which is what is wanted.
         if !self.remote.is_the_parents() {

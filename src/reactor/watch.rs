@@ -14,7 +14,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Reactor, Slot, Token};
+use super::source::Registration;
+use super::{Reactor, Slot};
 use crate::event_loop::{EventLoop, adopt};
 use crate::observe::event::{Direction, Event, Place, Want};
 use crate::snapshot::Snapshot;
@@ -43,23 +44,23 @@ pub(super) struct Watcher {
 /// A duplicate that is registered with the loop.
 pub(crate) struct Watched {
     fd: OwnedFd,
-    token: Token,
+    registration: Registration,
 }
 
 impl Watched {
     pub(crate) fn new(lp: &EventLoop, fd: BorrowedFd<'_>) -> io::Result<Watched> {
         let fd = fd.try_clone_to_owned()?;
-        let token = lp.reactor.register(lp, fd.as_raw_fd())?;
-        Ok(Watched { fd, token })
+        let registration = Registration::new(lp, fd.as_raw_fd())?;
+        Ok(Watched { fd, registration })
     }
 
     pub(crate) fn slot(&self, lp: &EventLoop) -> Rc<Slot> {
-        lp.reactor.slot(self.token).expect("a registration has a slot until it is given up")
+        self.registration.slot(lp)
     }
 
-    pub(crate) fn give_up(&self, lp: &EventLoop) {
-        let _ = lp.reactor.registrar.deregister(self.fd.as_raw_fd());
-        lp.reactor.free(lp, self.token);
+    /// Also where its loop is another, or gone.
+    pub(crate) fn give_up(&self) {
+        self.registration.give_up(self.fd.as_raw_fd());
     }
 }
 
@@ -147,35 +148,35 @@ impl Reactor {
         self.add_waiter();
         // Only now: its destructor may add another.
         if let Some(replaced) = replaced {
-            self.put_away(lp, replaced);
+            self.put_away(replaced);
         }
         Ok(())
     }
 
-    fn unwatch(&self, lp: &EventLoop, fd: RawFd, direction: Direction) -> bool {
+    fn unwatch(&self, fd: RawFd, direction: Direction) -> bool {
         let removed = self.watchers.0.borrow_mut().remove(&(fd, direction == Direction::Write));
         let found = removed.is_some();
         if let Some(watcher) = removed {
-            self.put_away(lp, watcher);
+            self.put_away(watcher);
         }
         found
     }
 
-    fn put_away(&self, lp: &EventLoop, watcher: Rc<Watcher>) {
+    fn put_away(&self, watcher: Rc<Watcher>) {
         self.remove_waiter();
         watcher.removed.set(true);
-        watcher.watched.give_up(lp);
+        watcher.watched.give_up();
         let callback = watcher.callback.borrow_mut().take();
         drop_quietly(callback, "a reader or writer that was removed");
         drop_quietly(watcher, "a task-local of a reader or writer that was removed");
     }
 
     /// The run is over; `false` if there were none.
-    pub(crate) fn unwatch_all(&self, lp: &EventLoop) -> bool {
+    pub(crate) fn unwatch_all(&self) -> bool {
         let watchers = self.watchers.0.take();
         let found = !watchers.is_empty();
         for watcher in watchers.into_values() {
-            self.put_away(lp, watcher);
+            self.put_away(watcher);
         }
         found
     }
@@ -298,7 +299,7 @@ pub fn add_writer(fd: &impl AsFd, f: impl FnMut() + 'static) -> io::Result<()> {
 /// ```
 #[track_caller]
 pub fn remove_reader(fd: &impl AsFd) -> bool {
-    on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Read))
+    on_the_loop(|lp| lp.reactor.unwatch(fd.as_fd().as_raw_fd(), Direction::Read))
 }
 
 /// Removes the callback of [`add_writer`]; `false` if there was none. A reader of the same descriptor stays. asyncio:
@@ -326,7 +327,7 @@ pub fn remove_reader(fd: &impl AsFd) -> bool {
 /// ```
 #[track_caller]
 pub fn remove_writer(fd: &impl AsFd) -> bool {
-    on_the_loop(|lp| lp.reactor.unwatch(lp, fd.as_fd().as_raw_fd(), Direction::Write))
+    on_the_loop(|lp| lp.reactor.unwatch(fd.as_fd().as_raw_fd(), Direction::Write))
 }
 
 #[track_caller]
@@ -428,8 +429,8 @@ fn until(fd: BorrowedFd<'_>, direction: Direction, at: Place) -> io::Result<()> 
                 lp.emit(|| Event::NoPause { task: task.core.id(), want: Want::Turn, at });
                 return Ok(());
             }
-            let registration = Registration(lp, Watched::new(lp, fd)?);
-            let slot = registration.1.slot(lp);
+            let watching = Watching(Watched::new(lp, fd)?);
+            let slot = watching.0.slot(lp);
             let _hope = lp.reactor.count_waiter();
             loop {
                 let want = Want::Io { source: slot.id(), direction };
@@ -447,10 +448,10 @@ fn until(fd: BorrowedFd<'_>, direction: Direction, at: Place) -> io::Result<()> 
 }
 
 /// A duplicate that is watched for the time of one wait.
-struct Registration<'a>(&'a EventLoop, Watched);
+struct Watching(Watched);
 
-impl Drop for Registration<'_> {
+impl Drop for Watching {
     fn drop(&mut self) {
-        self.1.give_up(self.0);
+        self.0.give_up();
     }
 }

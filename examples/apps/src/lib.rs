@@ -38,7 +38,7 @@ use corio::aio::{self, Join};
 #[derive(Debug)]
 #[must_use = "without it the connection stops"]
 pub struct Driver {
-    task: Join<()>,
+    task: Join<'static, ()>,
     others: Owned,
 }
 
