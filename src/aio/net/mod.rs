@@ -4,11 +4,37 @@
 //! addresses, options, and whatever else does not wait. `into_direct` gives it back to a coroutine. Time limits of the socket's
 //! own do not count here: there is [`timeout`](crate::aio::timeout).
 //!
+//! A stream stays on its thread, because it keeps waits of its loop; the direct one that it is made from may go to another.
+//!
+//! ```compile_fail
+//! fn is_send<T: Send>() {}
+//! is_send::<corio::aio::net::TcpStream>(); // with whatever features
+//! ```
+//!
 //! With the feature `futures-io`, streams are `AsyncRead` and `AsyncWrite` as well; with the feature `hyper`, they are what hyper
 //! reads and writes.
 
 #[cfg(any(feature = "futures-io", feature = "hyper"))]
 mod polled;
+/// Without those features nothing is polled. But a feature that somebody else asks for must not take away what a type could
+/// do: a stream does not go to another thread here either.
+#[cfg(not(any(feature = "futures-io", feature = "hyper")))]
+mod polled {
+    use std::marker::PhantomData;
+    use std::rc::Rc;
+
+    pub(super) struct Waits<D>(PhantomData<(Rc<()>, D)>);
+
+    impl<D> Default for Waits<D> {
+        fn default() -> Waits<D> {
+            Waits(PhantomData)
+        }
+    }
+
+    impl<D> Waits<D> {
+        pub(super) fn leave(&mut self) {}
+    }
+}
 mod stream;
 mod tcp;
 mod udp;

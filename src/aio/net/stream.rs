@@ -68,11 +68,7 @@ macro_rules! stream {
     ($stream:ident, $direct:path) => {
         impl $stream {
             fn new(stream: Arc<$direct>) -> $stream {
-                $stream {
-                    stream,
-                    #[cfg(any(feature = "futures-io", feature = "hyper"))]
-                    waits: Default::default(),
-                }
+                $stream { stream, waits: Default::default() }
             }
 
             /// The stream of the direct style: for addresses, options, and whatever else does not wait.
@@ -85,12 +81,7 @@ macro_rules! stream {
             /// # Errors
             ///
             /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while it has clones; then only this one is gone.
-            #[cfg_attr(
-                not(any(feature = "futures-io", feature = "hyper")),
-                expect(unused_mut, reason = "it has no waits")
-            )]
             pub fn into_direct(mut self) -> io::Result<$direct> {
-                #[cfg(any(feature = "futures-io", feature = "hyper"))]
                 self.waits.leave();
                 Arc::into_inner(self.stream).ok_or_else(has_clones)
             }

@@ -68,7 +68,6 @@ use crate::task::caller;
 /// ```
 pub struct TcpStream {
     pub(super) stream: Arc<net::TcpStream>,
-    #[cfg(any(feature = "futures-io", feature = "hyper"))]
     pub(super) waits: super::polled::Waits<net::TcpStream>,
 }
 

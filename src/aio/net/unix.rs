@@ -34,7 +34,6 @@ use crate::task::caller;
 /// ```
 pub struct UnixStream {
     pub(super) stream: Arc<net::UnixStream>,
-    #[cfg(any(feature = "futures-io", feature = "hyper"))]
     pub(super) waits: super::polled::Waits<net::UnixStream>,
 }
 
