@@ -942,55 +942,6 @@ fn r10_a_task_that_is_owned_is_waited_for_whoever_else_is_woken() {
     }
 }
 
-/// R10: what the future of one task says is nobody else's.
-#[test]
-fn r10_a_task_that_is_owned_is_waited_for_whatever_others_poll_meanwhile() {
-    sim(|| {
-        let ended = Rc::new(Cell::new(false));
-        let end = ended.clone();
-        let child = spawn(move || {
-            let error = sleep(secs(60)).unwrap_err();
-            corio::shield(secs(50), || sleep(secs(20)))?;
-            end.set(true);
-            Err::<(), _>(error)
-        });
-        let other = spawn(|| aio::wait_on(aio::sleep(secs(4)))?);
-        let parent = spawn(move || {
-            let mut join = Box::pin(child.into_future());
-            aio::wait_on(poll_fn(|context| {
-                let polled = join.as_mut().poll(context);
-                if current().cancelling() > 0 {
-                    // In the middle of the poll, and meanwhile the other goes on.
-                    drop(corio::shield(secs(50), || sleep(secs(5))));
-                }
-                polled
-            }))?
-        });
-        sleep(secs(2))?;
-        parent.cancel();
-        assert!(is_cancelled(&parent.join().unwrap_err()) && ended.get());
-        other.join()
-    })
-    .unwrap();
-}
-
-#[test]
-fn a_time_limit_does_not_hold_up_a_cancellation() {
-    for on_coroutine in [false, true] {
-        sim(move || {
-            let limited = async { aio::timeout(secs(60), pending::<()>()).await };
-            let task = if on_coroutine { spawn(|| aio::wait_on(limited)?) } else { aio::spawn_local(limited) };
-            sleep(secs(1))?;
-            let start = now();
-            task.cancel();
-            assert!(is_cancelled(&task.join().unwrap_err()));
-            assert_eq!(now(), start);
-            Ok(())
-        })
-        .unwrap();
-    }
-}
-
 #[test]
 fn a_wait_for_a_channel_keeps_its_place_however_often_it_is_polled() {
     sim(|| {
@@ -1421,6 +1372,182 @@ fn r10_a_cancellation_goes_through_limits_and_executors_of_others() {
         Ok(())
     })
     .unwrap();
+}
+
+/// R10: a time limit is no wait of its own: neither does it keep what knows no cancellation, nor cut off what is owned.
+#[test]
+fn r10_a_time_limit_is_not_what_a_cancelled_task_waits_for() {
+    sim(|| {
+        let start = now();
+        let hour = secs(3600);
+        let strangers = [
+            aio::spawn_local(aio::timeout(hour, pending::<()>())),
+            spawn(move || aio::wait_on(aio::timeout(hour, aio::timeout(hour, pending::<()>())))??),
+        ];
+        let ended = Rc::new(Cell::new(false));
+        let (end, child) = (ended.clone(), spawn(|| corio::shield(secs(10), || sleep(secs(5)))));
+        let cleans = aio::spawn_local(async move {
+            let slept = aio::sleep(hour).await;
+            let _ = aio::timeout(hour, child).await;
+            end.set(true);
+            slept
+        });
+        sleep(secs(1))?;
+        strangers.iter().chain([&cleans]).for_each(|task| assert!(task.cancel()));
+        for task in strangers {
+            assert!(is_cancelled(&task.join().unwrap_err()));
+        }
+        assert_eq!(since(start), 1.0);
+        assert!(is_cancelled(&cleans.join().unwrap_err()));
+        assert!(ended.get() && since(start) == 5.0, "{}", since(start));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// R2: a cancellation that meets a task which is ready already reaches its waits before the task is looked at.
+#[test]
+fn a_task_that_is_ready_when_it_is_cancelled_still_waits_for_what_it_owns() {
+    for on_a_coroutine in [false, true] {
+        sim(move || {
+            let ended = Rc::new(Cell::new(false));
+            let end = ended.clone();
+            let child = spawn(move || {
+                let error = sleep(secs(100)).unwrap_err();
+                corio::shield(secs(10), || sleep(secs(2)))?;
+                end.set(true);
+                Err::<(), _>(error)
+            });
+            let waker = Rc::new(RefCell::new(None));
+            let shown = waker.clone();
+            let wait = async move {
+                let mut others = FuturesUnordered::from_iter([child.into_future()]);
+                poll_fn(|context| {
+                    *shown.borrow_mut() = Some(context.waker().clone());
+                    others.poll_next_unpin(context)
+                })
+                .await
+                .unwrap()
+            };
+            let parent = if on_a_coroutine { spawn(|| aio::wait_on(wait)?) } else { aio::spawn_local(wait) };
+            let (parent, go) = (Rc::new(parent), Rc::new(Event::new()));
+            let (target, gone) = (parent.clone(), go.clone());
+            let killer = spawn(move || {
+                gone.wait()?;
+                target.cancel();
+                Ok(())
+            });
+            sleep(secs(1))?;
+            go.set();
+            waker.borrow().as_ref().unwrap().wake_by_ref(); // in the same turn, after the one who cancels
+            killer.join()?;
+            parent.wait()?;
+            assert!(ended.get(), "on a coroutine: {on_a_coroutine}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+/// What a future says of its waits is said to the one who polls it, and to nobody else on the loop.
+#[test]
+fn what_others_poll_meanwhile_does_not_keep_a_cancelled_task_nor_cut_it_off() {
+    sim(|| {
+        let nap = || corio::shield(secs(60), || sleep(millis(10)));
+        let busy = aio::spawn_local(async move {
+            loop {
+                aio::sleep(millis(1)).await?;
+            }
+            #[expect(unreachable_code, reason = "it says what the task returns")]
+            Ok(())
+        });
+        let stranger = spawn(move || {
+            aio::wait_on(poll_fn(|_| {
+                let _ = nap();
+                Poll::<()>::Pending
+            }))
+        });
+        sleep(secs(1))?;
+        stranger.cancel();
+        corio::timeout(secs(60), || stranger.wait())?;
+        busy.cancel();
+
+        let ended = Rc::new(Cell::new(false));
+        let end = ended.clone();
+        let child = spawn(move || {
+            let _ = sleep(secs(100));
+            corio::shield(secs(10), || sleep(secs(2)))?;
+            end.set(true);
+            Ok(())
+        });
+        let parent = spawn(move || {
+            let (mut child, mut polls) = (Box::pin(child.into_future()), 0);
+            aio::wait_on(poll_fn(|context| {
+                let polled = child.as_mut().poll(context);
+                polls += 1;
+                if polls == 2 {
+                    // It is cancelled by now, and waits for another future in the middle of the poll.
+                    let _ = corio::shield(secs(60), || aio::wait_on(aio::yield_now()));
+                }
+                polled
+            }))?
+        });
+        sleep(secs(1))?;
+        parent.cancel();
+        parent.wait()?;
+        assert!(ended.get());
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// R2: a combinator asks only those of its futures that were woken; those that are owned count all the same.
+#[test]
+fn what_a_cancelled_task_owns_is_waited_for_also_behind_a_combinator_that_does_not_ask_it() {
+    for on_a_coroutine in [false, true] {
+        sim(move || {
+            let ended = Rc::new(Cell::new(0));
+            let children = [2, 4, 6].map(|after| {
+                let end = ended.clone();
+                spawn(move || {
+                    let error = sleep(secs(100)).unwrap_err();
+                    corio::shield(secs(10), || sleep(secs(after)))?;
+                    end.set(end.get() + 1);
+                    Err::<(), _>(error)
+                })
+            });
+            let wait = async move {
+                let others = FuturesUnordered::from_iter(children.map(IntoFuture::into_future));
+                others.collect::<Vec<_>>().await;
+            };
+            let parent = if on_a_coroutine { spawn(|| aio::wait_on(wait)) } else { aio::spawn_local(wait) };
+            sleep(secs(1))?;
+            parent.cancel();
+            parent.wait()?;
+            assert_eq!(ended.get(), 3, "on a coroutine: {on_a_coroutine}");
+
+            // But what is not polled any more is not waited for.
+            let (child, idle) = (spawn(|| sleep(secs(100))), Rc::new(Cell::new(true)));
+            let wait = async move {
+                let mut others = FuturesUnordered::from_iter([child.into_future()]);
+                poll_fn(|context| {
+                    if idle.replace(false) {
+                        let _ = others.poll_next_unpin(context);
+                    }
+                    Poll::<()>::Pending
+                })
+                .await;
+            };
+            let parent = if on_a_coroutine { spawn(|| aio::wait_on(wait)) } else { aio::spawn_local(wait) };
+            sleep(secs(1))?;
+            let start = now();
+            parent.cancel();
+            parent.wait()?;
+            assert_eq!(since(start), 0.0);
+            Ok(())
+        })
+        .unwrap();
+    }
 }
 
 /// A place in line that a wake-up has used up is taken anew.

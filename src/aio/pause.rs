@@ -30,7 +30,7 @@ pub(super) fn polled_by_nobody() -> io::Error {
 }
 
 /// Ends the turn of the task: it is polled again in the next.
-fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
+pub(super) fn rest(lp: &EventLoop, at: Place, context: &Context<'_>) {
     lp.say(Want::Turn, at);
     context.waker().wake_by_ref();
 }
@@ -127,37 +127,10 @@ impl Home {
     }
 }
 
-/// While it is there, the task is not left alone with its cancellation: what it has begun, it ends.
-pub(super) struct Owned(TaskRef);
-
-impl Owned {
-    pub(super) fn new(task: &TaskRef) -> Owned {
-        count_owned(task, 1);
-        Owned(task.clone())
-    }
-
-    pub(super) fn is_of(&self, task: &TaskRef) -> bool {
-        self.0.ptr_eq(task)
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        count_owned(&self.0, -1);
-    }
-}
-
-fn count_owned(task: &TaskRef, by: i32) {
-    if let Some(activation) = task.core.activation() {
-        activation.count_owned(by);
-    }
-}
-
 /// Where a [`Pause`] is in the lists, and who is told.
 struct Registration {
     home: Home,
     waiter: Waiter,
-    _owned: Option<Owned>,
 }
 
 /// Waits for what has several parts, or one.
@@ -231,9 +204,16 @@ impl<A: Arms> Pause<A> {
         }
     }
 
+    /// It waits on, and says so.
     fn say(&self, cx: &Cx<'_>) {
         if self.patience != Patience::Limit {
             cx.lp.say(self.arms.want(cx, &self.spots), self.at);
+        }
+        if self.patience == Patience::Owned
+            && cx.task.core.is_cancelled()
+            && let Some(foreign) = self.registered.as_ref().and_then(|registered| registered.waiter.foreign())
+        {
+            foreign.goes_on();
         }
     }
 }
@@ -298,10 +278,8 @@ impl<A: Arms> Pause<A> {
         cx.told = Told::Future { waker: context.waker(), foreign: foreign.as_ref() };
         self.arms.prepare(&cx)?;
         let number = self.number();
-        let owned = (self.patience == Patience::Owned).then(|| Owned::new(task));
         let waiter = Waiter::told_by(task, foreign.clone());
-        let Registration { waiter, .. } =
-            self.registered.insert(Registration { home: Home::of(lp), waiter, _owned: owned });
+        let Registration { waiter, .. } = self.registered.insert(Registration { home: Home::of(lp), waiter });
         if let Some(foreign) = &foreign {
             lp.seats.note_wait(number, foreign);
         }

@@ -5,11 +5,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::counted;
-use super::pause::Owned;
+use super::pause::rest;
 use super::time::Nap;
 use crate::cancel::shield_poll;
 use crate::event_loop::EventLoop;
 use crate::task::caller;
+use crate::task::wait::Patience;
 
 /// Awaits a future without letting the task's cancellation reach it, for `limit` at most: for clean-up that must wait.
 ///
@@ -35,10 +36,12 @@ use crate::task::caller;
 /// ```
 #[track_caller]
 pub fn shield<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output = F::Output> {
-    let alarm = Nap::limit(crate::now().checked_add(limit), caller());
+    // It says that the task waits on, also where what is shielded would not.
+    let at = caller();
+    let alarm = Nap::limit(crate::now().checked_add(limit), at).with_patience(Patience::Owned);
     async move {
         let (mut future, mut alarm) = (pin!(future.into_future()), pin!(alarm));
-        let (mut holds, mut owned) = (!limit.is_zero(), None);
+        let mut holds = !limit.is_zero();
         poll_fn(|context| {
             counted::count();
             let is_over = holds && alarm.as_mut().poll(context).is_ready();
@@ -50,11 +53,7 @@ pub fn shield<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output =
                 if is_over {
                     // What waits inside by wakers of others is to meet the cancellation before the task is left alone with it.
                     lp.seats.tell_waits_of(lp, task);
-                    context.waker().wake_by_ref();
-                } else if !holds {
-                    owned = None;
-                } else if owned.as_ref().is_none_or(|owned: &Owned| !owned.is_of(task)) {
-                    owned = Some(Owned::new(task));
+                    rest(lp, at, context);
                 }
                 shield_poll(lp, task, holds, || future.as_mut().poll(context))
             })

@@ -69,7 +69,7 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
                         }
                         return Ok(value);
                     }
-                    if told && asking.activation.waits_for_others_only() {
+                    if told && asking.activation.waits_for_others_only(lp) {
                         return Err(cancelled());
                     }
                     if task.core.resumes() != resumes {
@@ -79,6 +79,10 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
                         park(lp, task, Want::Future, at);
                     }
                     told = task.core.is_cancelled();
+                    if told {
+                        // It may have been ready already: who stands between it and its waits has to be told first.
+                        lp.seats.tell_who_is_due(lp);
+                    }
                     is_first = false;
                 }
             })

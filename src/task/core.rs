@@ -156,8 +156,6 @@ pub(crate) struct Activation {
     throws: Cell<u32>,
     /// How far below this its stack stood when it paused; a hint.
     depth: Cell<u32>,
-    /// How many awaited waits it has for what it owns.
-    owned: Cell<u32>,
     /// Where its wakers find it, if it is polled.
     seat: Cell<u32>,
     /// How many cancelled calls it has ignored.
@@ -552,6 +550,10 @@ impl Activation {
         let (task, body) = (&*self.task, self.task.body());
         EventLoop::with_current(|lp| {
             let lp = lp.expect("a task runs on its loop");
+            if task.core.is_cancelled() {
+                // It may have been ready already: who stands between it and its waits has to be told first.
+                lp.seats.tell_who_is_due(lp);
+            }
             let _polling = lp.begin_to_poll(task);
             if input == Input::Throw {
                 body.abandon(&task.core);
@@ -568,7 +570,7 @@ impl Activation {
             lp.emit(|| Event::Polled { task: task.core.id(), polls });
             match polled {
                 Poll::Ready(()) => None,
-                Poll::Pending if task.core.is_cancelled() && self.waits_for_others_only() => {
+                Poll::Pending if task.core.is_cancelled() && self.waits_for_others_only(lp) => {
                     body.abandon(&task.core);
                     None
                 }
@@ -597,13 +599,8 @@ impl Activation {
 
     /// Whether nothing of ours could fail in the future that was polled, nor has to be waited for, so that it waits for those
     /// only who know of no cancellation.
-    pub(crate) fn waits_for_others_only(&self) -> bool {
-        !self.has_said.get() && self.owned.get() == 0
-    }
-
-    /// An awaited wait for what the task owns begins, or ends; the others of the same poll may be woken without it.
-    pub(crate) fn count_owned(&self, by: i32) {
-        self.owned.set(self.owned.get().checked_add_signed(by).expect("as many end as begin"));
+    pub(crate) fn waits_for_others_only(&self, lp: &EventLoop) -> bool {
+        !self.has_said.get() && !lp.seats.go_on_for(&self.task)
     }
 
     #[inline]
@@ -619,7 +616,6 @@ impl Activation {
             resumes: Cell::new(0),
             throws: Cell::new(0),
             depth: Cell::new(0),
-            owned: Cell::new(0),
             seat: Cell::new(0),
             fruitless: Cell::new(0),
             has_said: Cell::new(false),

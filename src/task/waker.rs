@@ -43,17 +43,26 @@ struct Taken {
 pub(crate) struct Foreign {
     pub(crate) task: TaskRef,
     waker: Waker,
+    /// The task was cancelled, and this wait goes on all the same: it is for what the task owns.
+    goes_on: Cell<bool>,
 }
 
 impl Foreign {
     /// `None`: the waker is the task's own, so that waking the task is enough.
     pub(crate) fn behind(lp: &EventLoop, task: &TaskRef, waker: &Waker) -> Option<Rc<Foreign>> {
-        (!is_own(lp, task, waker)).then(|| Rc::new(Foreign { task: task.clone(), waker: waker.clone() }))
+        let foreign = || Foreign { task: task.clone(), waker: waker.clone(), goes_on: Cell::new(false) };
+        (!is_own(lp, task, waker)).then(|| Rc::new(foreign()))
+    }
+
+    /// Until it is told of something.
+    pub(crate) fn goes_on(&self) {
+        self.goes_on.set(true);
     }
 
     /// Tells him, as soon as nothing of the loop's is in use.
     #[cold]
     pub(crate) fn tell(self: &Rc<Self>, lp: &EventLoop) {
+        self.goes_on.set(false);
         lp.seats.due.borrow_mut().push(self.clone());
         lp.remote.note();
     }
@@ -150,6 +159,13 @@ impl Seats {
     pub(crate) fn tell_waits_of(&self, lp: &EventLoop, task: &TaskRef) {
         let id = task.core.id();
         self.foreign.borrow().range((id, 0)..=(id, usize::MAX)).for_each(|(_, foreign)| foreign.tell(lp));
+    }
+
+    /// Whether the task, which was cancelled, still waits for what it owns by way of somebody's executor. That one asks only
+    /// those whom it has woken, so a poll of the task does not show it.
+    pub(crate) fn go_on_for(&self, task: &TaskRef) -> bool {
+        let id = task.core.id();
+        self.foreign.borrow().range((id, 0)..=(id, usize::MAX)).any(|(_, foreign)| foreign.goes_on.get())
     }
 
     /// Tells those who are due.
