@@ -901,6 +901,43 @@ fn a_shielded_clean_up_may_be_a_coroutine() {
     .unwrap();
 }
 
+#[test]
+fn a_value_waits_for_room_in_its_turn_and_comes_back() {
+    for several in [false, true] {
+        sim(move || {
+            let (sender, receiver) = mpsc::bounded(1);
+            let sender = Rc::new(sender);
+            let send = |n: u32| {
+                let sender = sender.clone();
+                aio::spawn_local(async move {
+                    let send = aio::send(&sender, n);
+                    let sent = if several { one_of_several(send).await } else { send.await };
+                    Ok(sent.map_err(corio::channel::SendError::into_inner))
+                })
+            };
+            let sends = [1, 2, 3, 4].map(send);
+            let other = sender.clone();
+            let direct = spawn(move || other.send(5).map_err(Into::into));
+            sleep(millis(1))?;
+            sends[2].cancel();
+            yield_now()?;
+            assert_eq!((receiver.recv()?, receiver.recv()?, receiver.recv()?, receiver.recv()?), (1, 2, 4, 5));
+            direct.join()?;
+            let last = send(6);
+            let late = send(7);
+            sleep(millis(1))?;
+            last.join()?.unwrap();
+            drop(receiver);
+            assert_eq!(late.join()?, Err(7), "nobody receives");
+            for (n, sent) in sends.into_iter().enumerate() {
+                assert_eq!(sent.join()?, if n == 2 { Err(3) } else { Ok(()) });
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
 // ---- like the direct style ----------------------------------------------------------------------------------------------
 
 /// R10: in one poll of several, whoever is not polled is not forgotten.

@@ -14,6 +14,7 @@
 //! | [`timeout`](crate::timeout()), [`shield`](crate::shield()), around a closure | [`timeout`], [`shield`], around a future |
 //! | [`scope`](crate::scope()), [`Scope::spawn`](crate::Scope::spawn) | [`Scope::spawn_local`](crate::Scope::spawn_local), in a scope of a coroutine |
 //! | [`select`](crate::select()) and the waits that it takes | [`ready`] |
+//! | [`mpsc::Sender::send`](crate::channel::mpsc::Sender::send) | [`send`]; a place in a queue by `ready(queue.reserving())` |
 //! | [`net`](crate::net): TCP, UDP, Unix sockets | [`net`] |
 //! | [`RemoteHandle::join`](crate::RemoteHandle::join), for work on other threads | `handle.await`, also in a future that is `Send` |
 //!
@@ -51,6 +52,7 @@ mod join;
 pub mod net;
 mod pause;
 mod remote;
+mod send;
 mod send_wrapper;
 mod shield;
 #[cfg(feature = "futures-core")]
@@ -65,6 +67,7 @@ pub use self::join::Join;
 use self::pause::{Checkpoint, Pass};
 pub use self::pause::{Ready, ready};
 pub use self::remote::Remote;
+pub use self::send::send;
 pub use self::send_wrapper::SendWrapper;
 pub use self::shield::shield;
 #[cfg(feature = "futures-core")]

@@ -167,6 +167,12 @@ impl<A: Arms> Pause<A> {
         self
     }
 
+    /// What it waits for, when it does not wait.
+    pub(super) fn arms(self: Pin<&mut Self>) -> &mut A {
+        // SAFETY: nothing is moved: what is pinned are the registration and its spots.
+        unsafe { &mut self.get_unchecked_mut().arms }
+    }
+
     /// For a wait that goes on when the task is cancelled.
     pub(crate) fn with_patience(mut self, patience: Patience) -> Pause<A> {
         self.patience = patience;

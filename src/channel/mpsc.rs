@@ -194,13 +194,13 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         let at = caller();
-        let mut sending = Sending { shared: &self.shared, value: Some(value) };
-        let sent = wait(&mut sending, None, at).and_then(|sent| sent);
-        match (sending.value.take(), sent) {
-            (Some(value), Err(error)) => Err(SendError { value, error }),
-            // Taken, if need be when it was about to give up (R13).
-            _ => Ok(()),
-        }
+        let mut sending = self.sending(value);
+        wait(&mut sending, None, at).unwrap_or_else(|error| sending.refused(error))
+    }
+
+    /// [`send`](Self::send) as an attempt.
+    pub(crate) fn sending(&self, value: T) -> Sending<'_, T> {
+        Sending { shared: &self.shared, value: Some(value) }
     }
 
     /// Sends a value if that is possible at once. It never waits, so it may be called anywhere, also in a callback.
@@ -476,29 +476,41 @@ impl<T> Attempt for &Receiver<T> {
 }
 
 /// A `send` that may wait.
-struct Sending<'a, T> {
+pub(crate) struct Sending<'a, T> {
     shared: &'a Shared<T>,
     /// Here while it is not in the line, and was not taken.
     value: Option<T>,
 }
 
+impl<T> Sending<'_, T> {
+    /// What the wait comes to that was given up because of this.
+    pub(crate) fn refused(&mut self, error: io::Error) -> Result<(), SendError<T>> {
+        match self.value.take() {
+            Some(value) => Err(SendError { value, error }),
+            // Taken, if need be when it was about to give up (R13).
+            None => Ok(()),
+        }
+    }
+}
+
 impl<T> Attempt for Sending<'_, T> {
-    type Output = io::Result<()>;
+    type Output = Result<(), SendError<T>>;
 
     fn want(&self) -> Want {
         Want::Room
     }
 
-    fn now(&mut self) -> Option<io::Result<()>> {
+    fn now(&mut self) -> Option<Self::Output> {
         let value = self.value.take()?;
         let taker = {
             let mut state = self.shared.lock();
             let put = if state.closed { Err(value) } else { state.put(value) };
             match put {
                 Ok(taker) => taker,
+                Err(value) if state.closed => return Some(Err(SendError { value, error: no_receiver() })),
                 Err(value) => {
                     self.value = Some(value);
-                    return state.closed.then(|| Err(no_receiver()));
+                    return None;
                 }
             }
         };
@@ -521,13 +533,15 @@ impl<T> Attempt for Sending<'_, T> {
         place
     }
 
-    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<io::Result<()>> {
+    fn look(&mut self, place: &Cell<Option<usize>>) -> Option<Self::Output> {
         let mut state = self.shared.lock();
         let own = place.get().filter(|place| !state.givers.is_in_line(*place))?;
         place.set(None);
-        self.value = state.givers.leave(own).0;
         // Taken, or sent away because nobody receives any more.
-        Some(if self.value.is_none() { Ok(()) } else { Err(no_receiver()) })
+        Some(match state.givers.leave(own).0 {
+            None => Ok(()),
+            Some(value) => Err(SendError { value, error: no_receiver() }),
+        })
     }
 
     fn is_in_line(&self, place: usize) -> bool {
