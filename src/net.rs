@@ -28,7 +28,8 @@ pub(crate) mod attempts {
     pub(crate) use super::connection::{Connection, drained, filled};
     pub(crate) use super::datagram::Datagrams;
     pub(crate) use super::gate::{Gate, Verdict};
-    pub(crate) use super::unix::{FULL_QUEUE, unix_addr};
+    pub(crate) use super::options::{HEAD_START, in_turns};
+    pub(crate) use super::unix::{FULL_QUEUE, sock_addr, unix_addr};
 }
 
 pub use self::address::ToSocketAddrs;

@@ -161,13 +161,7 @@ impl Datagrams {
 
     /// The same, with the word of the kernel whether the datagram was longer than the buffer.
     pub(super) fn recv_whole(&self, buffer: &mut [u8], at: Place) -> io::Result<(usize, SockAddr, bool)> {
-        self.retry(Direction::Read, at, || {
-            self.shared.check()?;
-            match &self.carrier {
-                Kernel(socket) => recv_whole(socket, buffer),
-                Simulated(endpoint) => endpoint.receive(buffer, false),
-            }
-        })
+        self.retry(Direction::Read, at, || self.try_recv_whole(buffer))
     }
 
     pub(super) fn send(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
@@ -193,6 +187,14 @@ impl Datagrams {
         match &self.carrier {
             Kernel(socket) => socket.recv_from_with_flags(uninit(buffer), flags | libc::MSG_DONTWAIT),
             Simulated(endpoint) => endpoint.receive(buffer, flags != 0).map(|(n, from, _)| (n, from)),
+        }
+    }
+
+    pub(crate) fn try_recv_whole(&self, buffer: &mut [u8]) -> io::Result<(usize, SockAddr, bool)> {
+        self.shared.check()?;
+        match &self.carrier {
+            Kernel(socket) => recv_whole(socket, buffer),
+            Simulated(endpoint) => endpoint.receive(buffer, false),
         }
     }
 

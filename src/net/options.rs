@@ -139,14 +139,14 @@ impl ListenOptions {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
-    limit: Option<Duration>,
-    limit_of_each: Option<Duration>,
+    pub(crate) limit: Option<Duration>,
+    pub(crate) limit_of_each: Option<Duration>,
     local: Option<SocketAddr>,
-    happy_eyeballs: bool,
+    pub(crate) happy_eyeballs: bool,
 }
 
 /// How long an address has before the next one is tried beside it.
-const HEAD_START: Duration = millis(250);
+pub(crate) const HEAD_START: Duration = millis(250);
 
 impl ConnectOptions {
     /// Those of [`TcpStream::connect`]: one address after the other, for as long as the system is patient.
@@ -209,17 +209,24 @@ impl ConnectOptions {
 
     fn connect_one(&self, address: SocketAddr, at: Place) -> io::Result<TcpStream> {
         not_cancelled(at)?;
-        let socket = match network_here() {
-            Some(_) => None,
-            None => {
-                let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-                if let Some(local) = self.local {
-                    socket.bind(&local.into())?;
-                }
-                Some(socket)
-            }
-        };
-        TcpStream::connect_by(socket, self.local, address, self.limit_of_each, at)
+        TcpStream::connect_by(self.socket(address)?, self.local, address, self.limit_of_each, at)
+    }
+
+    /// A stream that is about to be connected, for whoever sees to the limits himself.
+    pub(crate) fn connecting(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connecting(self.socket(address)?, self.local, address)
+    }
+
+    /// A socket that is bound where it is to be; on a network in memory there is none.
+    fn socket(&self, address: SocketAddr) -> io::Result<Option<Socket>> {
+        if network_here().is_some() {
+            return Ok(None);
+        }
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(local) = self.local {
+            socket.bind(&local.into())?;
+        }
+        Ok(Some(socket))
     }
 
     /// Each address in a task of its own, begun when the one before has failed or had its head start.
@@ -256,7 +263,7 @@ impl ConnectOptions {
 }
 
 /// The addresses with their families in turn.
-fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(crate) fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_family = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut one, mut other): (Vec<_>, Vec<_>) =
         addresses.iter().rev().partition(|address| address.is_ipv6() == first_family);

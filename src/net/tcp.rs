@@ -154,9 +154,13 @@ impl TcpStream {
         Connection::begin(socket.map_or_else(new, Ok)?, &address.into())
     }
 
-    /// A stream that is about to be connected.
-    pub(crate) fn connecting(address: SocketAddr) -> io::Result<TcpStream> {
-        Ok(TcpStream { connection: TcpStream::begin(None, None, address)? })
+    /// A stream that is about to be connected, as by [`connect_by`](Self::connect_by).
+    pub(super) fn connecting(
+        socket: Option<Socket>,
+        from: Option<SocketAddr>,
+        address: SocketAddr,
+    ) -> io::Result<TcpStream> {
+        Ok(TcpStream { connection: TcpStream::begin(socket, from, address)? })
     }
 
     pub(super) fn option<R>(

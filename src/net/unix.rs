@@ -576,7 +576,7 @@ impl Iterator for UnixIncoming<'_> {
 }
 
 /// An address for the kernel, from one of std's.
-pub(super) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
+pub(crate) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     use std::os::linux::net::SocketAddrExt;
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,5 +1,7 @@
 //! Streams for whoever polls functions and does not await futures: the traits of other crates.
 
+#[cfg(feature = "futures-io")]
+use std::io::IoSliceMut;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -171,6 +173,22 @@ macro_rules! polled {
                 }
                 let connection = this.stream.connection();
                 this.waits.reading.retry(&this.stream, at, context, || connection.try_read(buffer), drained(room))
+            }
+
+            #[track_caller]
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffers: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let (this, at) = (self.get_mut(), caller());
+                if buffers.iter().all(|buffer| buffer.is_empty()) {
+                    return this.waits.reading.nothing(at, context).map_ok(|()| 0);
+                }
+                let connection = this.stream.connection();
+                let room = connection.room(buffers);
+                let attempt = || connection.try_read_vectored(buffers);
+                this.waits.reading.retry(&this.stream, at, context, attempt, drained(room))
             }
         }
 

@@ -1,16 +1,15 @@
 //! TCP.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
-use super::stream::{connected, has_clones, peek, read, read_exact, stream, write, write_all};
-use super::{accept, resolve};
-use crate::aio::attempt::checkpoint;
+use super::address::resolve;
+use super::connection::{has_clones, peek, read, read_exact, read_vectored, stream, write, write_all, write_vectored};
+use super::gate::{accept, listener};
+use super::options::connect;
 use crate::net;
-use crate::net::ToSocketAddrs;
-use crate::net::attempts::all_failed;
-use crate::observe::event::Place;
+use crate::net::{ConnectOptions, ToSocketAddrs};
 use crate::task::caller;
 
 /// A TCP connection whose calls are awaited. The counterpart of [`net::TcpStream`].
@@ -46,14 +45,18 @@ use crate::task::caller;
 /// ```
 /// use corio::aio::{self, net::{TcpListener, TcpStream}};
 /// use corio::spawn;
-/// use std::io::Read;
+/// use std::io::{IoSlice, IoSliceMut, Read};
 ///
 /// aio::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
 ///     let client = TcpStream::connect(listener.get_ref().local_addr()?).await?;
 ///     let (server, _) = listener.accept().await?;
-///     assert!(client.write(b"hello").await? > 0);
+///     assert!(client.write(b"h").await? > 0);
 ///     assert!(server.peek(&mut [0; 5]).await? > 0); // it is still to be read
+///     let (mut one, mut four) = ([0], [0; 4]);
+///     let n = server.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut four)]).await?;
+///     assert_eq!((n, &one), (1, b"h"));
+///     client.write_vectored(&[IoSlice::new(b"el"), IoSlice::new(b"lo")]).await?; // or some of it
 ///     drop(client);
 ///     let mut direct = server.into_direct()?;
 ///     let coroutine = spawn(move || {
@@ -61,7 +64,7 @@ use crate::task::caller;
 ///         direct.read_to_string(&mut text)?;
 ///         Ok(text)
 ///     });
-///     assert!("hello".starts_with(&coroutine.await?));
+///     assert!("ello".starts_with(&coroutine.await?));
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -82,24 +85,37 @@ impl TcpStream {
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let (at, question) = (caller(), address.question());
-        async move {
-            let mut failures = Vec::new();
-            for address in resolve(question, at).await? {
-                match TcpStream::connect_one(address, at).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) if crate::is_cancelled(&error) => return Err(error),
-                    Err(error) => failures.push((address, error)),
-                }
-            }
-            Err(all_failed(failures))
-        }
+        async move { connect(&ConnectOptions::new(), question, at).await }
     }
 
-    async fn connect_one(address: SocketAddr, at: Place) -> io::Result<TcpStream> {
-        checkpoint(at).await?;
-        let stream = net::TcpStream::connecting(address)?;
-        connected(stream.connection(), at).await?;
-        Ok(TcpStream::from(stream))
+    /// Connects as the options say: from an address, within a limit, or to several addresses at once, which are all the task's and
+    /// need no others. The counterpart of [`ConnectOptions::connect`].
+    ///
+    /// # Errors
+    ///
+    /// If no address answers, one of the last one's kind that tells of all; [`TimedOut`](io::ErrorKind::TimedOut); a
+    /// cancellation. Nothing is left open.
+    ///
+    /// ```
+    /// use corio::aio::{self, net::{TcpListener, TcpStream}};
+    /// use corio::{net::ConnectOptions, secs};
+    ///
+    /// aio::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let address = listener.get_ref().local_addr()?;
+    ///     let options = ConnectOptions::new().limit(secs(5)).happy_eyeballs(true);
+    ///     let stream = TcpStream::connect_with(&options, &["[::1]:1".parse().unwrap(), address][..]).await?;
+    ///     assert_eq!(stream.get_ref().peer_addr()?, address);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn connect_with(
+        options: &ConnectOptions,
+        address: impl ToSocketAddrs,
+    ) -> impl Future<Output = io::Result<TcpStream>> {
+        connect(options, address.question(), caller())
     }
 }
 
@@ -116,16 +132,17 @@ impl TcpStream {
 ///     let client = aio::spawn_local(TcpStream::connect(address));
 ///     let (_stream, from) = listener.accept().await?;
 ///     assert_eq!(from, client.await?.get_ref().local_addr()?);
-///     let direct: net::TcpListener = listener.into_direct(); // for coroutines
+///     let direct: net::TcpListener = listener.into_direct()?; // for coroutines
 ///     assert_eq!(direct.local_addr()?, address);
 ///     Ok(())
 /// })
 /// # .unwrap()
 /// ```
-#[derive(Debug)]
 pub struct TcpListener {
-    listener: net::TcpListener,
+    listener: Arc<net::TcpListener>,
 }
+
+listener!(TcpListener, net::TcpListener, TcpStream, SocketAddr);
 
 impl TcpListener {
     /// Listens on the first address that can be bound. For other settings make a listener by
@@ -138,37 +155,5 @@ impl TcpListener {
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
         let (at, question) = (caller(), address.question());
         async move { Ok(TcpListener::from(net::TcpListener::bind(&resolve(question, at).await?[..])?)) }
-    }
-
-    /// Waits for the next connection; see [`net::TcpListener::accept`] for what it does about faults.
-    ///
-    /// # Errors
-    ///
-    /// Cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
-    #[track_caller]
-    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
-        let (at, listener) = (caller(), &self.listener);
-        async move {
-            let (stream, from) = accept(listener.gate(), at, || listener.try_accept()).await?;
-            Ok((TcpStream::from(stream), from))
-        }
-    }
-
-    /// The listener of the direct style: for addresses, options, and [`close`](net::TcpListener::close).
-    pub fn get_ref(&self) -> &net::TcpListener {
-        &self.listener
-    }
-
-    /// The listener of the direct style, for coroutines.
-    pub fn into_direct(self) -> net::TcpListener {
-        self.listener
-    }
-}
-
-/// Takes it over from the direct style.
-impl From<net::TcpListener> for TcpListener {
-    fn from(listener: net::TcpListener) -> TcpListener {
-        listener.gate().source.set_impatient(false);
-        TcpListener { listener }
     }
 }

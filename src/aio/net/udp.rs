@@ -1,82 +1,18 @@
-//! UDP, and what it has in common with the datagrams of the machine itself.
+//! UDP.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::resolve;
+use super::address::resolve;
+use super::datagram::{datagram_socket, recv, recv_from, send, send_to};
 use crate::aio::attempt::retry;
 use crate::error::misuse;
 use crate::net;
-use crate::net::ToSocketAddrs;
-use crate::net::attempts::{Datagrams, all_failed, inet};
-use crate::observe::event::{Direction, Place};
+use crate::net::attempts::{all_failed, inet};
+use crate::net::{Received, ToSocketAddrs};
+use crate::observe::event::Direction;
 use crate::task::caller;
-
-pub(super) async fn send(datagrams: &Datagrams, datagram: &[u8], at: Place) -> io::Result<usize> {
-    retry(&datagrams.source, Direction::Write, at, || datagrams.try_send(datagram), |_| false).await
-}
-
-pub(super) async fn recv(datagrams: &Datagrams, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<usize> {
-    retry(&datagrams.source, Direction::Read, at, || datagrams.try_recv(buffer, flags), |_| false).await
-}
-
-/// What every socket of datagrams that is awaited has, over one of the direct style.
-macro_rules! datagram_socket {
-    ($socket:ident, $direct:path) => {
-        impl $socket {
-            /// Sends a datagram to the peer that the socket is connected to.
-            ///
-            /// # Errors
-            ///
-            /// What the system says: also that an earlier datagram was refused, which this socket survives. Cancellation.
-            #[track_caller]
-            pub fn send(&self, datagram: &[u8]) -> impl Future<Output = io::Result<usize>> {
-                $crate::aio::net::udp::send(self.socket.datagrams(), datagram, caller())
-            }
-
-            /// Waits for a datagram and returns its length. One that is longer than the buffer is cut, and the rest is lost.
-            ///
-            /// # Errors
-            ///
-            /// What the system says: also that a datagram was refused, which this socket survives. A cancellation, which
-            /// takes nothing.
-            #[track_caller]
-            pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                $crate::aio::net::udp::recv(self.socket.datagrams(), buffer, 0, caller())
-            }
-
-            /// Receives, but leaves the datagram where it is.
-            ///
-            /// # Errors
-            ///
-            /// As [`recv`](Self::recv).
-            #[track_caller]
-            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-                $crate::aio::net::udp::recv(self.socket.datagrams(), buffer, libc::MSG_PEEK, caller())
-            }
-
-            /// The socket of the direct style: for addresses, options, connecting it, and whatever else does not wait.
-            pub fn get_ref(&self) -> &$direct {
-                &self.socket
-            }
-
-            /// The socket of the direct style, for coroutines.
-            pub fn into_direct(self) -> $direct {
-                self.socket
-            }
-        }
-
-        /// Takes it over from the direct style, without its time limits.
-        impl From<$direct> for $socket {
-            fn from(socket: $direct) -> $socket {
-                socket.datagrams().source.set_impatient(false);
-                $socket { socket }
-            }
-        }
-    };
-}
-
-pub(super) use datagram_socket;
 
 /// A socket of UDP whose calls are awaited. The counterpart of [`net::UdpSocket`].
 ///
@@ -89,19 +25,21 @@ pub(super) use datagram_socket;
 ///     client.connect(server.get_ref().local_addr()?).await?;
 ///     client.send(b"hello").await?;
 ///     let mut buffer = [0; 16];
+///     assert_eq!(server.peek_from(&mut buffer).await?.0, 5); // it is still to be received
 ///     let (n, from) = server.recv_from(&mut buffer).await?;
 ///     server.send_to(&buffer[..n], from).await?;
-///     assert_eq!(client.peek(&mut buffer).await?, 5); // it is still to be received
-///     assert_eq!(client.recv(&mut buffer).await?, 5);
-///     let direct: corio::net::UdpSocket = client.into_direct(); // for coroutines
+///     assert_eq!(client.peek(&mut buffer).await?, 5);
+///     let other = client.clone(); // of the same socket, for another task
+///     assert_eq!(other.recv(&mut buffer).await?, 5);
+///     drop(other);
+///     let direct: corio::net::UdpSocket = client.into_direct()?; // for coroutines
 ///     assert_eq!(direct.local_addr()?, from);
 ///     Ok(())
 /// })
 /// # .unwrap()
 /// ```
-#[derive(Debug)]
 pub struct UdpSocket {
-    socket: net::UdpSocket,
+    socket: Arc<net::UdpSocket>,
 }
 
 datagram_socket!(UdpSocket, net::UdpSocket);
@@ -122,7 +60,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// If no address can be had, one of the last one's kind that tells of all.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> impl Future<Output = io::Result<()>> {
         let (at, question, datagrams) = (caller(), address.question(), self.socket.datagrams());
@@ -142,20 +80,19 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no address; otherwise as [`send`](Self::send).
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> impl Future<Output = io::Result<usize>> {
         let (at, question, datagrams) = (caller(), address.question(), self.socket.datagrams());
         async move {
             let addresses = resolve(question, at).await?;
             let to = addresses.first().ok_or_else(|| misuse("no address to send the datagram to"))?;
-            let to = (*to).into();
-            let attempt = || datagrams.try_send_to(datagram, &to);
-            retry(&datagrams.source, Direction::Write, at, attempt, |_| false).await
+            send_to(datagrams, datagram, &(*to).into(), at).await
         }
     }
 
-    /// Waits for a datagram, and says how long it was and where it came from.
+    /// Waits for a datagram, and says how long it was and where it came from. One that is longer than the buffer is cut, and the
+    /// rest is lost: [`recv_msg`](Self::recv_msg) tells.
     ///
     /// # Errors
     ///
@@ -164,8 +101,50 @@ impl UdpSocket {
     pub fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
         let (at, datagrams) = (caller(), self.socket.datagrams());
         async move {
-            let attempt = || datagrams.try_recv_from(buffer, 0);
-            let (n, from) = retry(&datagrams.source, Direction::Read, at, attempt, |_| false).await?;
+            let (n, from) = recv_from(datagrams, buffer, 0, at).await?;
+            Ok((n, inet(&from)?))
+        }
+    }
+
+    /// Waits for a datagram, and says also whether it was longer than the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// use corio::aio::{self, net::UdpSocket};
+    ///
+    /// aio::block_on(async {
+    ///     let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    ///     socket.send_to(b"too long", socket.get_ref().local_addr()?).await?;
+    ///     let received = socket.recv_msg(&mut [0; 3]).await?;
+    ///     assert!(received.len == 3 && received.truncated);
+    ///     Ok(())
+    /// })
+    /// # .unwrap()
+    /// ```
+    #[track_caller]
+    pub fn recv_msg(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<Received>> {
+        let (at, datagrams) = (caller(), self.socket.datagrams());
+        async move {
+            let attempt = || datagrams.try_recv_whole(buffer);
+            let received = retry(&datagrams.source, Direction::Read, at, attempt, |_| false).await;
+            let (len, from, truncated) = received?;
+            Ok(Received { len, from: inet(&from)?, truncated })
+        }
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[track_caller]
+    pub fn peek_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
+        let (at, datagrams) = (caller(), self.socket.datagrams());
+        async move {
+            let (n, from) = recv_from(datagrams, buffer, libc::MSG_PEEK, at).await?;
             Ok((n, inet(&from)?))
         }
     }

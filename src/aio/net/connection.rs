@@ -1,6 +1,6 @@
-//! What TCP and Unix streams have in common.
+//! A connected stream socket: all that TCP and Unix streams have in common.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 
 use crate::aio::attempt::{checkpoint, retry};
 use crate::net::attempts::{Connection, drained, filled};
@@ -21,6 +21,19 @@ pub(super) async fn peek(connection: &Connection, buffer: &mut [u8], at: Place) 
     retry(&connection.source, Direction::Read, at, || connection.try_peek(buffer), |_| false).await
 }
 
+pub(super) async fn read_vectored(
+    connection: &Connection,
+    buffers: &mut [IoSliceMut<'_>],
+    at: Place,
+) -> io::Result<usize> {
+    if buffers.iter().all(|buffer| buffer.is_empty()) {
+        return nothing(at).await;
+    }
+    let room = connection.room(buffers);
+    let attempt = || connection.try_read_vectored(buffers);
+    retry(&connection.source, Direction::Read, at, attempt, drained(room)).await
+}
+
 /// What a read into a buffer without room brings: nobody waits for that.
 async fn nothing(at: Place) -> io::Result<usize> {
     checkpoint(at).await?;
@@ -39,6 +52,12 @@ pub(super) async fn read_exact(connection: &Connection, mut buffer: &mut [u8], a
 
 pub(super) async fn write(connection: &Connection, bytes: &[u8], at: Place) -> io::Result<usize> {
     retry(&connection.source, Direction::Write, at, || connection.try_write(bytes), filled(bytes.len())).await
+}
+
+pub(super) async fn write_vectored(connection: &Connection, slices: &[IoSlice<'_>], at: Place) -> io::Result<usize> {
+    let length = connection.length(slices);
+    let attempt = || connection.try_write_vectored(slices);
+    retry(&connection.source, Direction::Write, at, attempt, filled(length)).await
 }
 
 pub(super) async fn write_all(connection: &Connection, mut bytes: &[u8], at: Place) -> io::Result<()> {
@@ -106,6 +125,16 @@ macro_rules! stream {
                 read_exact(self.stream.connection(), buffer, caller())
             }
 
+            /// Reads some bytes into several buffers, one after the other; 0: the end, or buffers without room.
+            ///
+            /// # Errors
+            ///
+            /// As [`read`](Self::read).
+            #[track_caller]
+            pub fn read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> impl Future<Output = io::Result<usize>> {
+                read_vectored(self.stream.connection(), buffers, caller())
+            }
+
             /// Reads, but leaves the bytes where they are.
             ///
             /// # Errors
@@ -124,6 +153,16 @@ macro_rules! stream {
             #[track_caller]
             pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
                 write(self.stream.connection(), bytes, caller())
+            }
+
+            /// Writes some of the bytes of several slices, one slice after the other, and says how many.
+            ///
+            /// # Errors
+            ///
+            /// As [`write`](Self::write).
+            #[track_caller]
+            pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+                write_vectored(self.stream.connection(), slices, caller())
             }
 
             /// Writes all of the bytes.

@@ -1,0 +1,106 @@
+//! What sockets of datagrams have in common.
+
+use std::io;
+
+use socket2::SockAddr;
+
+use crate::aio::attempt::retry;
+use crate::net::attempts::Datagrams;
+use crate::observe::event::{Direction, Place};
+
+pub(super) async fn send(datagrams: &Datagrams, datagram: &[u8], at: Place) -> io::Result<usize> {
+    retry(&datagrams.source, Direction::Write, at, || datagrams.try_send(datagram), |_| false).await
+}
+
+pub(super) async fn send_to(datagrams: &Datagrams, datagram: &[u8], to: &SockAddr, at: Place) -> io::Result<usize> {
+    retry(&datagrams.source, Direction::Write, at, || datagrams.try_send_to(datagram, to), |_| false).await
+}
+
+pub(super) async fn recv(datagrams: &Datagrams, buffer: &mut [u8], flags: libc::c_int, at: Place) -> io::Result<usize> {
+    retry(&datagrams.source, Direction::Read, at, || datagrams.try_recv(buffer, flags), |_| false).await
+}
+
+pub(super) async fn recv_from(
+    datagrams: &Datagrams,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+    at: Place,
+) -> io::Result<(usize, SockAddr)> {
+    retry(&datagrams.source, Direction::Read, at, || datagrams.try_recv_from(buffer, flags), |_| false).await
+}
+
+/// What every socket of datagrams that is awaited has, over one of the direct style.
+macro_rules! datagram_socket {
+    ($socket:ident, $direct:path) => {
+        impl $socket {
+            /// Sends a datagram to the peer that the socket is connected to.
+            ///
+            /// # Errors
+            ///
+            /// What the system says: also that an earlier datagram was refused, which this socket survives. Cancellation.
+            #[track_caller]
+            pub fn send(&self, datagram: &[u8]) -> impl Future<Output = io::Result<usize>> {
+                send(self.socket.datagrams(), datagram, caller())
+            }
+
+            /// Waits for a datagram and returns its length. One that is longer than the buffer is cut, and the rest is lost.
+            /// On a connected socket only those of its peer come.
+            ///
+            /// # Errors
+            ///
+            /// What the system says: also that a datagram was refused, which this socket survives. A cancellation, which
+            /// takes nothing.
+            #[track_caller]
+            pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                recv(self.socket.datagrams(), buffer, 0, caller())
+            }
+
+            /// Receives, but leaves the datagram where it is.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            #[track_caller]
+            pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+                recv(self.socket.datagrams(), buffer, libc::MSG_PEEK, caller())
+            }
+
+            /// The socket of the direct style: for addresses, options, closing it, and whatever else does not wait.
+            pub fn get_ref(&self) -> &$direct {
+                &self.socket
+            }
+
+            /// The socket of the direct style, for coroutines.
+            ///
+            /// # Errors
+            ///
+            /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while it has clones; then only this one is gone.
+            pub fn into_direct(self) -> io::Result<$direct> {
+                Arc::into_inner(self.socket).ok_or_else(super::connection::has_clones)
+            }
+        }
+
+        /// Takes it over from the direct style, without its time limits.
+        impl From<$direct> for $socket {
+            fn from(socket: $direct) -> $socket {
+                socket.datagrams().source.set_impatient(false);
+                $socket { socket: Arc::new(socket) }
+            }
+        }
+
+        /// Another handle of the same socket; each datagram is received by one of them.
+        impl Clone for $socket {
+            fn clone(&self) -> $socket {
+                $socket { socket: self.socket.clone() }
+            }
+        }
+
+        impl std::fmt::Debug for $socket {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.socket, f)
+            }
+        }
+    };
+}
+
+pub(super) use datagram_socket;
