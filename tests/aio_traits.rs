@@ -4,13 +4,13 @@
 mod common;
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use common::backends::everywhere_awaited;
-use common::{panic_of, sim};
+use common::backends::{everywhere_awaited, is_simulated};
+use common::{logged, only, panic_of, sim};
 use corio::aio::SendWrapper;
 use corio::aio::hyper::Tasks;
 use corio::aio::net::{TcpListener, TcpStream, UnixStream};
@@ -31,6 +31,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 fn the_adapters_of_futures_read_and_write_streams() {
     everywhere_awaited(|| async {
         let (client, mut server) = pair().await?;
+        let lines = if is_simulated(client.get_ref()) { 2_000 } else { 500_000 };
         let echo = aio::spawn_local(async move {
             let (reader, writer) = (server.clone(), &mut server);
             let n = copy(reader, &mut *writer).await?;
@@ -38,7 +39,7 @@ fn the_adapters_of_futures_read_and_write_streams() {
             Ok(n)
         });
         let (reader, mut writer) = client.split();
-        let sent: Vec<u8> = (0..500_000u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let sent: Vec<u8> = (0..lines).flat_map(|n| format!("{n}\n").into_bytes()).collect();
         let (said, heard) = join(
             async {
                 writer.write_all(&sent).await?;
@@ -56,7 +57,7 @@ fn the_adapters_of_futures_read_and_write_streams() {
         )
         .await;
         said?;
-        assert_eq!((heard?, echo.await? as usize), (500_000, sent.len()));
+        assert_eq!((heard?, echo.await? as usize), (lines, sent.len()));
         Ok(())
     });
 }
@@ -71,8 +72,8 @@ fn a_polled_read_that_is_given_up_has_taken_nothing_and_hears_of_a_cancellation(
         ));
         drop(select(pin!(aio::yield_now()), AsyncReadExt::read(&mut server, &mut buffer)).await);
         AsyncWriteExt::write_all(&mut client, b"whole").await?;
-        let n = AsyncReadExt::read(&mut server, &mut buffer).await?;
-        assert_eq!(&buffer[..n], b"whole");
+        AsyncReadExt::read_exact(&mut server, &mut buffer[..5]).await?;
+        assert_eq!(&buffer[..5], b"whole");
         let waiting = aio::spawn_local(async move { AsyncReadExt::read(&mut server, &mut [0; 8]).await });
         aio::yield_now().await?;
         aio::yield_now().await?;
@@ -127,10 +128,7 @@ fn a_stream_in_a_wrapper_passes_as_send() {
         let (mut client, mut server) = (needs(SendWrapper::new(client)), needs(SendWrapper::new(server)));
         AsyncWriteExt::write_all(&mut client, b"hello").await?;
         AsyncWriteExt::flush(&mut client).await?;
-        let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];
-        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
-        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut server), context, buffer.unfilled())).await?;
-        assert_eq!(buffer.filled(), b"hello");
+        assert_eq!(uninitialised(&mut server, 5).await?, b"hello");
         assert!(hyper::rt::Write::is_write_vectored(&server));
         poll_fn(|context| hyper::rt::Write::poll_shutdown(Pin::new(&mut server), context)).await?;
         assert_eq!(AsyncReadExt::read(&mut client, &mut [0]).await?, 0);
@@ -143,12 +141,81 @@ fn what_hyper_reads_need_not_be_initialised() {
     everywhere_awaited(|| async {
         let (client, mut server) = pair().await?;
         client.write_all(b"hello").await?;
-        let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];
-        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
-        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut server), context, buffer.unfilled())).await?;
-        assert_eq!(buffer.filled(), b"hello");
+        assert_eq!(uninitialised(&mut server, 5).await?, b"hello");
         Ok(())
     });
+}
+
+/// Reads that many bytes as hyper does, into memory that is not initialised.
+async fn uninitialised(stream: &mut (impl hyper::rt::Read + Unpin), count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = [const { std::mem::MaybeUninit::uninit() }; 16];
+    let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
+    while buffer.filled().len() < count {
+        let before = buffer.filled().len();
+        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut *stream), context, buffer.unfilled())).await?;
+        assert!(buffer.filled().len() > before, "the end");
+    }
+    Ok(buffer.filled().to_vec())
+}
+
+#[test]
+fn several_buffers_are_read_at_once() {
+    everywhere_awaited(|| async {
+        let (mut one, mut other) = UnixStream::pair()?;
+        assert!(is_timed_out(&aio::timeout(millis(1), AsyncReadExt::read(&mut one, &mut [0])).await.unwrap_err()));
+        let sent: Vec<u8> = (0..3_001).map(|n| (n % 251) as u8).collect();
+        let expected = sent.clone();
+        let writer = aio::spawn_local(async move {
+            AsyncWriteExt::write_all(&mut other, &sent).await?;
+            Ok(other)
+        });
+        let (mut got, mut read) = (vec![[0; 1]; expected.len()], 0);
+        while read < got.len() {
+            let mut slices: Vec<_> = got[read..].iter_mut().map(|byte| IoSliceMut::new(byte)).collect();
+            read += AsyncReadExt::read_vectored(&mut one, &mut slices).await?;
+        }
+        assert!(got.concat() == expected);
+        assert_eq!(AsyncReadExt::read_vectored(&mut one, &mut [IoSliceMut::new(&mut [])]).await?, 0);
+        writer.await.map(drop)
+    });
+}
+
+#[test]
+fn what_hyper_spawns_is_a_task_of_the_running_loop() {
+    sim(|| {
+        let (sender, receiver) = mpsc::unbounded();
+        let spawned = receiver;
+        let sender = Rc::new(sender);
+        let from_a_future = sender.clone();
+        aio::spawn_local(async move {
+            aio::hyper::Executor.execute(async move {
+                aio::sleep(secs(1)).await.unwrap();
+                from_a_future.send((corio::current().id(), "from a future")).unwrap();
+            });
+            Ok(())
+        })
+        .join()?;
+        aio::hyper::Executor.execute(async move {
+            sender.send((corio::current().id(), "from a coroutine")).unwrap();
+        });
+        let ((one, first), (other, second)) = (spawned.recv()?, spawned.recv()?);
+        assert_eq!((first, second), ("from a coroutine", "from a future"));
+        assert!(one != other && one != corio::current().id());
+        // Its errors are nobody's, so a value is dropped and not reported.
+        let ((), lines) = logged(|| aio::hyper::Executor.execute(async { Err::<(), _>(io::Error::other("lost")) }));
+        assert_eq!(lines, Vec::<String>::new());
+        corio::yield_now()
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_hyper_spawns_outside_of_a_loop_is_dropped_and_the_log_says_so() {
+    let witness = Rc::new(());
+    let held = witness.clone();
+    let ((), lines) = logged(|| aio::hyper::Executor.execute(async move { drop(held) }));
+    only(&lines, "ERROR", &["corio::aio", "hyper", "cannot be spawned"]);
+    assert_eq!(Rc::strong_count(&witness), 1);
 }
 
 #[test]

@@ -42,6 +42,8 @@ use hyper::rt;
 
 use super::SendWrapper;
 use super::pause::Pause;
+use crate::error::misuse;
+use crate::event_loop::EventLoop;
 use crate::observe::event::Place;
 use crate::select::Only;
 use crate::task::caller;
@@ -64,7 +66,12 @@ where
 }
 
 fn spawn<F: Future + 'static>(future: F, at: Place) -> Option<Task> {
-    let task: io::Result<JoinHandle<()>> = Builder::new().spawn_future(async move { drop(future.await) }, at);
+    let is_here = EventLoop::with_current(|lp| lp.is_some());
+    let task: io::Result<JoinHandle<()>> = if is_here {
+        Builder::new().spawn_future(async move { drop(future.await) }, at)
+    } else {
+        Err(misuse("no loop runs on this thread"))
+    };
     match task {
         Ok(handle) => Some(handle.task()),
         Err(error) => {

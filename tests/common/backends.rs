@@ -24,16 +24,6 @@ fn networks() -> Vec<Network> {
 /// Runs a program on each backend, and looks whether it leaves anything: mio, `poll(2)`, and networks in memory, on which
 /// time is virtual.
 pub(crate) fn everywhere(program: impl Fn() -> io::Result<()>) {
-    on_all(networks(), program);
-}
-
-/// The same with a program that is awaited, and one plain network: the wires are those of the direct style, only the waits are
-/// not.
-pub(crate) fn everywhere_awaited<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
-    on_all(vec![Network::new()], || aio::spawn_local(program()).join());
-}
-
-fn on_all(networks: Vec<Network>, program: impl Fn() -> io::Result<()>) {
     let whole = || {
         program()?;
         Ledger::now().assert_empty();
@@ -43,12 +33,17 @@ fn on_all(networks: Vec<Network>, program: impl Fn() -> io::Result<()>) {
         let name = format!("{backend:?}");
         Runner::new().backend(backend).run(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    for (n, network) in networks.into_iter().enumerate() {
+    for (n, network) in networks().into_iter().enumerate() {
         let backend = Backend::Simulated(network.clone());
         let end = Runner::new().virtual_clock().backend(backend).run(whole);
         end.unwrap_or_else(|error| panic!("network {n}: {error}"));
         assert_eq!(network.open(), 0, "network {n}: sockets are left");
     }
+}
+
+/// The same with a program that is awaited.
+pub(crate) fn everywhere_awaited<F: Future<Output = io::Result<()>> + 'static>(program: impl Fn() -> F) {
+    everywhere(|| aio::spawn_local(program()).join());
 }
 
 /// Whether it is a socket of a network in memory.

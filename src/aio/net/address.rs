@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::aio::attempt::checkpoint;
+use crate::aio::pause::{Checkpoint, on_task};
 use crate::event_loop::EventLoop;
 use crate::net::ToSocketAddrs;
 use crate::net::attempts::Question;
@@ -53,7 +54,11 @@ pub(super) async fn resolve(question: io::Result<Question>, at: Place) -> io::Re
         Question::Name(ask) => {
             checkpoint(at).await?;
             let asked = EventLoop::with_current(|lp| lp.map(|lp| crate::executor::begin_look_up(lp, at, ask)));
-            asked.expect("whoever was at a checkpoint is on a loop").await?
+            let asked = asked.expect("whoever was at a checkpoint is on a loop");
+            // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
+            let mut rest = Checkpoint::of_a_rest();
+            std::future::poll_fn(|context| on_task(|lp, task| rest.poll(lp, task, at, context))).await?;
+            asked.await?
         }
     }
 }
