@@ -8,15 +8,20 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::Future;
 use std::io::{self, Read, Write};
+use std::pin::pin;
+use std::rc::Rc;
 
 use common::sim;
+use corio::aio;
 use corio::channel::mpsc;
 use corio::net::{TcpListener, TcpStream, UdpSocket};
 use corio::{
     Barrier, BoundedSemaphore, Condvar, Event, Mutex, Queue, RwLock, Semaphore, Which, after, millis, run, scope, secs,
     select, shield, sleep, spawn, timeout, yield_now,
 };
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 struct Counting;
 
@@ -342,6 +347,219 @@ fn a_socket_that_is_waited_for_allocates_nothing() {
         with_partner("a socket for datagrams", echo, |turns| {
             a.send(b"x")?;
             Ok(turns.waits_for(|| a.recv(&mut [0]))?.1)
+        })
+    })
+    .unwrap();
+}
+
+// ---- what is awaited ------------------------------------------------------------------------------------------------
+
+/// Awaits `round` again and again. It says whether it had to wait, which it must each time. Tells how often that allocated.
+async fn allocations(what: &str, mut round: impl AsyncFnMut() -> io::Result<bool>) -> io::Result<u64> {
+    for _ in 0..ROUNDS {
+        round().await?;
+    }
+    let before = ALLOCATIONS.get();
+    let mut waits = 0;
+    for _ in 0..ROUNDS {
+        waits += u32::from(round().await?);
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    assert_eq!(waits, ROUNDS, "{what}: each round was to wait");
+    Ok(allocations)
+}
+
+async fn awaiting_allocates_nothing(what: &str, round: impl AsyncFnMut() -> io::Result<bool>) -> io::Result<()> {
+    let allocations = allocations(what, round).await?;
+    assert_eq!(allocations, 0, "{what}: {ROUNDS} waits must not allocate");
+    Ok(())
+}
+
+/// Counts the turns of the loop, in a task of its own.
+async fn count_turns(turns: Rc<Turns>) -> io::Result<()> {
+    loop {
+        turns.0.set(turns.0.get() + 1);
+        aio::yield_now().await?;
+    }
+}
+
+/// Runs a program that is told of the turns of the loop.
+fn awaited<F: Future<Output = io::Result<()>> + 'static>(program: impl FnOnce(Rc<Turns>) -> F) -> io::Result<()> {
+    let turns = Rc::new(Turns::default());
+    let counter = aio::spawn_local(count_turns(turns.clone()));
+    let end = aio::spawn_local(program(turns)).join();
+    counter.cancel();
+    counter.wait()?;
+    end
+}
+
+impl Turns {
+    /// Whether others ran before the future was ready.
+    async fn passed_while(&self, future: impl Future<Output = io::Result<()>>) -> io::Result<bool> {
+        let before = self.0.get();
+        future.await?;
+        Ok(self.0.get() > before)
+    }
+}
+
+/// A pair of streams, of which the other one sends back what comes, in a task of its own.
+async fn echo() -> io::Result<(aio::net::TcpStream, corio::JoinHandle<()>)> {
+    let listener = aio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let client = aio::net::TcpStream::connect(listener.get_ref().local_addr()?).await?;
+    let (server, _) = listener.accept().await?;
+    let echo = aio::spawn_local(async move {
+        let mut byte = [0];
+        while server.read(&mut byte).await? > 0 {
+            server.write_all(&byte).await?;
+        }
+        Ok(())
+    });
+    Ok((client, echo))
+}
+
+#[test]
+fn to_spawn_a_future_allocates_once_and_its_end_nothing() {
+    sim(|| {
+        aio::spawn_local(async {
+            let allocations = allocations("a join", async || {
+                let start = corio::now();
+                aio::spawn_local(async { aio::sleep(millis(1)).await }).await?;
+                Ok(corio::now() - start == millis(1))
+            });
+            assert_eq!(allocations.await?, u64::from(ROUNDS), "{ROUNDS} tasks");
+            Ok(())
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn awaiting_time_allocates_nothing() {
+    sim(|| {
+        awaited(|turns| async move {
+            awaiting_allocates_nothing("a turn", async || turns.passed_while(aio::yield_now()).await).await
+        })?;
+        aio::spawn_local(async {
+            let mut n = 0;
+            awaiting_allocates_nothing("a sleep", async || {
+                n += 1;
+                let (start, time) = (corio::now(), millis(1 + n % 700));
+                aio::sleep(time).await?;
+                Ok(corio::now() - start == time)
+            })
+            .await?;
+            awaiting_allocates_nothing("a sleep within a limit", async || {
+                n += 1;
+                let (start, time) = (corio::now(), millis(1 + n % 700));
+                aio::timeout(secs(1), aio::sleep(time)).await??;
+                Ok(corio::now() - start == time)
+            })
+            .await?;
+            let mut ticks = aio::interval(millis(7));
+            awaiting_allocates_nothing("a tick", async || {
+                let start = corio::now();
+                ticks.tick().await?;
+                Ok(corio::now() > start)
+            })
+            .await
+        })
+        .join()
+    })
+    .unwrap();
+}
+
+#[test]
+fn awaiting_what_others_bring_allocates_nothing() {
+    sim(|| {
+        let queue = Rc::new(Queue::bounded(1));
+        let items = queue.clone();
+        let producer = spawn(move || -> io::Result<()> {
+            loop {
+                items.put(1)?;
+                yield_now()?;
+            }
+        });
+        awaited(|turns| async move {
+            awaiting_allocates_nothing("a queue", async || {
+                while queue.try_get().is_ok() {}
+                turns.passed_while(async { aio::ready(&*queue).await?.map(drop).map_err(io::Error::other) }).await
+            })
+            .await
+        })?;
+        producer.cancel();
+        producer.wait()
+    })
+    .unwrap();
+}
+
+#[test]
+fn awaiting_a_socket_allocates_nothing() {
+    run(|| {
+        awaited(|turns| async move {
+            let (client, echo) = echo().await?;
+            awaiting_allocates_nothing("a stream", async || {
+                client.write_all(b"x").await?;
+                turns.passed_while(client.read_exact(&mut [0])).await
+            })
+            .await?;
+            drop(client);
+            echo.await
+        })?;
+        awaited(|turns| async move {
+            let one = aio::net::UdpSocket::bind("127.0.0.1:0").await?;
+            let other = aio::net::UdpSocket::bind("127.0.0.1:0").await?;
+            one.connect(other.get_ref().local_addr()?).await?;
+            other.connect(one.get_ref().local_addr()?).await?;
+            let echo = aio::spawn_local(async move {
+                while other.recv(&mut [0; 1]).await? > 0 {
+                    other.send(b"y").await?;
+                }
+                Ok(())
+            });
+            awaiting_allocates_nothing("a socket for datagrams", async || {
+                one.send(b"x").await?;
+                turns.passed_while(async { one.recv(&mut [0]).await.map(drop) }).await
+            })
+            .await?;
+            one.send(b"").await?;
+            echo.await
+        })
+    })
+    .unwrap();
+}
+
+/// Whoever polls a wait by way of somebody else's executor is told by that one's waker, which has to be kept: for the wait, and
+/// for its alarm, if it has one.
+#[test]
+fn a_wait_with_another_waker_allocates_a_few_times_at_most() {
+    async fn by_another(waits: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        let waits = pin!(waits);
+        let mut others: FuturesUnordered<_> = [waits].into_iter().collect();
+        others.next().await.expect("there is one")
+    }
+    async fn bounded(what: &str, most: u64, round: impl AsyncFnMut() -> io::Result<bool>) -> io::Result<()> {
+        let allocations = allocations(what, round).await?;
+        let most = most * u64::from(ROUNDS);
+        assert!(
+            allocations <= most,
+            "{what}: {ROUNDS} rounds allocated {allocations} times, at most {most} are allowed"
+        );
+        Ok(())
+    }
+    run(|| {
+        awaited(|turns| async move {
+            by_another(bounded("a turn", 0, async || turns.passed_while(aio::yield_now()).await)).await?;
+            by_another(bounded("a sleep", 3, async || turns.passed_while(aio::sleep(millis(1))).await)).await?;
+            let nap = async || turns.passed_while(async { aio::timeout(secs(9), aio::sleep(millis(1))).await? }).await;
+            by_another(bounded("a sleep within a limit", 5, nap)).await?;
+            let (client, echo) = echo().await?;
+            let ask = async || {
+                client.write_all(b"x").await?;
+                turns.passed_while(client.read_exact(&mut [0])).await
+            };
+            by_another(bounded("a stream", 2, ask)).await?;
+            drop(client);
+            echo.await
         })
     })
     .unwrap();
