@@ -13,7 +13,7 @@
 //!
 //! A task is running, or queued once, or parked with a reason; never two of these. Two things make a task: this
 //! cell, with the function and later its result, and from its first turn to its end a stack, with an [`Activation`] at its
-//! top. So a task that has not begun costs less than 200 bytes.
+//! top. So a task that has not begun costs less than 200 bytes. A task without a stack has its activation beside its future.
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -531,6 +531,7 @@ impl Activation {
     }
 
     /// Runs the function until it pauses; `None`: it has returned.
+    // ANCHOR: send
     #[inline(always)]
     pub(crate) fn send(&self, input: Input) -> Option<Pause> {
         self.resumes.set(self.resumes.get().wrapping_add(1));
@@ -542,6 +543,7 @@ impl Activation {
             Switched::Returned(()) => None,
         }
     }
+    // ANCHOR_END: send
 
     /// Polls the future, from the top: the `send` of a task without a stack.
     // ANCHOR: poll

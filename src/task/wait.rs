@@ -1,11 +1,12 @@
-//! Waiting: the one place where a task stops, and the list that finds it again.
+//! Waiting: the one place where a function stops, and the list that finds it again.
 //!
-//! A task stops in [`park`] only. Waking it never runs it: the wake puts it into the ready queue, and it looks for
+//! A task with a stack stops in [`park`] only; one without returns `Pending` from its poll. Waking it never runs it: the wake puts it into the ready queue, and it looks for
 //! itself whether what it wanted is there. So a wake may be spurious, and none may be lost.
 //!
 //! [`WaitList`] is a queue of parked tasks, first in first out. Its nodes live in the frames of the tasks that wait: a
 //! wait allocates nothing. That is sound because a frame on a task's stack goes away only by returning or unwinding
-//! (R1, R4), and both run the guard that takes the node out of the list.
+//! (R1, R4), and both run the guard that takes the node out of the list. Those of what is awaited live in pinned futures, whose
+//! destructors do the same.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -152,7 +153,7 @@ pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
     }
 }
 
-/// A task that waits, for one thing or for several at once. Lies in the frame of the wait.
+/// A task that waits, for one thing or for several at once. Lies in the frame of the wait, or in its future.
 ///
 /// At most one of the things that it waits for is *granted* to it: handed over by whoever had it, so that nobody can take
 /// it in between. What was granted belongs to the task, even if it is cancelled before it runs (R13).

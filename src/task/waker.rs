@@ -2,8 +2,8 @@
 //!
 //! A waker goes anywhere, lives as long as it likes, and may outlive its task and its loop. So it has nothing to keep
 //! alive: its one word is the number of a loop and that of a seat on it. To wake is to look both up. If the loop is gone, or
-//! the seat is empty, nobody is woken; if somebody else has it by now, he is woken for nothing, which everybody must expect.
-//! Cloning is copying, and nothing is allocated.
+//! the seat is empty, nobody is woken; if somebody else has it by now, that one is woken for nothing, as may
+//! happen to everybody. Cloning is copying, and nothing is allocated.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ use crate::remote::{self, Message};
 #[derive(Default)]
 pub(crate) struct Seats {
     taken: RefCell<Slab<Taken>>,
-    /// Seats whose wakers were cloned: somebody out there may keep one, and nobody can tell whether he still does (R18).
+    /// Seats whose wakers were cloned: somebody out there may keep one, and nobody can tell whether it is still kept (R18).
     lent: Cell<usize>,
-    /// Numbers whose wakers were cloned, by whoever sat there. He may keep his clone, and hand it to whoever comes next.
+    /// Numbers whose wakers were cloned, by whoever sat there. A clone may be kept, and come to whoever sits there next.
     ever_lent: RefCell<Vec<bool>>,
     /// Who is told of waits in the place of their tasks, by task and wait.
     foreign: RefCell<BTreeMap<(u64, usize), Rc<Foreign>>>,
@@ -59,7 +59,7 @@ impl Foreign {
         self.goes_on.set(true);
     }
 
-    /// Tells him, as soon as nothing of the loop's is in use.
+    /// Tells its owner, as soon as nothing of the loop's is in use.
     #[cold]
     pub(crate) fn tell(self: &Rc<Self>, lp: &EventLoop) {
         self.goes_on.set(false);
