@@ -50,6 +50,7 @@
 //! | functions that pause, without a loop | [`Coroutine`], [`Generator`] |
 //! | the network | [`net`] |
 //! | streams of bytes: limits, copying, pipes, in memory | [`io`] |
+//! | `async` and `await` on the same loop; a coroutine that waits for a future | [`aio`] |
 //! | files | [`fs`] |
 //! | other programs, and signals | [`process`], [`signal`] |
 //! | descriptors of other libraries | [`readable`], [`writable`], [`add_reader`], [`add_writer`] |
@@ -197,6 +198,7 @@ mod documents {
 
     documents! {
         Readme: "README.md",
+        AsyncAwait: "docs/book/async-await.md",
         BlockingWork: "docs/book/blocking-work.md",
         Bytes: "docs/book/bytes.md",
         Cancellation: "docs/book/cancellation.md",
