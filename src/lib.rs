@@ -78,8 +78,8 @@
 //! Suspension adds one new behaviour to safe code: calls on one thread interleave without nesting. Three things rely on
 //! nesting, and no library can protect them: a lazy `thread_local!` initialiser that suspends, `scoped_tls::set` around
 //! a suspension, and a suspended generator that is kept in a `thread_local!` until the thread ends. Do none of the three;
-//! [`no_suspend`] guards a region, and [`Runner::strict`] finds the first two in tests. Less dangerous, but as surprising: a `RefCell` borrow, or the guard of a std lock,
-//! held across a suspension is still held while other tasks run.
+//! [`no_suspend`] guards a region, and [`Runner::strict`] finds the first two in tests. Less dangerous, but as surprising: a
+//! `RefCell` borrow, or the guard of a std lock, held across a suspension is still held while other tasks run.
 
 #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("corio runs on Unix systems on x86-64 and AArch64: it needs their stacks, guard pages and readiness");

@@ -4,7 +4,8 @@ use std::pin::pin;
 
 use crate::event_loop::EventLoop;
 
-/// The same future, whose polls are counted in the record of the run, as [`Polled`](crate::observe::event::Event::Polled) tells it.
+/// The same future, whose polls are counted in the record of the run: [`Polled`](crate::observe::event::Event::Polled) tells how
+/// many.
 ///
 /// A future that is called by another is polled by that one, every time from the top. The library sees its own futures only, so
 /// whoever wants to see how deep a poll goes puts this around what an `async fn` calls.

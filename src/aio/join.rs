@@ -16,8 +16,16 @@ use crate::{JoinHandle, ScopedJoinHandle};
 /// Waits for the end of a task and takes its result; from awaiting a [`JoinHandle`] or a [`ScopedJoinHandle`].
 ///
 /// As [`join`](JoinHandle::join): the result is flat, a panic of the task goes on in whoever awaits it, and a cancellation of
-/// the one who waits is passed on to the task, whose end is then awaited. To drop this future detaches the task, as dropping
-/// its handle does; or cancels it, with [`cancel_on_drop`](Self::cancel_on_drop).
+/// the one who waits is passed on to the task, whose end is then awaited. asyncio: `await task`; tokio: awaiting a `JoinHandle`.
+///
+/// # Suspends
+///
+/// Until the task has ended; not at all, if it has.
+///
+/// # Cancellation
+///
+/// To drop this future detaches the task, as dropping its handle does: in an [`aio::timeout`](crate::aio::timeout) it runs on.
+/// [`cancel_on_drop`](Self::cancel_on_drop) cancels it then.
 ///
 /// ```
 /// use corio::{aio, secs, sleep, spawn};

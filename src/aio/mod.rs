@@ -3,20 +3,22 @@
 //! A future is a function that the compiler has cut at its pauses into a state machine. To go on, the loop calls it from the
 //! top, and it finds its place by itself; a coroutine goes on where its stack stands. Everything else is shared: the loop, its
 //! queue, its timers, its reactor, and tasks with their names, handles and records. So what differs between two programs, one
-//! in either style, comes from the way of pausing alone.
+//! in either style, comes from the way of pausing alone. The loop is what tokio calls a `LocalSet` with its runtime: nothing here
+//! need be `Send`. Chapter: `docs/book/async-await.md`.
 //!
 //! | Direct style | Here |
 //! |---|---|
 //! | [`run`](crate::run) | [`block_on`] |
 //! | [`spawn`](crate::spawn()), a closure | [`spawn_local`], a future |
 //! | [`JoinHandle::join`](crate::JoinHandle::join) | `handle.await` |
-//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now), [`interval`](crate::interval()) | [`sleep`], [`yield_now`], [`interval`] |
+//! | [`sleep`](crate::sleep), [`interval`](crate::interval()) | [`sleep`], [`interval`] |
+//! | [`yield_now`](crate::yield_now) | [`yield_now`] |
 //! | [`timeout`](crate::timeout()), [`shield`](crate::shield()), around a closure | [`timeout`], [`shield`], around a future |
-//! | [`scope`](crate::scope()), [`Scope::spawn`](crate::Scope::spawn) | [`Scope::spawn_local`](crate::Scope::spawn_local), in a scope of a coroutine |
+//! | [`scope`](crate::scope()), [`Scope::spawn`](crate::Scope::spawn) | [`Scope::spawn_local`](crate::Scope::spawn_local) |
 //! | [`select`](crate::select()) and the waits that it takes | [`ready`] |
 //! | [`mpsc::Sender::send`](crate::channel::mpsc::Sender::send) | [`send`]; a place in a queue by `ready(queue.reserving())` |
 //! | [`net`](crate::net): TCP, UDP, Unix sockets | [`net`] |
-//! | [`RemoteHandle::join`](crate::RemoteHandle::join), for work on other threads | `handle.await`, also in a future that is `Send` |
+//! | [`RemoteHandle::join`](crate::RemoteHandle::join), for work elsewhere | `handle.await`, also in a future that is `Send` |
 //!
 //! Both kinds of task live in one loop and wait for each other: a future awaits the handle of a coroutine's task, and a
 //! coroutine waits for a future with [`wait_on`].
@@ -24,12 +26,66 @@
 //! To combine futures, use a crate that does so, such as `futures-util` or `futures-lite`: `join_all`, `select`, streams. What a
 //! framework asks to be `Send` goes into a [`SendWrapper`].
 //!
+//! # What has no counterpart here, and what to use
+//!
+//! What does not wait is called as it is: [`spawn`](crate::spawn()), [`now`](crate::now), [`call_soon`](crate::call_soon), a
+//! [`TaskLocal`](crate::TaskLocal), everything that begins with `try_`. For the rest:
+//!
+//! | Direct style | Here |
+//! |---|---|
+//! | [`to_thread`](crate::to_thread) | `Executor::current()?.spawn(f).await?`; `f` may not borrow, and is left behind if this is dropped |
+//! | [`fs`](crate::fs), [`process`](crate::process), [pipes](crate::io::pipe), standard streams | a coroutine: `spawn(\|\| fs::read(path)).await?` |
+//! | [`gather`](crate::gather()) | `futures_util::future::try_join_all`, `try_join`; they may borrow |
+//! | [`select`](crate::select()) | `futures_util::future::select`, of what [`ready`] makes |
+//! | [`race`](crate::race()) | `futures_util::future::select_ok` |
+//! | opening a [`scope`](crate::scope()) | one task that awaits several futures: these may borrow |
+//! | [signals](crate::signal), locks, [channels](crate::channel) | `ready(&signals).await?` |
+//! | [`readable`](crate::readable), [`writable`](crate::writable) | `ready(until_readable(&socket)).await??` |
+//! | another loop | `loop_handle.spawn(\|\| aio::wait_on(f())?).await?`; what is made there need not be `Send` |
+//! | [`net::Server`](crate::net::Server) | a loop around `listener.accept()`, and [`spawn_local`] |
+//! | [`io`](crate::io): readers of lines, copying | `futures_util::io`, by the feature `futures-io` |
+//!
+//! ```
+//! use corio::signal::{Signal, Signals};
+//! use corio::{Executor, LoopHandle, aio, fs, is_timed_out, millis, secs, spawn, until_readable};
+//! use futures_util::future::{Either, select, select_ok, try_join_all};
+//! use std::{io::{self, Write}, os::unix::net::UnixStream, pin::pin};
+//!
+//! async fn length(text: &str) -> io::Result<usize> {
+//!     aio::sleep(millis(1)).await?;
+//!     Ok(text.len())
+//! }
+//!
+//! aio::block_on(async {
+//!     assert_eq!(Executor::current()?.spawn(|| (1..=100).sum::<u32>()).await?, 5050);
+//!     assert!(spawn(|| fs::read_to_string("Cargo.toml")).await?.contains("corio"));
+//!
+//!     let texts = [String::from("gather"), String::from("and scope")];
+//!     assert_eq!(try_join_all(texts.iter().map(|text| length(text))).await?, [6, 9]);
+//!     let (first, _others) = select_ok(texts.iter().map(|text| Box::pin(length(text)))).await?;
+//!     assert_eq!(first, 6);
+//!     let (short, long) = (pin!(aio::sleep(millis(1))), pin!(aio::sleep(secs(60))));
+//!     assert!(matches!(select(short, long).await, Either::Left((Ok(()), _))));
+//!
+//!     let signals = Signals::new([Signal::User2])?;
+//!     assert!(is_timed_out(&aio::timeout(millis(1), aio::ready(&signals)).await.unwrap_err()));
+//!     let (one, mut other) = UnixStream::pair()?;
+//!     other.write_all(b"!")?;
+//!     aio::ready(until_readable(&one)).await??;
+//!
+//!     let there = LoopHandle::current()?; // or that of any other loop
+//!     assert_eq!(there.spawn(|| aio::wait_on(async { length("elsewhere").await })?).await?, 9);
+//!     Ok(())
+//! })
+//! # .unwrap()
+//! ```
+//!
 //! # Features
 //!
 //! Each brings the traits of one crate, so that others' code runs here unmodified; without them nothing is compiled for it.
 //!
-//! - `futures-io`: the streams of [`net`] are `AsyncRead` and `AsyncWrite`, for TLS, WebSockets, and by an adapter whatever asks for
-//!   tokio's traits of the same name.
+//! - `futures-io`: the streams of [`net`] are `AsyncRead` and `AsyncWrite`, for TLS, WebSockets, and by an adapter whatever asks
+//!   for tokio's traits of the same name.
 //! - `futures-core`: queues and channels as `Stream`s, by `stream`.
 //! - `hyper`: the streams of [`net`] are hyper's `Read` and `Write`, and `aio::hyper` has its `Executor` and `Timer`.
 //!
@@ -37,7 +93,28 @@
 //!
 //! A future is cancelled by dropping it, wherever it waits; that is what [`timeout`] does. A *task* is cancelled as any other,
 //! by [`Task::cancel`](crate::Task::cancel) or with the run: everything of corio's that it awaits fails from then on, so it
-//! can clean up and return. Where it awaits something that is not corio's, and so cannot fail, its future is dropped.
+//! can clean up and return; what has to wait for that goes into a [`shield`]. Where it awaits something that is not corio's, and so
+//! cannot fail, its future is dropped.
+//!
+//! A wait that fails by a cancellation leaves everything as one that is dropped does, except that an awaited handle passes it on.
+//! As everywhere, success wins: what has its result gives it, and the cancellation is met at the next wait.
+//!
+//! # Panics
+//!
+//! A future that is polled again after its end panics.
+//!
+//! # In dumps and records
+//!
+//! A [`Resume`](crate::observe::event::Event::Resume) is one poll of the task's own future, from the top. How many polls that
+//! took, one inside the other, [`Polled`](crate::observe::event::Event::Polled) tells: it counts the futures of this module, and
+//! those around which somebody has put [`counted`].
+//!
+//! The place where such a task stands is not that of the `.await`, which nobody tells the library. It is where the future was
+//! *made*: the call of `aio::sleep`, of `stream.read`, of [`ready`]. Mostly that is the same line. A handle is made a future by
+//! `.await`, so there it is. Through the traits of `futures-io` it is a line of whatever adapter calls them. For a future of
+//! another crate it is the line where the task was spawned, and what is waited for is "a future". The `async fn`s in between are
+//! in no dump: a suspended one has no frame. Where several were polled, it is what the last of them said. A coroutine in
+//! [`wait_on`] is told to wait for "a future", at its call, and of its polls nothing is told.
 //!
 //! # Where a call may wait
 //!
@@ -78,7 +155,9 @@ use crate::task::caller;
 use crate::{Builder, IntoResult, JoinHandle, Runner, Scope, ScopedJoinHandle};
 
 /// Runs a future on a loop of this thread, and returns when it and all tasks have ended. [`run`](crate::run) is the same for a
-/// closure. asyncio: `run`.
+/// closure. asyncio: `run`; tokio: `Runtime::block_on`, of a runtime of one thread.
+///
+/// The thread blocks, as in `run`; on a coroutine there is [`wait_on`], which pauses.
 ///
 /// # Errors
 ///
@@ -110,7 +189,7 @@ pub fn block_on<F: Future<Output: IntoResult>>(future: F) -> io::Result<<F::Outp
 ///
 /// Whatever a task has, this one has: a name, locals, callbacks at its end, a place in every dump. One allocation holds all
 /// of it and the future; to poll it allocates nothing. See [`spawn`](crate::spawn()) for what happens to an error that nobody
-/// takes, and while the run is ending. asyncio: `create_task`.
+/// takes, and while the run is ending. asyncio: `create_task`; tokio: `spawn_local`, where the `LocalSet` is the loop.
 ///
 /// # Panics
 ///
@@ -251,11 +330,15 @@ impl<'scope, E> Scope<'scope, '_, E> {
     }
 }
 
-/// Gives up the turn once: all that are ready now run first.
+/// Gives up the turn once: all that are ready now run first. asyncio: `sleep(0)`; tokio: `yield_now`.
 ///
 /// # Errors
 ///
 /// Only cancellation.
+///
+/// # Suspends
+///
+/// Always, until the next turn.
 ///
 /// ```
 /// use corio::aio;

@@ -316,15 +316,20 @@ impl<A: Arms> Drop for Pause<A> {
 pub struct Ready<W: Wait>(Pause<Only<W>>);
 
 /// Waits for anything that [`select`](crate::select()) waits for, and takes it: a message of a queue, a permit, a lock, the end
-/// of a task, a signal, a value from another thread.
+/// of a task, a signal, a value from another thread. What the wait itself can fail with, such as the end of a queue, comes as its
+/// value.
 ///
 /// # Errors
 ///
 /// Cancellation.
 ///
+/// # Suspends
+///
+/// If it is not there.
+///
 /// # Cancellation
 ///
-/// A future that is dropped has taken nothing: what was granted to it goes to the next who waits.
+/// A future that is dropped has taken nothing: what was granted to it goes to the next who waits. Its place in the line is lost.
 ///
 /// ```
 /// use corio::{Queue, aio, run, spawn};

@@ -18,7 +18,15 @@ use crate::task::{TaskRef, caller};
 /// Waits for the end of work on another thread and takes its result; from awaiting a [`RemoteHandle`].
 ///
 /// It is `Send` and needs no executor of ours: it may be awaited anywhere. That is the way to corio for a future that must be
-/// `Send`, such as a handler of a web framework: what it sends to a loop, its own perhaps, by [`LoopHandle::spawn`](crate::LoopHandle::spawn) may pause.
+/// `Send`, such as a handler of a web framework. The function that it sends to a loop (which may be its own) with
+/// [`LoopHandle::spawn`](crate::LoopHandle::spawn) may pause. asyncio: `wrap_future`; tokio: awaiting what `spawn` and
+/// `spawn_blocking` return.
+///
+/// # Suspends
+///
+/// Until the work has ended; not at all, if it has.
+///
+/// # Cancellation
 ///
 /// A cancelled task of a loop that awaits it passes that on by [`cancel`](RemoteHandle::cancel), and leaves at once. To drop
 /// this future detaches the work, as dropping its handle does; or cancels it, with [`cancel_on_drop`](Self::cancel_on_drop).

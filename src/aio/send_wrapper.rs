@@ -20,7 +20,7 @@ use crate::remote::{self, Message};
 /// is one, and with the features for them a stream.
 ///
 /// For a function that is to run on a loop from anywhere, there is [`LoopHandle::spawn`](crate::LoopHandle::spawn), whose handle
-/// can be awaited.
+/// can be awaited. Alike in spirit: the crate `send_wrapper`, which panics also where it is dropped on another thread.
 ///
 /// # Panics
 ///

@@ -16,7 +16,8 @@ use crate::task::wait::Patience;
 ///
 /// The counterpart of [`shield`](crate::shield()), with the same meaning: the cancellation is met when the future has ended, or
 /// when `limit` has passed, which counts from the call. It protects from the cancellation of the task only; whoever drops the
-/// future has dropped it. Where no task of a loop polls it there is nothing to keep away. tokio: a task of its own, which nobody aborts.
+/// future has dropped it. Where no task of a loop polls it there is nothing to keep away. tokio: a task of its own, which nobody
+/// aborts.
 ///
 /// ```
 /// use corio::{aio, millis, secs};

@@ -58,6 +58,15 @@ pub struct Items<W: Wait> {
 /// the senders are gone, and all has been taken; or after an error, which is a cancellation.
 ///
 /// For one that owns its receiver, and for the other channels, there is `futures_util::stream::unfold`.
+/// tokio: `tokio_stream::wrappers::ReceiverStream`.
+///
+/// # Suspends
+///
+/// Where `next` is awaited and nothing is there.
+///
+/// # Cancellation
+///
+/// A stream that is dropped has taken nothing but what it gave: what was granted to it goes to the next who waits.
 ///
 /// ```
 /// use corio::{Queue, aio, spawn};

@@ -1,4 +1,4 @@
-//! Time: a moment as a future, and a future that has to be there by a moment.
+//! Time: a moment as a future, and a future with a deadline.
 
 use std::cell::Cell;
 use std::io;
@@ -28,11 +28,15 @@ enum Kind {
 }
 
 /// Pauses the task for at least so long from now. Those whose time comes at the same moment go on in the order in which they
-/// were first polled. asyncio: `sleep`.
+/// were first polled. It counts from the call, not from the first poll. asyncio and tokio: `sleep`.
 ///
 /// # Errors
 ///
 /// Only cancellation.
+///
+/// # Suspends
+///
+/// Always, also for no time at all.
 ///
 /// ```
 /// use corio::{Runner, aio, now, run, secs};
@@ -56,7 +60,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(crate::now().checked_add(duration), caller())
 }
 
-/// Pauses the task until that moment; see [`sleep`].
+/// Pauses the task until that moment; see [`sleep`], which it is like in all else. tokio: `sleep_until`.
 ///
 /// ```
 /// use corio::{aio, millis, now};
@@ -154,11 +158,22 @@ impl Arm for Nap {
 }
 
 /// Waits for a future, but not longer than that; then the future is dropped where it waits. It counts from the call.
-/// asyncio: `wait_for`, `timeout`.
+/// asyncio: `wait_for`, `timeout`; tokio: `timeout`.
 ///
 /// # Errors
 ///
-/// [`TimedOut`](io::ErrorKind::TimedOut) ([`is_timed_out`](crate::is_timed_out) tells), and cancellation.
+/// [`TimedOut`](io::ErrorKind::TimedOut) ([`is_timed_out`](crate::is_timed_out) tells). What the future gives comes back as it
+/// is, its error, too, inside of `Ok`: it may be anybody's. If it is there when the limit is over, it counts.
+///
+/// # Suspends
+///
+/// Where the future does. It is polled before the clock is looked at, also for a limit of nothing.
+///
+/// # Cancellation
+///
+/// The limit drops, and does not cancel, unlike [`corio::timeout`](crate::timeout()): what has been done half stays so, and a
+/// task whose handle is awaited in it is *detached*, and runs on. When the task around it is cancelled, the future inside meets
+/// that, and one that knows no cancellation is dropped.
 ///
 /// ```
 /// use corio::{aio, is_timed_out, millis, secs};
@@ -167,6 +182,12 @@ impl Arm for Nap {
 ///     let slow = aio::timeout(millis(1), aio::sleep(secs(60)));
 ///     assert!(is_timed_out(&slow.await.unwrap_err()));
 ///     assert_eq!(aio::timeout(secs(60), async { 7 }).await?, 7);
+///
+///     let nap = aio::spawn_local(aio::sleep(secs(60)));
+///     let task = nap.task();
+///     assert!(is_timed_out(&aio::timeout(millis(1), nap).await.unwrap_err()));
+///     assert!(!task.is_done()); // it sleeps on, until somebody tells it
+///     task.cancel();
 ///     Ok(())
 /// })
 /// # .unwrap()
@@ -231,6 +252,7 @@ async fn limited<F: IntoFuture>(alarm: Pause<Only<Nap>>, future: F) -> io::Resul
 pub struct Interval(crate::Interval);
 
 /// Ticks at a fixed pace, the first of which comes at once. The counterpart of [`interval`](crate::interval()).
+/// tokio: `interval`.
 ///
 /// # Panics
 ///
@@ -269,6 +291,10 @@ impl Interval {
     /// # Errors
     ///
     /// Only cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until it is due; for a turn, if it is overdue.
     ///
     /// # Cancellation
     ///

@@ -17,6 +17,7 @@ use crate::task::{Activation, TaskRef, caller, not_in_a_callback};
 /// any future that does not need an executor of its own, from whatever crate.
 ///
 /// What the future calls may pause the coroutine like anything else that is called here; the future then pauses with it.
+/// asyncio: `await`; tokio: `Handle::block_on`, which blocks its thread, where this pauses a coroutine.
 ///
 /// # Errors
 ///

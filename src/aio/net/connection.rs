@@ -105,21 +105,38 @@ macro_rules! stream {
                 Arc::into_inner(self.stream).ok_or_else(has_clones)
             }
 
-            /// Reads some bytes; 0: the end, or a buffer without room.
+            /// Reads some bytes; 0: the end, or a buffer without room. tokio: `AsyncReadExt::read`.
             ///
             /// # Errors
             ///
             /// Cancellation; what the system says. A read that took bytes returns them.
+            ///
+            /// # Suspends
+            ///
+            /// Until there is a byte, or the end.
+            ///
+            /// # Cancellation
+            ///
+            /// A read that is dropped has taken nothing.
             #[track_caller]
             pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 read(self.stream.connection(), buffer, caller())
             }
 
-            /// Reads until the buffer is full.
+            /// Reads until the buffer is full. tokio: `AsyncReadExt::read_exact`; asyncio: `readexactly`.
             ///
             /// # Errors
             ///
             /// As [`read`](Self::read), and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); some bytes may have been taken then.
+            ///
+            /// # Suspends
+            ///
+            /// Until the buffer is full.
+            ///
+            /// # Cancellation
+            ///
+            /// If it is dropped, some bytes may have been taken. They are in the buffer, and nobody knows how many: a
+            /// [`timeout`](crate::aio::timeout) around it ends the use of the stream.
             #[track_caller]
             pub fn read_exact(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<()>> {
                 read_exact(self.stream.connection(), buffer, caller())
@@ -140,16 +157,28 @@ macro_rules! stream {
             /// # Errors
             ///
             /// As [`read`](Self::read).
+            ///
+            /// # Suspends
+            ///
+            /// Until there is a byte, or the end.
             #[track_caller]
             pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 peek(self.stream.connection(), buffer, caller())
             }
 
-            /// Writes some of the bytes, and says how many.
+            /// Writes some of the bytes, and says how many. tokio: `AsyncWriteExt::write`.
             ///
             /// # Errors
             ///
-            /// Cancellation; what the system says.
+            /// Cancellation; what the system says. A write that wrote bytes says so.
+            ///
+            /// # Suspends
+            ///
+            /// Until there is room for a byte.
+            ///
+            /// # Cancellation
+            ///
+            /// A write that is dropped has written nothing.
             #[track_caller]
             pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
                 write(self.stream.connection(), bytes, caller())
@@ -165,11 +194,21 @@ macro_rules! stream {
                 write_vectored(self.stream.connection(), slices, caller())
             }
 
-            /// Writes all of the bytes.
+            /// Writes all of the bytes. tokio: `AsyncWriteExt::write_all`; asyncio: `write` and `drain`.
             ///
             /// # Errors
             ///
             /// As [`write`](Self::write); some bytes may have been written then.
+            ///
+            /// # Suspends
+            ///
+            /// While there is no room for those that are left. It waits for the system to take them, not for the peer to read
+            /// them.
+            ///
+            /// # Cancellation
+            ///
+            /// If it is dropped, some of the bytes may have been written, and nobody knows how many; a
+            /// [`timeout`](crate::aio::timeout) around it ends the use of the stream.
             #[track_caller]
             pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
                 write_all(self.stream.connection(), bytes, caller())

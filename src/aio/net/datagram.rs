@@ -38,6 +38,14 @@ macro_rules! datagram_socket {
             /// # Errors
             ///
             /// What the system says: also that an earlier datagram was refused, which this socket survives. Cancellation.
+            ///
+            /// # Suspends
+            ///
+            /// While there is no room for it.
+            ///
+            /// # Cancellation
+            ///
+            /// If it is dropped, nothing was sent: a datagram goes as a whole or not at all.
             #[track_caller]
             pub fn send(&self, datagram: &[u8]) -> impl Future<Output = io::Result<usize>> {
                 send(self.socket.datagrams(), datagram, caller())
@@ -50,6 +58,14 @@ macro_rules! datagram_socket {
             ///
             /// What the system says: also that a datagram was refused, which this socket survives. A cancellation, which
             /// takes nothing.
+            ///
+            /// # Suspends
+            ///
+            /// Until there is one.
+            ///
+            /// # Cancellation
+            ///
+            /// If it is dropped, it has taken nothing.
             #[track_caller]
             pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 recv(self.socket.datagrams(), buffer, 0, caller())
@@ -60,6 +76,10 @@ macro_rules! datagram_socket {
             /// # Errors
             ///
             /// As [`recv`](Self::recv).
+            ///
+            /// # Suspends
+            ///
+            /// Until there is one.
             #[track_caller]
             pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
                 recv(self.socket.datagrams(), buffer, libc::MSG_PEEK, caller())

@@ -30,6 +30,10 @@ macro_rules! listener {
             ///
             /// Cancellation; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the listener was closed; what the system says about it.
             ///
+            /// # Suspends
+            ///
+            /// Until there is one.
+            ///
             /// # Cancellation
             ///
             /// A future that is dropped has accepted nobody.

@@ -16,8 +16,25 @@
 //! is_send::<corio::aio::net::TcpStream>(); // with whatever features
 //! ```
 //!
+//! Calls borrow their socket, so that several may be under way at once. Of two that wait for the same direction both are woken,
+//! and each tries again. tokio's types of the same names are used alike; here everything takes `&self`, and the methods of
+//! `AsyncReadExt` and `AsyncWriteExt` that streams have are their own.
+//!
+//! # Cancellation
+//!
+//! To drop one of these futures is to give its call up, at a wait and nowhere else: a call that is one attempt (`read`, `write`,
+//! `accept`, `send`, `recv` and their like) has then done nothing, and the socket is as it was. One that is several
+//! (`read_exact`, `write_all`) may have done some of them.
+//!
+//! # Others' traits
+//!
 //! With the feature `futures-io`, streams are `AsyncRead` and `AsyncWrite` as well; with the feature `hyper`, they are what hyper
-//! reads and writes.
+//! reads and writes. Functions that are polled keep their wait in the handle, one for each direction. So a direction of a handle
+//! is for one task at a time there: the last that asked is told. A task for each direction has a clone each.
+//!
+//! Nobody tells the handle that such a wait was given up, since what is dropped is the adapter's future. It is kept until the
+//! next call in that direction, or the end of the handle. As long as it is, [`release`](crate::net::TcpStream::release) says
+//! [`ResourceBusy`](std::io::ErrorKind::ResourceBusy), and no other loop can take the socket over.
 
 mod address;
 mod connection;

@@ -82,6 +82,14 @@ impl TcpStream {
     /// # Errors
     ///
     /// If no address answers, one of the last one's kind that tells of all; a cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until an address has answered, or none will; before, while a name is looked up.
+    ///
+    /// # Cancellation
+    ///
+    /// If it is dropped, the connection that was under way is closed. A look-up is left behind.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let (at, question) = (caller(), address.question());
@@ -151,6 +159,10 @@ impl TcpListener {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpListener>> {
         let (at, question) = (caller(), address.question());

@@ -50,6 +50,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If none can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one.
     #[track_caller]
     pub fn bind(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<UdpSocket>> {
         let (at, question) = (caller(), address.question());
@@ -61,6 +65,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If no address can be had, one of the last one's kind that tells of all.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, if the address is one. If it is dropped there, the socket is as it was.
     #[track_caller]
     pub fn connect(&self, address: impl ToSocketAddrs) -> impl Future<Output = io::Result<()>> {
         let (at, question, datagrams) = (caller(), address.question(), self.socket.datagrams());
@@ -81,6 +89,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no address; otherwise as [`send`](Self::send).
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, and while there is no room for it. If it is dropped, nothing was sent.
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], address: impl ToSocketAddrs) -> impl Future<Output = io::Result<usize>> {
         let (at, question, datagrams) = (caller(), address.question(), self.socket.datagrams());
@@ -97,6 +109,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Suspends
+    ///
+    /// Until there is one. If it is dropped, it has taken nothing.
     #[track_caller]
     pub fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> {
         let (at, datagrams) = (caller(), self.socket.datagrams());

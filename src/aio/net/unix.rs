@@ -48,6 +48,14 @@ impl UnixStream {
     ///
     /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody listens; cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While the listener's queue is full.
+    ///
+    /// # Cancellation
+    ///
+    /// If it is dropped, there is no connection.
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> impl Future<Output = io::Result<UnixStream>> {
         let (at, address) = (caller(), SockAddr::unix(path));
