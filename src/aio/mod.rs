@@ -291,7 +291,7 @@ impl<'scope, E> Scope<'scope, '_, E> {
     /// Never but by a lack of memory: there is no stack to be had.
     ///
     /// ```
-    /// use corio::{Runner, aio, is_cancelled, now, scope, secs, sleep};
+    /// use corio::{Runner, aio, is_cancelled, millis, now, scope, secs, sleep};
     /// use std::cell::Cell;
     ///
     /// Runner::new().virtual_clock().run(|| {
@@ -306,12 +306,12 @@ impl<'scope, E> Scope<'scope, '_, E> {
     ///             Ok(())
     ///         });
     ///         s.spawn(|| sleep(secs(3))); // of the other kind
-    ///         sleep(secs(5))?;
+    ///         sleep(millis(4_500))?;
     ///         s.cancel();
     ///         assert!(is_cancelled(&clock.join().unwrap_err()));
     ///         Ok(())
     ///     })?;
-    ///     assert_eq!((ticks.get(), now() - start), (4, secs(5)));
+    ///     assert_eq!((ticks.get(), now() - start), (4, millis(4_500)));
     ///     Ok(())
     /// })
     /// # .unwrap()
