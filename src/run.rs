@@ -540,11 +540,16 @@ impl Runner {
             return Err(error::misuse("`run` while the thread panics: nothing could be switched to").into());
         }
         if EventLoop::is_entered() {
-            return Err(error::misuse(
-                "`run` inside `run`: this thread has a loop already; spawn a task on it, or run on another thread (and instead of \
-                 `aio::block_on` await the future, or on a coroutine `aio::wait_on` it)",
-            )
-            .into());
+            let text = match size.is_some() {
+                true => {
+                    "`run` inside `run`: this thread has a loop already; spawn a task on it, or run on another thread"
+                }
+                false => {
+                    "`block_on` inside a run: this thread has a loop already; `.await` the future, or on a coroutine \
+                     `aio::wait_on` it"
+                }
+            };
+            return Err(error::misuse(text).into());
         }
         let (grace, ctrl_c) = (self.grace, self.ctrl_c);
         let lp = self.made()?;

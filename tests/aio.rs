@@ -126,10 +126,13 @@ fn errors_and_panics_reach_whoever_awaits() {
 fn block_on_borrows_and_is_refused_inside_a_run() {
     let text = String::from("borrowed");
     assert_eq!(aio::block_on(async { Ok(text.len()) }).unwrap(), 8);
-    let refused = run(|| Ok(aio::block_on(async {}).unwrap_err())).unwrap();
-    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
-    let refused = aio::block_on(async { Ok(aio::block_on(async {}).unwrap_err()) }).unwrap();
-    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    for refused in [
+        run(|| Ok(aio::block_on(async {}).unwrap_err())).unwrap(),
+        aio::block_on(async { Ok(aio::block_on(async {}).unwrap_err()) }).unwrap(),
+    ] {
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains("`.await` the future"), "{refused}");
+    }
     assert_eq!(aio::block_on(async { Err::<(), _>(io::Error::other("its own")) }).unwrap_err().to_string(), "its own");
 }
 
@@ -141,7 +144,13 @@ fn a_call_that_would_pause_a_future_is_an_error_that_says_what_to_do() {
         assert!(error.to_string().contains("corio::aio"), "{error}");
         assert!(yield_now().is_err());
         assert!(Queue::<u32>::new().get().is_err());
-        assert!(corio::scope(|s| drop(s.spawn(|| ()))).is_err());
+        for error in [
+            corio::scope(|s| drop(s.spawn(|| ()))).unwrap_err(),
+            corio::shield(secs(1), || ()).unwrap_err(),
+            corio::timeout(secs(1), || ()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("corio::aio"), "{error}");
+        }
         assert!(spawn(|| Ok(1)).join().is_err());
         // What need not wait works.
         let queue = Queue::new();
