@@ -138,6 +138,8 @@ mod e57_supervisor;
 mod e58_graceful_shutdown;
 #[path = "../examples/e59_seeds.rs"]
 mod e59_seeds;
+#[path = "support/trace.rs"]
+mod trace;
 
 macro_rules! golden {
     ($($name:ident)*; printed: $($printed:ident)*) => {
@@ -303,6 +305,7 @@ fn without_lines_of_std(told: &str) -> String {
 }
 
 fn keeps_the_rules(recording: &Recording) {
+    trace::keep_the_rules(recording);
     let mut state = State::new();
     for record in recording.records() {
         state.check(&record).unwrap_or_else(|broken| panic!("{record:?}\n{broken}\n{state:#?}"));

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `--quiet` | only what the program prints |
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
+//! | `--trace FILE` | writes the run as a trace, for Perfetto or `chrome://tracing` |
 //! | `--real` | on the real clock and the real network: a second takes a second |
 //!
 //! `CORIO_LOG=debug` adds the library's log, on standard error: each line with the task that wrote it.
@@ -11,9 +12,9 @@
 #![allow(dead_code)] // each example compiles its own copy
 
 use std::io::Write;
-use std::{env, io};
+use std::{env, fs, io};
 
-use corio::observe::Narrator;
+use corio::observe::{Axis, Narrator, Recording};
 use corio::testing::Network;
 use corio::{Backend, Runner, millis};
 
@@ -25,12 +26,13 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
         .init();
-    let (mut detail, mut real) = (1, false);
+    let (mut detail, mut real, mut trace) = (1, false, None);
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
         match &*flag {
             "--quiet" => detail = 0,
             "--detail" => detail = flags.next().and_then(|n| n.parse().ok()).ok_or_else(usage)?,
+            "--trace" => trace = Some(flags.next().ok_or_else(usage)?),
             "--real" => real = true,
             _ => return Err(usage()),
         }
@@ -39,7 +41,12 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
     if detail > 0 {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
-    launch(runner, program)
+    let Some(file) = trace else { return launch(runner, program) };
+    let recording = Recording::new();
+    let ended = launch(runner.observer(recording.clone()), program);
+    // On a virtual clock no time passes while something runs: steps show more.
+    fs::write(file, recording.chrome_trace(if real { Axis::Time } else { Axis::Step }))?;
+    ended
 }
 
 /// A virtual clock, and a network in memory on which a packet takes ten milliseconds: every run is the same.
@@ -54,5 +61,5 @@ pub(crate) fn launch(mut runner: Runner, program: fn() -> io::Result<()>) -> io:
 }
 
 fn usage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N and --real")
+    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N, --trace FILE and --real")
 }

@@ -15,6 +15,7 @@
 //!
 //! Chapter: `docs/book/seeing.md`.
 
+mod chrome;
 pub(crate) mod dump;
 pub mod event;
 mod hub;
@@ -26,6 +27,7 @@ pub(crate) mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use self::chrome::Axis;
 pub use self::dump::dump;
 use self::event::{Event, Record};
 pub(crate) use self::hub::Hub;

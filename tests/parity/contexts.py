@@ -100,11 +100,6 @@ async def set_and_put_back():
     say(user.get())
 
 
-async def in_a_thread():
-    user.set("ada")
-    say("the thread sees", await asyncio.to_thread(user.get))
-
-
 SCENARIOS = [
     without_a_value,
     a_child_inherits_a_copy,
@@ -115,5 +110,4 @@ SCENARIOS = [
     grandchildren,
     callbacks_see_what_was_there,
     set_and_put_back,
-    in_a_thread,
 ]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use corio::{TaskLocal, call_soon, gather, scope, secs, sleep, spawn, to_thread, yield_now};
+use corio::{TaskLocal, call_soon, gather, scope, secs, sleep, spawn, yield_now};
 
 static USER: TaskLocal<&str> = TaskLocal::new();
 
@@ -105,12 +105,6 @@ fn set_and_put_back() -> io::Result<()> {
     Ok(())
 }
 
-fn in_a_thread() -> io::Result<()> {
-    USER.set("ada");
-    say!("the thread sees {}", to_thread(user)?);
-    Ok(())
-}
-
 scenarios! {
     without_a_value,
     a_child_inherits_a_copy,
@@ -121,5 +115,4 @@ scenarios! {
     grandchildren,
     callbacks_see_what_was_there,
     set_and_put_back,
-    in_a_thread differs because "the values of a task need not be `Send`, and stay on its thread",
 }

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from asyncio import create_task, gather, get_running_loop, sleep, to_thread
+from contextvars import ContextVar
 
 from harness import Failure, kind, say, yes
 
@@ -90,6 +91,12 @@ async def a_task_of_another_thread_fails():
     say("the thread caught:", await to_thread(outside))
 
 
+async def variables_in_a_thread():
+    user = ContextVar("user", default="nobody")
+    user.set("ada")
+    say("the thread sees", await to_thread(user.get))
+
+
 SCENARIOS = [
     a_blocking_call,
     a_blocking_call_that_fails,
@@ -99,4 +106,5 @@ SCENARIOS = [
     another_thread_calls_in,
     another_thread_starts_a_task,
     a_task_of_another_thread_fails,
+    variables_in_a_thread,
 ]

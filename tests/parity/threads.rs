@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread;
 
-use corio::{LoopHandle, Promise, gather, spawn, to_thread, yield_now};
+use corio::{LoopHandle, Promise, TaskLocal, gather, spawn, to_thread, yield_now};
 
 use crate::{failure, kind, yes};
 
@@ -85,6 +85,13 @@ fn a_task_of_another_thread_fails() -> io::Result<()> {
     Ok(())
 }
 
+fn variables_in_a_thread() -> io::Result<()> {
+    static USER: TaskLocal<&str> = TaskLocal::new();
+    USER.set("ada");
+    say!("the thread sees {}", to_thread(|| USER.get().unwrap_or("nobody"))?);
+    Ok(())
+}
+
 scenarios! {
     a_blocking_call,
     a_blocking_call_that_fails,
@@ -94,4 +101,5 @@ scenarios! {
     another_thread_calls_in,
     another_thread_starts_a_task,
     a_task_of_another_thread_fails,
+    variables_in_a_thread differs because "the values of a task need not be `Send`, and stay on its thread",
 }

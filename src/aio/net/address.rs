@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::aio::attempt::checkpoint;
-use crate::aio::pause::{Checkpoint, on_task};
+use crate::aio::pause::{Checkpoint, Pass};
 use crate::event_loop::EventLoop;
 use crate::net::ToSocketAddrs;
 use crate::net::attempts::Question;
@@ -56,8 +56,7 @@ pub(super) async fn resolve(question: io::Result<Question>, at: Place) -> io::Re
             let asked = EventLoop::with_current(|lp| lp.map(|lp| crate::executor::begin_look_up(lp, at, ask)));
             let asked = asked.expect("whoever was at a checkpoint is on a loop");
             // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
-            let mut rest = Checkpoint::of_a_rest();
-            std::future::poll_fn(|context| on_task(|lp, task| rest.poll(lp, task, at, context))).await?;
+            Pass::new(Checkpoint::of_a_rest(), at).await?;
             asked.await?
         }
     }
