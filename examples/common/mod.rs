@@ -38,7 +38,7 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
         }
     }
     let mut runner = if real { Runner::new() } else { simulated() };
-    if detail > 0 {
+    if detail > 0 || trace.is_some() {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
     let Some(file) = trace else { return launch(runner, program) };
