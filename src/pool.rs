@@ -89,6 +89,7 @@ impl Pool {
         state.last += 1;
         let number = state.last;
         state.queue.insert(number, (job, weight));
+        let mut lacking = None;
         if state.queue.len() > state.idle && state.alive < self.core.limit {
             // Under the lock: of two that fail, one would otherwise count on the thread of the other.
             match self.start(state.threads.len()) {
@@ -101,15 +102,16 @@ impl Pool {
                     drop(state);
                     return Err(Refused { error: no_thread(&error), job });
                 }
-                Err(error) => {
-                    let alive = state.alive;
-                    drop(state);
-                    log::warn!(target: "corio::executor",
-                        "pool {:?}: cannot start a thread beyond the {alive} there are: {error}", self.core.name);
-                }
+                Err(error) => lacking = Some((state.alive, error)),
             }
         }
+        // Who is woken wants the lock at once.
+        drop(state);
         self.core.work.notify_one();
+        if let Some((alive, error)) = lacking {
+            log::warn!(target: "corio::executor",
+                "pool {:?}: cannot start a thread beyond the {alive} there are: {error}", self.core.name);
+        }
         Ok(number)
     }
 

@@ -725,7 +725,10 @@ fn a_hundred_runs_leave_no_thread_behind() -> io::Result<()> {
         for _ in 0..100 {
             run(|| to_thread(|| ()))?;
         }
-        assert_eq!(threads(), before);
+        // The system takes a moment to forget a thread that was joined.
+        while threads() != before {
+            thread::sleep(millis(1));
+        }
         return Ok(());
     }
     child(NAME).succeeded();

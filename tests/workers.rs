@@ -3,6 +3,7 @@
 mod common;
 mod support;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -176,9 +177,11 @@ fn join_waits_for_the_threads_on_a_loop_and_off_it() {
     for on_a_loop in [false, true] {
         let workers = builder(2).name("joined").start().unwrap();
         let cleaned = Arc::new(AtomicBool::new(false));
-        let (begun, tell) = (Arc::new(AtomicBool::new(false)), cleaned.clone());
+        let over = Arc::new(AtomicBool::new(false));
+        let (begun, tell, last) = (Arc::new(AtomicBool::new(false)), cleaned.clone(), over.clone());
         let begins = begun.clone();
         drop(workers.spawn_on(1, move || {
+            LAST_OF_ALL.set(Some(TellsLate(last)));
             begins.store(true, SeqCst);
             let ended = sleep(secs(3_600));
             shield(secs(60), || sleep(millis(50)))?;
@@ -194,10 +197,24 @@ fn join_waits_for_the_threads_on_a_loop_and_off_it() {
             workers.join() // and again
         };
         if on_a_loop { run(waits) } else { waits() }.unwrap();
-        assert!(cleaned.load(SeqCst));
-        let count = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let names = count.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
-        assert_eq!(names.filter(|comm| comm.starts_with("joined")).count(), 0);
+        assert!(cleaned.load(SeqCst), "the tasks have ended");
+        assert!(over.load(SeqCst), "and the threads: even what is local to them is gone");
+        // The system takes a moment longer to forget them.
+        threads_end("joined");
+    }
+}
+
+thread_local! {
+    static LAST_OF_ALL: Cell<Option<TellsLate>> = const { Cell::new(None) };
+}
+
+/// Dropped by the end of a thread, after all that the thread does.
+struct TellsLate(Arc<AtomicBool>);
+
+impl Drop for TellsLate {
+    fn drop(&mut self) {
+        thread::sleep(millis(50));
+        self.0.store(true, SeqCst);
     }
 }
 
