@@ -18,11 +18,12 @@ use common::backends::{bytes, everywhere_awaited, is_simulated};
 use common::{Directory, Finally, logged, only, panic_of, sim};
 use corio::aio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, to_socket_addrs};
 use corio::aio::{self, SendWrapper};
+use corio::channel::oneshot;
 use corio::net::ConnectOptions;
-use corio::testing::{Ledger, Network};
+use corio::testing::Network;
 use corio::{
-    Backend, Executor, LoopHandle, MissedTicks, RemoteHandle, Runner, is_cancelled, is_timed_out, millis, net, now,
-    run, secs, sleep, spawn, to_thread, yield_now,
+    Backend, Event, Executor, LoopHandle, MissedTicks, RemoteHandle, Runner, is_cancelled, is_timed_out, millis, net,
+    now, run, secs, sleep, spawn, timeout, to_thread, yield_now,
 };
 use futures_util::future::{join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -207,8 +208,10 @@ fn a_read_into_nothing_waits_for_nobody() {
         assert!(is_timed_out(&aio::timeout(millis(1), client.read(&mut [0])).await.unwrap_err()));
         assert_eq!(client.read(&mut []).await?, 0);
         assert_eq!(client.peek(&mut []).await?, 0);
-        let cancelled = aio::spawn_local(async move { client.read(&mut []).await });
-        cancelled.cancel();
+        let cancelled = aio::spawn_local(async move {
+            corio::current().cancel();
+            client.read(&mut []).await
+        });
         assert!(is_cancelled(&cancelled.await.unwrap_err()));
         Ok(())
     });
@@ -821,20 +824,28 @@ fn errors_and_panics_of_work_elsewhere_reach_whoever_awaits_it() {
     .unwrap();
 }
 
+/// Work that takes long, and tells whether it was cancelled.
+fn long_work(here: &LoopHandle) -> (RemoteHandle<()>, oneshot::Receiver<bool>) {
+    let (tell, told) = oneshot::channel();
+    let work = here.spawn(move || {
+        let ended = sleep(secs(600));
+        let _ = tell.send(ended.as_ref().err().is_some_and(|error| is_cancelled(error)));
+        ended
+    });
+    (work, told)
+}
+
 #[test]
 fn a_cancelled_task_passes_it_on_to_work_elsewhere() {
     run(|| {
-        let here = LoopHandle::current()?;
-        let work = here.spawn(|| sleep(secs(600)));
+        let (work, mut told) = long_work(&LoopHandle::current()?);
         let waiting = aio::spawn_local(async move { work.await });
         for _ in 0..3 {
             yield_now()?;
         }
         waiting.cancel();
         assert!(is_cancelled(&waiting.join().unwrap_err()));
-        while Ledger::now().tasks > 0 {
-            yield_now()?;
-        }
+        assert!(timeout(secs(60), || told.recv())?);
         Ok(())
     })
     .unwrap();
@@ -843,10 +854,9 @@ fn a_cancelled_task_passes_it_on_to_work_elsewhere() {
 #[test]
 fn a_cancellation_reaches_work_elsewhere_through_an_executor_in_between() {
     run(|| {
-        let here = LoopHandle::current()?;
+        let (work, mut told) = long_work(&LoopHandle::current()?);
         let waiting = aio::spawn_local(async move {
-            let mut several: FuturesUnordered<_> =
-                [here.spawn(|| sleep(secs(600))).into_future()].into_iter().collect();
+            let mut several: FuturesUnordered<_> = [work.into_future()].into_iter().collect();
             several.next().await.unwrap()
         });
         for _ in 0..3 {
@@ -854,6 +864,7 @@ fn a_cancellation_reaches_work_elsewhere_through_an_executor_in_between() {
         }
         waiting.cancel();
         assert!(is_cancelled(&waiting.join().unwrap_err()));
+        assert!(timeout(secs(60), || told.recv())?);
         Ok(())
     })
     .unwrap();
@@ -863,8 +874,8 @@ fn a_cancellation_reaches_work_elsewhere_through_an_executor_in_between() {
 fn a_task_that_would_await_itself_is_told_so() {
     run(|| {
         let here = LoopHandle::current()?;
-        let (sender, mut receiver) = corio::channel::oneshot::channel::<RemoteHandle<ErrorKind>>();
-        let (tell, mut told) = corio::channel::oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel::<RemoteHandle<ErrorKind>>();
+        let (tell, mut told) = oneshot::channel();
         let itself = here.spawn(move || {
             let error = aio::wait_on(receiver.recv()?)?.unwrap_err();
             let _ = tell.send(error.kind());
@@ -879,8 +890,7 @@ fn a_task_that_would_await_itself_is_told_so() {
 
 #[test]
 fn a_future_that_waits_elsewhere_and_goes_to_another_thread_leaves_no_trace() {
-    run(|| {
-        let here = LoopHandle::current()?;
+    let end = run(|| {
         let (sender, receiver) = channel();
         let executor = Executor::new(1)?;
         let job = executor.spawn(move || receiver.recv().is_ok());
@@ -891,13 +901,15 @@ fn a_future_that_waits_elsewhere_and_goes_to_another_thread_leaves_no_trace() {
             let elsewhere = thread::spawn(move || on_its_own(job));
             sender.send(()).unwrap();
             assert!(elsewhere.join().unwrap()?);
-            drop(here);
             Ok(())
         })
         .join()?;
-        executor.shutdown()
-    })
-    .unwrap();
+        executor.shutdown()?;
+        // Nobody is left who could wake anyone here.
+        Event::new().wait()
+    });
+    let error = end.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadlock, "{error}");
 }
 
 /// R19: it is the work of neither the task that ends, nor of whoever sends.

@@ -90,7 +90,17 @@ fn a_polled_read_into_nothing_waits_for_nobody() {
         assert!(is_timed_out(&aio::timeout(millis(1), AsyncReadExt::read(&mut client, &mut [0])).await.unwrap_err()));
         assert_eq!(AsyncReadExt::read(&mut client, &mut []).await?, 0);
         let mut nowhere = hyper::rt::ReadBuf::new(&mut []);
-        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut client), context, nowhere.unfilled())).await
+        poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut client), context, nowhere.unfilled())).await?;
+        // It is a place to hear of a cancellation all the same.
+        let cancelled = aio::spawn_local(async move {
+            corio::current().cancel();
+            assert!(is_cancelled(&AsyncReadExt::read(&mut client, &mut []).await.unwrap_err()));
+            corio::current().cancel();
+            let mut nowhere = hyper::rt::ReadBuf::new(&mut []);
+            poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut client), context, nowhere.unfilled())).await
+        });
+        assert!(is_cancelled(&cancelled.await.unwrap_err()));
+        Ok(())
     });
 }
 
@@ -104,9 +114,9 @@ fn several_slices_are_written_at_once() {
             let slices = ["hello, ", "world"].map(|part| IoSlice::new(part.as_bytes()));
             let mut slices = &mut { slices }[..];
             IoSlice::advance_slices(&mut slices, written);
-            written += one.write_vectored(slices).await?;
+            written += AsyncWriteExt::write_vectored(&mut one, slices).await?;
         }
-        other.read_exact(&mut text).await?;
+        AsyncReadExt::read_exact(&mut other, &mut text).await?;
         assert_eq!(&text, b"hello, world");
         AsyncWriteExt::close(&mut one).await?;
         assert_eq!(AsyncReadExt::read(&mut other, &mut text).await?, 0);
@@ -130,6 +140,14 @@ fn a_stream_in_a_wrapper_passes_as_send() {
         AsyncWriteExt::flush(&mut client).await?;
         assert_eq!(uninitialised(&mut server, 5).await?, b"hello");
         assert!(hyper::rt::Write::is_write_vectored(&server));
+        let slices = [IoSlice::new(b"a"), IoSlice::new(b"b")];
+        let said = poll_fn(|c| hyper::rt::Write::poll_write_vectored(Pin::new(&mut server), c, &slices)).await?
+            + AsyncWriteExt::write_vectored(&mut server, &slices).await?;
+        let mut heard = vec![0; said];
+        AsyncReadExt::read_exact(&mut client, &mut heard).await?;
+        if !is_simulated(server.get_ref()) {
+            assert_eq!(heard, b"abab", "both slices go at once");
+        }
         poll_fn(|context| hyper::rt::Write::poll_shutdown(Pin::new(&mut server), context)).await?;
         assert_eq!(AsyncReadExt::read(&mut client, &mut [0]).await?, 0);
         AsyncWriteExt::close(&mut client).await
