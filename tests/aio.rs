@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex as StdMutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use common::{Finally, Log, panic_of, runner, sim, since};
+use common::{Finally, Log, one_of_several, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::observe::event::Event::Polled;
 use corio::{
-    Coroutine, Event, Executor, Mutex, Queue, Runner, Semaphore, TaskLocal, aio, current, is_cancelled, is_timed_out,
-    millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
+    Coroutine, Event, Executor, JoinHandle, Mutex, Queue, Runner, Semaphore, TaskLocal, aio, current, is_cancelled,
+    is_timed_out, millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
 };
 use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -346,6 +346,16 @@ fn a_time_limit_drops_what_it_limits() {
         assert_eq!(since(start), 1.0);
         let inner = aio::timeout(secs(5), aio::timeout(secs(2), pending::<()>()));
         assert!(is_timed_out(&inner.await?.unwrap_err()));
+        assert_eq!(since(start), 3.0);
+        aio::sleep_until(start + secs(10)).await?;
+        assert_eq!(since(start), 10.0);
+        let deadline = start + secs(12); // for both
+        assert_eq!(aio::timeout_at(deadline, async { aio::sleep(secs(1)).await }).await??, ());
+        assert!(is_timed_out(&aio::timeout_at(deadline, aio::sleep(secs(60))).await.unwrap_err()));
+        assert_eq!(since(start), 12.0);
+        assert!(is_timed_out(&aio::timeout_at(start, pending::<()>()).await.unwrap_err()), "it is over");
+        aio::sleep_until(start).await?;
+        assert_eq!(since(start), 12.0);
         assert_eq!(aio::timeout(secs(1), ready(7)).await?, 7);
         Ok(())
     })
@@ -854,11 +864,6 @@ fn a_scope_ends_its_futures_and_waits_for_them() {
     assert_eq!(panic_of(|| drop(panics())), "in a child");
 }
 
-/// A waker of somebody's keeps the others from being polled, and a waker of nobody's is never called.
-async fn one_of_several<F: Future>(future: F) -> F::Output {
-    [future].into_iter().collect::<FuturesUnordered<_>>().next().await.expect("there is one")
-}
-
 #[test]
 fn a_shield_keeps_a_cancellation_away_until_its_limit() {
     for several in [false, true] {
@@ -947,21 +952,26 @@ fn a_value_waits_for_room_in_its_turn_and_comes_back() {
     }
 }
 
-// ---- like the direct style ----------------------------------------------------------------------------------------------
+// ---- what a cancelled task owns, and what both styles say --------------------------------------------------------------
+
+/// A task that is busy cleaning up for that long when it is cancelled, and counts then.
+fn cleans_up(seconds: u64, ended: &Rc<Cell<u32>>) -> JoinHandle<()> {
+    let ended = ended.clone();
+    spawn(move || {
+        let error = sleep(secs(100)).unwrap_err();
+        corio::shield(secs(10), || sleep(secs(seconds)))?;
+        ended.set(ended.get() + 1);
+        Err(error)
+    })
+}
 
 /// R10: in one poll of several, whoever is not polled is not forgotten.
 #[test]
 fn r10_a_task_that_is_owned_is_waited_for_whoever_else_is_woken() {
     for on_coroutine in [false, true] {
         sim(move || {
-            let ended = Rc::new(Cell::new(false));
-            let end = ended.clone();
-            let child = spawn(move || {
-                let error = sleep(secs(60)).unwrap_err();
-                corio::shield(secs(10), || sleep(secs(5)))?;
-                end.set(true);
-                Err::<(), _>(error)
-            });
+            let ended = Rc::new(Cell::new(0));
+            let child = cleans_up(5, &ended);
             let (wake_up, mut woken) = oneshot::channel::<Waker>();
             let program = async move {
                 let mut wake_up = Some(wake_up);
@@ -981,7 +991,8 @@ fn r10_a_task_that_is_owned_is_waited_for_whoever_else_is_woken() {
             parent.cancel();
             sleep(secs(1))?;
             waker.wake(); // the one that is nothing of ours is polled, and the other is not
-            assert!(is_cancelled(&parent.join().unwrap_err()) && ended.get());
+            assert!(is_cancelled(&parent.join().unwrap_err()));
+            assert_eq!(ended.get(), 1);
             Ok(())
         })
         .unwrap();
@@ -1380,16 +1391,8 @@ fn two_futures_of_a_task_may_want_the_same_lock() {
 fn r10_a_cancellation_goes_through_limits_and_executors_of_others() {
     sim(|| {
         let ended = Rc::new(Cell::new(0));
-        let owned = |ended: &Rc<Cell<u32>>| {
-            let ended = ended.clone();
-            spawn(move || {
-                let error = sleep(secs(100)).unwrap_err();
-                corio::shield(secs(10), || sleep(secs(1)))?;
-                ended.set(ended.get() + 1);
-                Err::<(), _>(error)
-            })
-        };
-        let (limited, among_others, on_a_coroutine) = (owned(&ended), owned(&ended), owned(&ended));
+        let (limited, among_others, on_a_coroutine) =
+            (cleans_up(1, &ended), cleans_up(1, &ended), cleans_up(1, &ended));
         let cleans = ended.clone();
         let parents = [
             aio::spawn_local(async move { aio::timeout(secs(60), limited).await? }),
@@ -1451,19 +1454,13 @@ fn r10_a_time_limit_is_not_what_a_cancelled_task_waits_for() {
     .unwrap();
 }
 
-/// R2: a cancellation that meets a task which is ready already reaches its waits before the task is looked at.
+/// A cancellation that meets a task which is ready already reaches its waits before the task is looked at.
 #[test]
 fn a_task_that_is_ready_when_it_is_cancelled_still_waits_for_what_it_owns() {
     for on_a_coroutine in [false, true] {
         sim(move || {
-            let ended = Rc::new(Cell::new(false));
-            let end = ended.clone();
-            let child = spawn(move || {
-                let error = sleep(secs(100)).unwrap_err();
-                corio::shield(secs(10), || sleep(secs(2)))?;
-                end.set(true);
-                Err::<(), _>(error)
-            });
+            let ended = Rc::new(Cell::new(0));
+            let child = cleans_up(2, &ended);
             let waker = Rc::new(RefCell::new(None));
             let shown = waker.clone();
             let wait = async move {
@@ -1488,7 +1485,7 @@ fn a_task_that_is_ready_when_it_is_cancelled_still_waits_for_what_it_owns() {
             waker.borrow().as_ref().unwrap().wake_by_ref(); // in the same turn, after the one who cancels
             killer.join()?;
             parent.wait()?;
-            assert!(ended.get(), "on a coroutine: {on_a_coroutine}");
+            assert_eq!(ended.get(), 1, "on a coroutine: {on_a_coroutine}");
             Ok(())
         })
         .unwrap();
@@ -1518,14 +1515,8 @@ fn what_others_poll_meanwhile_does_not_keep_a_cancelled_task_nor_cut_it_off() {
         corio::timeout(secs(60), || stranger.wait())?;
         busy.cancel();
 
-        let ended = Rc::new(Cell::new(false));
-        let end = ended.clone();
-        let child = spawn(move || {
-            let _ = sleep(secs(100));
-            corio::shield(secs(10), || sleep(secs(2)))?;
-            end.set(true);
-            Ok(())
-        });
+        let ended = Rc::new(Cell::new(0));
+        let child = cleans_up(2, &ended);
         let parent = spawn(move || {
             let (mut child, mut polls) = (Box::pin(child.into_future()), 0);
             aio::wait_on(poll_fn(|context| {
@@ -1541,27 +1532,19 @@ fn what_others_poll_meanwhile_does_not_keep_a_cancelled_task_nor_cut_it_off() {
         sleep(secs(1))?;
         parent.cancel();
         parent.wait()?;
-        assert!(ended.get());
+        assert_eq!(ended.get(), 1);
         Ok(())
     })
     .unwrap();
 }
 
-/// R2: a combinator asks only those of its futures that were woken; those that are owned count all the same.
+/// A combinator asks only those of its futures that were woken; those that are owned count all the same.
 #[test]
 fn what_a_cancelled_task_owns_is_waited_for_also_behind_a_combinator_that_does_not_ask_it() {
     for on_a_coroutine in [false, true] {
         sim(move || {
             let ended = Rc::new(Cell::new(0));
-            let children = [2, 4, 6].map(|after| {
-                let end = ended.clone();
-                spawn(move || {
-                    let error = sleep(secs(100)).unwrap_err();
-                    corio::shield(secs(10), || sleep(secs(after)))?;
-                    end.set(end.get() + 1);
-                    Err::<(), _>(error)
-                })
-            });
+            let children = [2, 4, 6].map(|after| cleans_up(after, &ended));
             let wait = async move {
                 let others = FuturesUnordered::from_iter(children.map(IntoFuture::into_future));
                 others.collect::<Vec<_>>().await;

@@ -14,8 +14,10 @@ use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use common::backends::{bytes, everywhere_awaited, is_simulated};
-use common::{Directory, Finally, logged, only, panic_of, sim};
+use common::backends::{
+    HOME, at_home, awaited_pair as pair, bytes, everywhere_awaited, is_simulated, two_homes, without_a_queue,
+};
+use common::{Directory, Finally, logged, one_of_several, only, panic_of, sim};
 use corio::aio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, to_socket_addrs};
 use corio::aio::{self, SendWrapper};
 use corio::channel::oneshot;
@@ -27,13 +29,6 @@ use corio::{
 };
 use futures_util::future::{join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-
-/// Two ends of a connection.
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = TcpStream::connect(listener.get_ref().local_addr()?).await?;
-    Ok((client, listener.accept().await?.0))
-}
 
 // ---- streams --------------------------------------------------------------------------------------------------------
 
@@ -366,27 +361,14 @@ fn clones_of_a_listener_share_its_clients() {
 // ---- options of a connection ----------------------------------------------------------------------------------------
 
 /// A host with an address of each family.
-fn two_homes() -> (Network, net::SocketAddr, net::SocketAddr) {
-    let (one, other): (net::SocketAddr, net::SocketAddr) =
-        ("10.0.0.1:80".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
-    // What is sent takes 200 ms: an address that nobody has says so after 400.
-    let network = Network::new().latency(millis(200)..=millis(200));
-    (network.host("two.example", [other.ip(), one.ip()]), one, other)
+fn at_home_awaited<F: Future<Output = io::Result<()>> + 'static>(network: &Network, program: F) {
+    at_home(network, || aio::spawn_local(program).join());
 }
-
-/// Runs a future on that network.
-fn at_home<F: Future<Output = io::Result<()>> + 'static>(network: &Network, future: F) {
-    let mut runner = Runner::new().virtual_clock().backend(Backend::Simulated(network.clone()));
-    runner.run(|| aio::spawn_local(future).join()).unwrap();
-    assert_eq!(network.open(), 0, "sockets are left");
-}
-
-const HOME: &str = "two.example:80";
 
 #[test]
 fn happy_eyeballs_tries_the_next_address_beside_one_that_is_slow() {
     let (network, one, _) = two_homes();
-    at_home(&network, async move {
+    at_home_awaited(&network, async move {
         let _listener = TcpListener::bind(one).await?;
         let (happy, start) = (ConnectOptions::new().happy_eyeballs(true), now());
         let stream = TcpStream::connect_with(&happy, HOME).await?;
@@ -403,7 +385,7 @@ fn happy_eyeballs_tries_the_next_address_beside_one_that_is_slow() {
 #[test]
 fn happy_eyeballs_does_not_wait_for_one_that_has_failed_and_takes_the_first_that_answers() {
     let (network, one, other) = two_homes();
-    at_home(&network, async move {
+    at_home_awaited(&network, async move {
         let happy = ConnectOptions::new().happy_eyeballs(true);
         // The third begins after the first two have had their head starts, though the first has failed meanwhile.
         let third: net::SocketAddr = "10.0.0.3:80".parse().unwrap();
@@ -429,7 +411,7 @@ fn happy_eyeballs_does_not_wait_for_one_that_has_failed_and_takes_the_first_that
 #[test]
 fn when_no_address_answers_the_error_tells_of_all_and_nothing_is_left() {
     let (network, one, other) = two_homes();
-    at_home(&network, async move {
+    at_home_awaited(&network, async move {
         let happy = ConnectOptions::new().happy_eyeballs(true);
         let error = TcpStream::connect_with(&happy, HOME).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -716,9 +698,7 @@ fn whoever_finds_a_queue_full_asks_again_until_he_is_cancelled() {
 fn a_client_waits_while_the_queue_of_the_listener_is_full() {
     let directory = Directory::new();
     let path = directory.path("socket");
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
-    socket.listen(0).unwrap();
+    let socket = without_a_queue(&path);
     aio::block_on(async {
         let listener = UnixListener::from(net::UnixListener::from_std(socket.into())?);
         let address = listener.get_ref().local_addr()?;
@@ -855,10 +835,7 @@ fn a_cancelled_task_passes_it_on_to_work_elsewhere() {
 fn a_cancellation_reaches_work_elsewhere_through_an_executor_in_between() {
     run(|| {
         let (work, mut told) = long_work(&LoopHandle::current()?);
-        let waiting = aio::spawn_local(async move {
-            let mut several: FuturesUnordered<_> = [work.into_future()].into_iter().collect();
-            several.next().await.unwrap()
-        });
+        let waiting = aio::spawn_local(one_of_several(work.into_future()));
         for _ in 0..3 {
             yield_now()?;
         }

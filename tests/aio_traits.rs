@@ -9,23 +9,17 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use common::backends::{everywhere_awaited, is_simulated};
+use common::backends::{awaited_pair as pair, bytes, everywhere_awaited, is_simulated};
 use common::{logged, only, panic_of, sim};
 use corio::aio::SendWrapper;
 use corio::aio::hyper::Tasks;
-use corio::aio::net::{TcpListener, TcpStream, UnixStream};
+use corio::aio::net::UnixStream;
 use corio::channel::mpsc;
 use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
 use futures_util::future::{join, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use futures_util::{AsyncBufReadExt, StreamExt};
 use hyper::rt::{Executor, Timer};
-
-async fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let client = TcpStream::connect(listener.get_ref().local_addr()?).await?;
-    Ok((client, listener.accept().await?.0))
-}
 
 #[test]
 fn the_adapters_of_futures_read_and_write_streams() {
@@ -181,7 +175,7 @@ fn several_buffers_are_read_at_once() {
     everywhere_awaited(|| async {
         let (mut one, mut other) = UnixStream::pair()?;
         assert!(is_timed_out(&aio::timeout(millis(1), AsyncReadExt::read(&mut one, &mut [0])).await.unwrap_err()));
-        let sent: Vec<u8> = (0..3_001).map(|n| (n % 251) as u8).collect();
+        let sent = bytes(3_001);
         let expected = sent.clone();
         let writer = aio::spawn_local(async move {
             AsyncWriteExt::write_all(&mut other, &sent).await?;

@@ -10,10 +10,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::pin::pin;
 use std::rc::Rc;
 
-use common::sim;
+use common::backends::awaited_pair;
+use common::{one_of_several, sim};
 use corio::aio;
 use corio::channel::mpsc;
 use corio::net::{TcpListener, TcpStream, UdpSocket};
@@ -21,7 +21,6 @@ use corio::{
     Barrier, BoundedSemaphore, Condvar, Event, Mutex, Queue, RwLock, Semaphore, Which, after, millis, run, scope, secs,
     select, shield, sleep, spawn, timeout, yield_now,
 };
-use futures_util::stream::{FuturesUnordered, StreamExt};
 
 struct Counting;
 
@@ -404,9 +403,7 @@ impl Turns {
 
 /// A pair of streams, of which the other one sends back what comes, in a task of its own.
 async fn echo() -> io::Result<(aio::net::TcpStream, corio::JoinHandle<()>)> {
-    let listener = aio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let client = aio::net::TcpStream::connect(listener.get_ref().local_addr()?).await?;
-    let (server, _) = listener.accept().await?;
+    let (client, server) = awaited_pair().await?;
     let echo = aio::spawn_local(async move {
         let mut byte = [0];
         while server.read(&mut byte).await? > 0 {
@@ -532,11 +529,6 @@ fn awaiting_a_socket_allocates_nothing() {
 /// for its alarm, if it has one.
 #[test]
 fn a_wait_with_another_waker_allocates_a_few_times_at_most() {
-    async fn by_another(waits: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-        let waits = pin!(waits);
-        let mut others: FuturesUnordered<_> = [waits].into_iter().collect();
-        others.next().await.expect("there is one")
-    }
     async fn bounded(what: &str, most: u64, round: impl AsyncFnMut() -> io::Result<bool>) -> io::Result<()> {
         let allocations = allocations(what, round).await?;
         let most = most * u64::from(ROUNDS);
@@ -548,16 +540,16 @@ fn a_wait_with_another_waker_allocates_a_few_times_at_most() {
     }
     run(|| {
         awaited(|turns| async move {
-            by_another(bounded("a turn", 0, async || turns.passed_while(aio::yield_now()).await)).await?;
-            by_another(bounded("a sleep", 3, async || turns.passed_while(aio::sleep(millis(1))).await)).await?;
+            one_of_several(bounded("a turn", 0, async || turns.passed_while(aio::yield_now()).await)).await?;
+            one_of_several(bounded("a sleep", 3, async || turns.passed_while(aio::sleep(millis(1))).await)).await?;
             let nap = async || turns.passed_while(async { aio::timeout(secs(9), aio::sleep(millis(1))).await? }).await;
-            by_another(bounded("a sleep within a limit", 5, nap)).await?;
+            one_of_several(bounded("a sleep within a limit", 5, nap)).await?;
             let (client, echo) = echo().await?;
             let ask = async || {
                 client.write_all(b"x").await?;
                 turns.passed_while(client.read_exact(&mut [0])).await
             };
-            by_another(bounded("a stream", 2, ask)).await?;
+            one_of_several(bounded("a stream", 2, ask)).await?;
             drop(client);
             echo.await
         })

@@ -2,26 +2,26 @@
 //!
 //! Ids in comments: GEN-xx is a behaviour of asyncio's generators, Rx a rule of the design.
 
-mod support;
+mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use common::{Finally, Log, in_child, panic_text, watchdog};
 use corio::net::{TcpListener, TcpStream};
 use corio::{
     Builder, CancelScope, Coroutine, Generator, Runner, State, Yielder, call_soon, is_cancelled, is_timed_out, millis,
     no_suspend, run, scope, secs, shield, sleep, spawn, timeout, yield_now,
 };
-use support::{Finally, Trace, assert_success, in_child, other, panic_text, watchdog};
 
 fn virtually<T>(main: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     Runner::new().virtual_clock().run(main)
 }
 
 /// A coroutine that echoes what it is sent, and notes what is thrown in.
-fn echo(trace: &Trace) -> Coroutine<u32, String, &'static str> {
+fn echo(trace: &Log) -> Coroutine<u32, String, &'static str> {
     let trace = trace.clone();
     Coroutine::new(move |y| {
         let mut out = "ready".to_owned();
@@ -57,7 +57,7 @@ fn collect<T: 'static, R: 'static>(generator: Generator<T, R>) -> io::Result<Vec
 
 #[test]
 fn what_is_sent_is_what_the_pending_yield_returns() -> io::Result<()> {
-    let mut echo = echo(&Trace::default());
+    let mut echo = echo(&Log::default());
     assert!(!echo.is_started());
     assert_eq!(echo.start()?, State::Yielded("ready".into()));
     assert!(echo.is_started() && !echo.is_done());
@@ -69,7 +69,7 @@ fn what_is_sent_is_what_the_pending_yield_returns() -> io::Result<()> {
 
 #[test]
 fn sending_to_one_that_is_not_started_or_has_ended_is_refused_and_changes_nothing() -> io::Result<()> {
-    let mut echo = echo(&Trace::default());
+    let mut echo = echo(&Log::default());
     assert_eq!(echo.send(1).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert!(!echo.is_started());
     assert_eq!(echo.start()?, State::Yielded("ready".into()));
@@ -83,44 +83,44 @@ fn sending_to_one_that_is_not_started_or_has_ended_is_refused_and_changes_nothin
 
 #[test]
 fn what_is_thrown_is_the_error_of_the_pending_yield_and_may_be_answered() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let mut echo = echo(&trace);
     let _ = echo.start()?;
-    assert_eq!(echo.throw(other("rain"))?, State::Yielded("met rain".into()));
+    assert_eq!(echo.throw(io::Error::other("rain"))?, State::Yielded("met rain".into()));
     assert_eq!(echo.send(4)?, State::Yielded("got 4".into()));
-    assert_eq!(echo.throw(other("fatal")).unwrap_err().to_string(), "fatal");
+    assert_eq!(echo.throw(io::Error::other("fatal")).unwrap_err().to_string(), "fatal");
     assert!(echo.is_done());
-    assert_eq!(trace.take(), ["met rain"]);
+    assert_eq!(trace.lines(), ["met rain"]);
     Ok(())
 }
 
 #[test]
 fn throwing_into_one_that_never_ran_or_has_ended_fails_with_that_error_and_runs_nothing() -> io::Result<()> {
-    let trace = Trace::default();
-    let captured = trace.on_drop("captures");
+    let trace = Log::default();
+    let captured = trace.at_drop("captures");
     let ran = trace.clone();
     let mut fresh = Generator::<u32>::new(move |_| {
         let _captured = &captured;
         ran.say("ran");
         Ok(())
     });
-    assert_eq!(fresh.throw(other("early")).unwrap_err().to_string(), "early");
-    assert_eq!(trace.take(), ["captures"]);
+    assert_eq!(fresh.throw(io::Error::other("early")).unwrap_err().to_string(), "early");
+    assert_eq!(trace.lines(), ["captures"]);
     assert!(fresh.is_done() && fresh.next().is_none());
     assert_eq!(fresh.start().unwrap_err().kind(), io::ErrorKind::InvalidInput);
 
     let mut done = count_to(0);
     assert!(done.next().is_none());
-    assert_eq!(done.throw(other("late")).unwrap_err().to_string(), "late");
+    assert_eq!(done.throw(io::Error::other("late")).unwrap_err().to_string(), "late");
     assert_eq!(done.returned(), Some("counted"));
     Ok(())
 }
 
 #[test]
 fn gen03_closing_or_dropping_one_that_never_ran_runs_nothing() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     for close in [true, false] {
-        let (ran, captured) = (trace.clone(), trace.on_drop("captures"));
+        let (ran, captured) = (trace.clone(), trace.at_drop("captures"));
         let mut fresh = Generator::<u32>::new(move |_| {
             let _captured = &captured;
             ran.say("ran");
@@ -133,18 +133,18 @@ fn gen03_closing_or_dropping_one_that_never_ran_runs_nothing() -> io::Result<()>
         } else {
             drop(fresh);
         }
-        assert_eq!(trace.take(), ["captures"]);
+        assert_eq!(trace.lines(), ["captures"]);
     }
     Ok(())
 }
 
 #[test]
 fn gen02_close_runs_the_clean_up_once_and_a_second_close_does_nothing() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let mut generator = Generator::<u32>::new(move |y| {
-        let _first = inside.on_drop("first");
-        let _second = inside.on_drop("second");
+        let _first = inside.at_drop("first");
+        let _second = inside.at_drop("second");
         for i in 0.. {
             y.yield_(i)?;
         }
@@ -153,11 +153,11 @@ fn gen02_close_runs_the_clean_up_once_and_a_second_close_does_nothing() -> io::R
     assert_eq!(generator.next().unwrap()?, 0);
     assert_eq!(generator.next().unwrap()?, 1);
     generator.close()?;
-    assert_eq!(trace.take(), ["second", "first"]);
+    assert_eq!(trace.lines(), ["second", "first"]);
     generator.close()?;
     assert!(generator.is_done() && generator.next().is_none());
     drop(generator);
-    assert!(trace.take().is_empty());
+    assert!(trace.lines().is_empty());
     Ok(())
 }
 
@@ -169,7 +169,7 @@ fn a_body_may_answer_close_with_a_value_or_with_an_error_of_its_own() -> io::Res
     assert_eq!(valued.returned(), Some("well"));
     assert_eq!(valued.returned(), None);
 
-    let mut failing = Generator::<u32>::new(|y| y.yield_(1).map_err(|_| other("the disk is full")));
+    let mut failing = Generator::<u32>::new(|y| y.yield_(1).map_err(|_| io::Error::other("the disk is full")));
     assert_eq!(failing.next().unwrap()?, 1);
     assert_eq!(failing.close().unwrap_err().to_string(), "the disk is full");
     assert!(failing.is_done());
@@ -185,10 +185,10 @@ fn a_body_may_answer_close_with_a_value_or_with_an_error_of_its_own() -> io::Res
 
 #[test]
 fn a_body_that_yields_again_after_close_is_unwound() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let mut stubborn = Generator::<u32>::new(move |y| {
-        let _local = inside.on_drop("local");
+        let _local = inside.at_drop("local");
         for i in 0.. {
             let _ = y.yield_(i); // ignores that it is closed
         }
@@ -196,7 +196,7 @@ fn a_body_that_yields_again_after_close_is_unwound() -> io::Result<()> {
     });
     assert_eq!(stubborn.next().unwrap()?, 0);
     stubborn.close()?;
-    assert_eq!(trace.take(), ["local (panicking)"]);
+    assert_eq!(trace.lines(), ["local (panicking)"]);
     assert!(stubborn.is_done() && !std::thread::panicking());
     Ok(())
 }
@@ -262,7 +262,7 @@ fn a_destructor_that_keeps_yielding_after_close_does_not_poison_the_thread() -> 
 fn gen07_an_error_of_the_body_is_the_last_item_and_then_it_is_over() -> io::Result<()> {
     let mut failing = Generator::<u32>::new(|y| {
         y.yield_(1)?;
-        Err(other("out of paper"))
+        Err(io::Error::other("out of paper"))
     });
     assert_eq!(failing.next().unwrap()?, 1);
     assert_eq!(failing.next().unwrap().unwrap_err().to_string(), "out of paper");
@@ -292,7 +292,7 @@ fn adaptors_may_leave_it_half_way() -> io::Result<()> {
 
 #[test]
 fn yield_from_passes_values_in_and_out_and_gives_the_return_value() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let (sub_trace, seen) = (trace.clone(), trace.clone());
     let mut outer = Coroutine::new(move |y: &Yielder<u32, String>| {
         let word = y.yield_from(&mut echo(&sub_trace))?;
@@ -302,22 +302,22 @@ fn yield_from_passes_values_in_and_out_and_gives_the_return_value() -> io::Resul
     });
     assert_eq!(outer.start()?, State::Yielded("ready".into()));
     assert_eq!(outer.send(5)?, State::Yielded("got 5".into()));
-    assert_eq!(outer.throw(other("rain"))?, State::Yielded("met rain".into()));
+    assert_eq!(outer.throw(io::Error::other("rain"))?, State::Yielded("met rain".into()));
     assert_eq!(outer.send(0)?, State::Yielded("after".into()));
     assert_eq!(outer.send(8)?, State::Returned(8));
-    assert_eq!(trace.take(), ["met rain", "sub returned zero"]);
+    assert_eq!(trace.lines(), ["met rain", "sub returned zero"]);
     Ok(())
 }
 
 #[test]
 fn yield_from_passes_an_error_out_and_a_close_in() -> io::Result<()> {
-    let trace = Trace::default();
-    let make = |trace: Trace| {
+    let trace = Log::default();
+    let make = |trace: Log| {
         Coroutine::new(move |y: &Yielder<u32, String>| {
-            let _outer = trace.on_drop("outer");
+            let _outer = trace.at_drop("outer");
             let inner_trace = trace.clone();
             let mut sub = Coroutine::new(move |y: &Yielder<u32, String>| {
-                let _inner = inner_trace.on_drop("inner");
+                let _inner = inner_trace.at_drop("inner");
                 y.yield_("one".into())?;
                 y.yield_("two".into())?;
                 Ok(())
@@ -329,14 +329,14 @@ fn yield_from_passes_an_error_out_and_a_close_in() -> io::Result<()> {
     };
     let mut failing = make(trace.clone());
     let _ = failing.start()?;
-    assert_eq!(failing.throw(other("fatal")).unwrap_err().to_string(), "fatal");
-    assert_eq!(trace.take(), ["inner", "sub done: true", "outer"]);
+    assert_eq!(failing.throw(io::Error::other("fatal")).unwrap_err().to_string(), "fatal");
+    assert_eq!(trace.lines(), ["inner", "sub done: true", "outer"]);
 
     let mut closing = make(trace.clone());
     let _ = closing.start()?;
     assert_eq!(closing.send(1)?, State::Yielded("two".into()));
     closing.close()?;
-    assert_eq!(trace.take(), ["inner", "sub done: true", "outer"]);
+    assert_eq!(trace.lines(), ["inner", "sub done: true", "outer"]);
 
     let dropping = {
         let mut dropping = make(trace.clone());
@@ -344,7 +344,7 @@ fn yield_from_passes_an_error_out_and_a_close_in() -> io::Result<()> {
         dropping
     };
     drop(dropping);
-    assert_eq!(trace.take(), ["inner", "sub done: true", "outer"]);
+    assert_eq!(trace.lines(), ["inner", "sub done: true", "outer"]);
     Ok(())
 }
 
@@ -424,12 +424,12 @@ fn it_pauses_inside_a_closure_of_std_and_inside_a_callback_of_c() -> io::Result<
 // ---- a task that stands on generators' stacks -----------------------------------------------------------------------
 
 /// A generator in a generator. The inner one's body is `inner`; each level has a local that tells of its end.
-fn nested(trace: &Trace, inner: impl FnOnce() -> io::Result<()> + 'static) -> Generator<u32> {
+fn nested(trace: &Log, inner: impl FnOnce() -> io::Result<()> + 'static) -> Generator<u32> {
     let (outer, middle) = (trace.clone(), trace.clone());
     Generator::new(move |y| {
-        let _local = outer.on_drop("outer");
+        let _local = outer.at_drop("outer");
         let generator = Generator::new(move |y| {
-            let _local = middle.on_drop("inner");
+            let _local = middle.at_drop("inner");
             y.yield_(1)?;
             inner()?;
             y.yield_(2)?;
@@ -444,7 +444,7 @@ fn nested(trace: &Trace, inner: impl FnOnce() -> io::Result<()> + 'static) -> Ge
 
 #[test]
 fn gen01_a_body_that_waits_suspends_the_consumers_task_and_others_run() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let (consumer, ticker) = (trace.clone(), trace.clone());
     virtually(move || {
         let ticking = spawn(move || {
@@ -462,18 +462,18 @@ fn gen01_a_body_that_waits_suspends_the_consumers_task_and_others_run() -> io::R
         ticking.join()
     })?;
     let expected = ["item 1 at 0ns", "tick 0", "tick 1", "tick 2", "item 2 at 2.5s", "inner", "outer"];
-    assert_eq!(trace.take(), expected);
+    assert_eq!(trace.lines(), expected);
     Ok(())
 }
 
 #[test]
 fn gen06_a_cancelled_task_meets_the_error_inside_the_generator_and_both_stacks_end_innermost_first() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let task_trace = trace.clone();
     virtually(move || {
         let task = spawn(move || {
-            let _local = task_trace.on_drop("task");
+            let _local = task_trace.at_drop("task");
             let met = inside.clone();
             let body = move || sleep(secs(60)).inspect_err(|e| met.say(format!("met {}", is_cancelled(e))));
             for item in nested(&inside, body) {
@@ -486,13 +486,13 @@ fn gen06_a_cancelled_task_meets_the_error_inside_the_generator_and_both_stacks_e
         assert!(is_cancelled(&task.join().unwrap_err()));
         Ok(())
     })?;
-    assert_eq!(trace.take(), ["met true", "inner", "outer", "task"]);
+    assert_eq!(trace.lines(), ["met true", "inner", "outer", "task"]);
     Ok(())
 }
 
 #[test]
 fn a_panic_crosses_both_generators_and_the_task() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let body = move || -> io::Result<()> {
         sleep(secs(1))?;
@@ -501,7 +501,7 @@ fn a_panic_crosses_both_generators_and_the_task() -> io::Result<()> {
     virtually(move || {
         let task_trace = inside.clone();
         let task = spawn(move || {
-            let _local = task_trace.on_drop("task");
+            let _local = task_trace.at_drop("task");
             nested(&task_trace, body).try_for_each(|item| item.map(drop))
         });
         let payload = catch_unwind(AssertUnwindSafe(|| task.join())).unwrap_err();
@@ -509,18 +509,18 @@ fn a_panic_crosses_both_generators_and_the_task() -> io::Result<()> {
         assert!(!std::thread::panicking());
         sleep(secs(1))
     })?;
-    assert_eq!(trace.take(), ["inner (panicking)", "outer (panicking)", "task (panicking)"]);
+    assert_eq!(trace.lines(), ["inner (panicking)", "outer (panicking)", "task (panicking)"]);
     Ok(())
 }
 
 #[test]
 fn the_throw_of_a_shutdown_crosses_both_generators_and_the_task() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let result = Runner::new().virtual_clock().grace(secs(1)).run(move || {
         let task_trace = inside.clone();
         drop(spawn(move || {
-            let _local = task_trace.on_drop("task");
+            let _local = task_trace.at_drop("task");
             // Ignores every cancellation: only the last resort ends it.
             let body = || {
                 loop {
@@ -532,14 +532,14 @@ fn the_throw_of_a_shutdown_crosses_both_generators_and_the_task() -> io::Result<
         sleep(secs(1))
     });
     result?;
-    assert_eq!(trace.take(), ["inner (panicking)", "outer (panicking)", "task (panicking)"]);
+    assert_eq!(trace.lines(), ["inner (panicking)", "outer (panicking)", "task (panicking)"]);
     assert!(!std::thread::panicking());
     Ok(())
 }
 
 #[test]
 fn gen09_dropping_ends_both_stacks_once_innermost_first_also_in_another_task() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let mut generator = nested(&inside, || sleep(secs(1)));
@@ -552,18 +552,18 @@ fn gen09_dropping_ends_both_stacks_once_innermost_first_also_in_another_task() -
         })
         .join()
     })?;
-    assert_eq!(trace.take(), ["dropping", "inner", "outer", "dropped"]);
+    assert_eq!(trace.lines(), ["dropping", "inner", "outer", "dropped"]);
     Ok(())
 }
 
 #[test]
 fn one_generator_waits_in_task_after_task() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let who = inside.clone();
         let mut generator = Generator::<u32>::new(move |y| {
-            let _local = who.on_drop("generator");
+            let _local = who.at_drop("generator");
             for i in 0..4 {
                 sleep(secs(1))?;
                 who.say(format!("{} waited", corio::current().name()));
@@ -583,7 +583,7 @@ fn one_generator_waits_in_task_after_task() -> io::Result<()> {
         }
         Ok(())
     })?;
-    assert_eq!(trace.take(), ["consumer 0 waited", "consumer 1 waited", "consumer 2 waited", "generator"]);
+    assert_eq!(trace.lines(), ["consumer 0 waited", "consumer 1 waited", "consumer 2 waited", "generator"]);
     Ok(())
 }
 
@@ -640,7 +640,7 @@ fn off_the_loop_a_body_that_sleeps_sleeps_the_thread() -> io::Result<()> {
 
 #[test]
 fn in_a_callback_a_generator_runs_but_its_body_cannot_wait() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     run(move || {
         let said = inside.clone();
@@ -654,14 +654,14 @@ fn in_a_callback_a_generator_runs_but_its_body_cannot_wait() -> io::Result<()> {
         });
         sleep(millis(5))
     })?;
-    assert_eq!(trace.take(), ["InvalidInput", "InvalidInput"]);
+    assert_eq!(trace.lines(), ["InvalidInput", "InvalidInput"]);
     Ok(())
 }
 
 /// GEN-05: a generator that is dropped half way is closed on the spot.
 #[test]
 fn a_dropped_generators_clean_up_may_wait() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let start = corio::now();
@@ -677,7 +677,7 @@ fn a_dropped_generators_clean_up_may_wait() -> io::Result<()> {
         assert_eq!(corio::now() - start, secs(2));
         Ok(())
     })?;
-    assert_eq!(trace.take(), ["clean after 2s"]);
+    assert_eq!(trace.lines(), ["clean after 2s"]);
     Ok(())
 }
 
@@ -723,11 +723,11 @@ fn a_destructor_that_panics_when_it_is_closed_reaches_whoever_closes_it() {
 
 #[test]
 fn one_that_is_dropped_while_its_owner_panics_is_unwound_and_its_own_panic_goes_no_further() {
-    let trace = Trace::default();
+    let trace = Log::default();
     for misbehave in [false, true] {
         let inside = trace.clone();
         let mut generator = Generator::<u32>::new(move |y| {
-            let _local = inside.on_drop("local");
+            let _local = inside.at_drop("local");
             let stopped = y.yield_(1);
             assert!(!misbehave, "as well");
             stopped
@@ -739,7 +739,7 @@ fn one_that_is_dropped_while_its_owner_panics_is_unwound_and_its_own_panic_goes_
         }))
         .unwrap_err();
         assert_eq!(panic_text(&*payload), "the owner's");
-        assert_eq!(trace.take(), ["local (panicking)"]);
+        assert_eq!(trace.lines(), ["local (panicking)"]);
         assert!(!std::thread::panicking());
     }
 }
@@ -762,8 +762,8 @@ fn what_the_clean_up_panics_with_while_the_owner_panics_is_logged() {
         .unwrap_err();
         assert_eq!(panic_text(&*payload), "the owner's");
     });
-    assert_success(&output);
-    let text = String::from_utf8_lossy(&output.stderr);
+    output.succeeded();
+    let text = output.stderr;
     assert!(text.contains("panicked while it was dropped: the clean-up's"), "{text}");
 }
 
@@ -771,10 +771,10 @@ fn what_the_clean_up_panics_with_while_the_owner_panics_is_logged() {
 /// owner panics it cannot wait, so no child begins.
 #[test]
 fn a_dropped_generators_clean_up_may_open_a_scope_whose_children_end_first() -> io::Result<()> {
-    let trace = Trace::default();
-    let make = |trace: Trace| {
+    let trace = Log::default();
+    let make = |trace: Log| {
         Generator::<u32>::new(move |y| {
-            let lent = trace.on_drop("lent");
+            let lent = trace.at_drop("lent");
             let stopped = y.yield_(1);
             scope(|s| {
                 s.spawn(|| {
@@ -793,7 +793,7 @@ fn a_dropped_generators_clean_up_may_open_a_scope_whose_children_end_first() -> 
         let mut made = made;
         assert_eq!(made.next().unwrap()?, 1);
         spawn(move || drop(made)).join()?;
-        assert_eq!(inside.take(), ["child", "lent"]);
+        assert_eq!(inside.lines(), ["child", "lent"]);
 
         let mut made = make(inside.clone());
         assert_eq!(made.next().unwrap()?, 1);
@@ -805,7 +805,7 @@ fn a_dropped_generators_clean_up_may_open_a_scope_whose_children_end_first() -> 
         assert_eq!(panic_text(&*payload), "the owner's");
         sleep(secs(5))
     })?;
-    assert_eq!(trace.take(), ["lent (panicking)"]);
+    assert_eq!(trace.lines(), ["lent (panicking)"]);
     Ok(())
 }
 
@@ -830,7 +830,7 @@ fn an_obstinate_one_that_is_dropped_while_its_owner_panics_is_unwound() -> io::R
 /// R5: what a destructor runs while the thread panics could not switch.
 #[test]
 fn nothing_is_resumed_while_the_thread_panics() {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let ran = trace.clone();
     let mut paused = count_to(9);
@@ -851,7 +851,7 @@ fn nothing_is_resumed_while_the_thread_panics() {
     }))
     .unwrap_err();
     assert_eq!(panic_text(&*payload), "the owner's");
-    assert_eq!(trace.take(), ["send: InvalidInput", "start: InvalidInput", "left: 0"]);
+    assert_eq!(trace.lines(), ["send: InvalidInput", "start: InvalidInput", "left: 0"]);
 }
 
 #[test]
@@ -887,23 +887,23 @@ fn a_destructor_that_yields_out_of_an_open_region_while_its_body_panics_is_refus
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 // ---- R6: a yielder belongs to one stack -----------------------------------------------------------------------------
 
 #[test]
 fn a_child_task_that_uses_its_parents_yielder_panics_and_the_scope_closes_normally() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let said = inside.clone();
         let mut generator = Generator::<u32>::new(move |y| {
-            let _local = said.on_drop("generator");
+            let _local = said.at_drop("generator");
             scope(|s| {
                 let sibling = said.clone();
                 s.spawn(move || {
-                    let _local = sibling.on_drop("sibling");
+                    let _local = sibling.at_drop("sibling");
                     sleep(secs(60))
                 });
                 s.spawn(|| y.yield_(7));
@@ -917,7 +917,7 @@ fn a_child_task_that_uses_its_parents_yielder_panics_and_the_scope_closes_normal
         inside.say("after");
         sleep(secs(1))
     })?;
-    assert_eq!(trace.take(), ["sibling", "generator (panicking)", "after"]);
+    assert_eq!(trace.lines(), ["sibling", "generator (panicking)", "after"]);
     Ok(())
 }
 
@@ -957,23 +957,23 @@ fn a_destructor_that_uses_a_foreign_yielder_while_it_panics_is_refused() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 // ---- R2: no yield out of an open region -----------------------------------------------------------------------------
 
 #[test]
 fn a_yield_out_of_an_open_scope_panics_after_its_children_have_ended() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let said = inside.clone();
         let mut generator = Generator::<u32>::new(move |y| {
-            let borrowed = said.on_drop("borrowed");
+            let borrowed = said.at_drop("borrowed");
             scope(|s| {
                 let (borrowed, said) = (&borrowed, &said);
                 s.spawn(move || {
-                    let _local = said.on_drop("child");
+                    let _local = said.at_drop("child");
                     let _used = borrowed;
                     sleep(secs(60))
                 });
@@ -986,7 +986,7 @@ fn a_yield_out_of_an_open_scope_panics_after_its_children_have_ended() -> io::Re
         assert!(text.contains("a scope, time limit or shield"), "{text}");
         sleep(secs(1))
     })?;
-    assert_eq!(trace.take(), ["child", "borrowed (panicking)"]);
+    assert_eq!(trace.lines(), ["child", "borrowed (panicking)"]);
     Ok(())
 }
 
@@ -1048,7 +1048,7 @@ fn a_yield_out_of_no_suspend_panics() {
         .unwrap();
         drop(generator);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// `no_suspend` is about the task: to take a value from a generator does not suspend it.
@@ -1088,14 +1088,14 @@ fn a_yield_out_of_a_run_on_the_generators_own_stack_is_refused() {
         }
         assert_eq!(run(|| Ok(5)).unwrap(), 5);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 // ---- forgotten, kept, moved -----------------------------------------------------------------------------------------
 
 #[test]
 fn a_forgotten_generator_is_leaked_and_nothing_else_happens() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let mut generator = nested(&inside, || sleep(secs(1)));
@@ -1103,13 +1103,13 @@ fn a_forgotten_generator_is_leaked_and_nothing_else_happens() -> io::Result<()> 
         std::mem::forget(generator);
         sleep(secs(1))
     })?;
-    assert!(trace.take().is_empty());
+    assert!(trace.lines().is_empty());
     run(|| sleep(millis(1)))
 }
 
 #[test]
 fn a_generator_with_children_can_be_forgotten_only_between_its_scopes() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let said = inside.clone();
@@ -1131,17 +1131,17 @@ fn a_generator_with_children_can_be_forgotten_only_between_its_scopes() -> io::R
         assert_eq!(corio::all_tasks().len(), 1);
         sleep(secs(1))
     })?;
-    assert_eq!(trace.take(), ["children are gone"]);
+    assert_eq!(trace.lines(), ["children are gone"]);
     Ok(())
 }
 
 #[test]
 fn a_generator_outlives_its_run_and_works_off_the_loop_and_in_the_next_run() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let mut generator = virtually(move || {
         let mut generator = Generator::<u32>::new(move |y| {
-            let _local = inside.on_drop("generator");
+            let _local = inside.at_drop("generator");
             for i in 0..4 {
                 sleep(millis(1))?;
                 y.yield_(i)?;
@@ -1157,15 +1157,15 @@ fn a_generator_outlives_its_run_and_works_off_the_loop_and_in_the_next_run() -> 
         Ok(generator)
     })?;
     assert_eq!(generator.next().unwrap()?, 3);
-    assert!(trace.take().is_empty());
+    assert!(trace.lines().is_empty());
     drop(generator);
-    assert_eq!(trace.take(), ["generator"]);
+    assert_eq!(trace.lines(), ["generator"]);
     Ok(())
 }
 
 #[test]
 fn gen04_a_generator_that_a_detached_task_holds_ends_with_the_run() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let mut generator = nested(&inside, || Ok(()));
@@ -1176,7 +1176,7 @@ fn gen04_a_generator_that_a_detached_task_holds_ends_with_the_run() -> io::Resul
         }));
         sleep(secs(1))
     })?;
-    assert_eq!(trace.take(), ["inner", "outer"]);
+    assert_eq!(trace.lines(), ["inner", "outer"]);
     Ok(())
 }
 
@@ -1216,9 +1216,9 @@ fn generators_on_many_threads_are_strangers() {
 
 #[test]
 fn a_generator_in_a_generator_in_a_generator_that_are_dropped_half_way() -> io::Result<()> {
-    fn onion(trace: Trace, depth: u32) -> Generator<u32> {
+    fn onion(trace: Log, depth: u32) -> Generator<u32> {
         Generator::new(move |y| {
-            let _local = trace.on_drop(&depth.to_string());
+            let _local = trace.at_drop(depth.to_string());
             if depth > 0 {
                 for item in onion(trace.clone(), depth - 1) {
                     y.yield_(item?)?;
@@ -1229,11 +1229,11 @@ fn a_generator_in_a_generator_in_a_generator_that_are_dropped_half_way() -> io::
             }
         })
     }
-    let trace = Trace::default();
+    let trace = Log::default();
     let mut generator = onion(trace.clone(), 30);
     assert_eq!(generator.next().unwrap()?, 0);
     drop(generator);
-    assert_eq!(trace.take(), (0..=30).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(trace.lines(), (0..=30).map(|n| n.to_string()).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -1273,7 +1273,7 @@ fn a_destructor_that_keeps_yielding_under_two_panics_ends_the_process() {
             }
         }
     }
-    let output = support::in_child("a_destructor_that_keeps_yielding_under_two_panics_ends_the_process", || {
+    let output = in_child("a_destructor_that_keeps_yielding_under_two_panics_ends_the_process", || {
         let _ = catch_unwind(|| {
             let mut generator = Generator::<u32>::new(|y| {
                 let _ = y.yield_(0);
@@ -1287,7 +1287,7 @@ fn a_destructor_that_keeps_yielding_under_two_panics_ends_the_process() {
         assert!(std::thread::panicking(), "went on");
     });
     assert!(!output.status.success());
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("went on"));
+    assert!(!output.stderr.contains("went on"));
 }
 
 /// R2, R6: a function that is refused at once is dropped on the stack of whoever spawned it, and its destructor cannot take
@@ -1295,7 +1295,7 @@ fn a_destructor_that_keeps_yielding_under_two_panics_ends_the_process() {
 #[test]
 fn r2_r6_the_destructor_of_a_refused_eager_task_cannot_leave_the_scope_of_a_coroutine() {
     let _watchdog = watchdog();
-    let trace = Trace::default();
+    let trace = Log::default();
     let own = trace.clone();
     virtually(|| {
         let mut coroutine = Coroutine::new(move |y: &Yielder<(), u32>| {
@@ -1316,6 +1316,6 @@ fn r2_r6_the_destructor_of_a_refused_eager_task_cannot_leave_the_scope_of_a_coro
         Ok(())
     })
     .unwrap();
-    let said = trace.take().concat();
+    let said = trace.lines().concat();
     assert!(said.contains("cannot yield out of"), "{said}");
 }

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use common::{Log, child_with, panic_of, plays, runner, sim};
+use common::{Log, PATIENCE, child_with, panic_of, plays, runner, sim};
 use corio::observe::Recording;
 use corio::{
     Builder, Generator, Runner, Switch, TaskLocal, all_tasks, call_soon, current, is_cancelled, is_debug, is_timed_out,
@@ -60,8 +60,6 @@ fn burn(time: Duration) {
         std::hint::spin_loop();
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn debug_01_off_by_default_and_set_by_argument_by_environment_and_at_run_time() {

@@ -1,17 +1,15 @@
 //! Files.
 
 mod common;
-mod support;
 
 use std::cell::Cell;
 use std::ffi::CString;
 use std::fs as std_fs;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 
-use common::Directory;
+use common::{Directory, watchdog};
 use corio::fs::{self, File, OpenOptions};
 use corio::{is_cancelled, run, scope, sleep, spawn, testing, yield_now};
-use support::watchdog;
 
 #[test]
 fn a_file_is_written_read_and_searched() {

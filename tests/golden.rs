@@ -138,7 +138,7 @@ mod e57_supervisor;
 mod e58_graceful_shutdown;
 #[path = "../examples/e59_seeds.rs"]
 mod e59_seeds;
-#[path = "support/trace.rs"]
+#[path = "common/trace.rs"]
 mod trace;
 
 macro_rules! golden {

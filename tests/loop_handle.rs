@@ -3,7 +3,6 @@
 //! Ids in comments: Bx, Dx are rows of the table of faults, Rx rules of the design, LOOP-xx behaviours of asyncio.
 
 mod common;
-mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -13,13 +12,12 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{logged, only};
+use common::{Finally, Log, in_child, logged, only, panic_text, watchdog};
 use corio::net::{TcpListener, TcpStream};
 use corio::{
     LoopHandle, Runner, aio, all_tasks, call_later, call_soon, current, is_cancelled, millis, now, run, scope, secs,
     sleep, spawn, timeout, try_current, yield_now,
 };
-use support::{Finally, Trace, assert_success, in_child, watchdog};
 
 fn virtually<T>(main: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     Runner::new().virtual_clock().run(main)
@@ -216,7 +214,7 @@ fn a_call_that_comes_too_late_is_dropped_uncalled() {
         assert_eq!(dropped.load(Ordering::SeqCst), 3);
         assert!(handle.is_closed());
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// B12: what is posted is taken in by and by, however much it is.
@@ -318,7 +316,7 @@ fn loop12_run_gives_the_value_the_error_or_the_panic_of_main() {
     assert_eq!(run(|| Ok(7)).unwrap(), 7);
     assert_eq!(run(|| -> io::Result<()> { Err(io::Error::other("no")) }).unwrap_err().to_string(), "no");
     let payload = std::panic::catch_unwind(|| run(|| -> io::Result<()> { panic!("main's own") })).unwrap_err();
-    assert_eq!(support::panic_text(&*payload), "main's own");
+    assert_eq!(panic_text(&*payload), "main's own");
     assert!(is_cancelled(
         &run(|| {
             current().cancel();
@@ -353,7 +351,7 @@ fn r05_a_run_while_the_thread_panics_is_refused() {
         panic!("first");
     })
     .unwrap_err();
-    assert_eq!(support::panic_text(&*payload), "first");
+    assert_eq!(panic_text(&*payload), "first");
     run(|| sleep(millis(1))).unwrap();
 }
 
@@ -375,7 +373,7 @@ fn a_hundred_runs_leave_no_descriptor_behind() -> io::Result<()> {
         assert_eq!(open(), before);
     });
     if cfg!(target_os = "linux") {
-        assert_success(&output);
+        output.succeeded();
     }
     Ok(())
 }
@@ -388,19 +386,19 @@ fn is_deadlock<T>(result: io::Result<T>) -> bool {
 
 #[test]
 fn d06_two_tasks_that_wait_for_each_other_are_a_deadlock() {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let result = virtually(move || {
         let main = current();
         let said = inside.clone();
         let other = spawn(move || {
-            let _local = said.on_drop("other");
+            let _local = said.at_drop("other");
             main.wait().inspect_err(|e| said.say(format!("cancelled: {}", is_cancelled(e))))
         });
         other.join()
     });
     assert!(is_deadlock(result));
-    assert_eq!(trace.take(), ["cancelled: true", "other"]);
+    assert_eq!(trace.lines(), ["cancelled: true", "other"]);
 }
 
 #[test]
@@ -565,12 +563,12 @@ fn d06_a_call_that_is_under_way_when_the_last_handle_is_dropped_is_hope() -> io:
 fn d06_what_is_stuck_after_main_does_not_use_the_grace_up() -> io::Result<()> {
     let _watchdog = watchdog();
     let start = std::time::Instant::now();
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     Runner::new().grace(secs(3_600)).run(move || {
         let said = inside.clone();
         drop(spawn(move || {
-            let _local = said.on_drop("deaf");
+            let _local = said.at_drop("deaf");
             let me = spawn(|| sleep(secs(3_600)));
             // Waits for a task that waits for nobody, in a shield: cancelled, but not told.
             corio::shield(secs(1), || me.wait())
@@ -579,7 +577,7 @@ fn d06_what_is_stuck_after_main_does_not_use_the_grace_up() -> io::Result<()> {
         yield_now()
     })?;
     assert!(start.elapsed() < secs(60));
-    assert_eq!(trace.take(), ["deaf"]);
+    assert_eq!(trace.lines(), ["deaf"]);
     Ok(())
 }
 
@@ -587,7 +585,7 @@ fn d06_what_is_stuck_after_main_does_not_use_the_grace_up() -> io::Result<()> {
 
 #[test]
 fn r15_what_becomes_ready_in_a_turn_runs_in_the_next() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         for n in 0..3 {
@@ -610,7 +608,7 @@ fn r15_what_becomes_ready_in_a_turn_runs_in_the_next() -> io::Result<()> {
     for n in 0..3 {
         expected.extend([format!("child {n}"), format!("call {n}"), format!("second {n}")]);
     }
-    assert_eq!(trace.take(), expected);
+    assert_eq!(trace.lines(), expected);
     Ok(())
 }
 

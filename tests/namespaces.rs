@@ -6,7 +6,7 @@
 //! A namespace belongs to a thread here: each side is a loop on a thread that has one of its own.
 #![cfg(target_os = "linux")]
 
-mod support;
+mod common;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -14,12 +14,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use common::watchdog;
 use corio::channel::oneshot;
 use corio::io::copy_bidirectional;
 use corio::net::{ConnectOptions, TcpListener, TcpStream, UdpSocket};
 use corio::{gather, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout};
 use socket2::SockRef;
-use support::watchdog;
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);

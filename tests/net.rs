@@ -6,7 +6,6 @@
 //! Ids in comments: Bx, Dx, Fx are rows of the table of faults, Rx rules of the design.
 
 mod common;
-mod support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -17,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::backends::{everywhere, is_simulated, listen, pair, register, too_much};
-use common::plays;
+use common::{Finally, child, in_child, plays, watchdog};
 use corio::io::StreamReader;
 use corio::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixListener};
 use corio::observe::event::Event;
@@ -25,7 +24,6 @@ use corio::{
     Runner, call_soon, cancel_cause, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout,
     yield_now,
 };
-use support::{Finally, assert_success, child, in_child, is_child, watchdog};
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -201,7 +199,7 @@ fn f01_no_write_to_a_dead_peer_raises_sigpipe() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 // ---- what asyncio tells a protocol -----------------------------------------------------------------------------------
@@ -515,7 +513,7 @@ fn b01_a_queued_client_is_accepted_once_descriptors_are_free() {
             })
             .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// In non-blocking mode it waits for nothing, not for descriptors either.
@@ -539,7 +537,7 @@ fn b01_without_descriptors_a_nonblocking_accept_fails_at_once() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -1201,7 +1199,7 @@ fn b08_every_descriptor_is_closed_on_exec() {
         .unwrap();
     });
     if cfg!(target_os = "linux") {
-        assert_success(&output);
+        output.succeeded();
     }
 }
 
@@ -1757,8 +1755,8 @@ fn peeking_leaves_the_bytes_where_they_are() {
 #[test]
 fn a_child_process_is_this_program() {
     let name = "a_child_process_is_this_program";
-    if is_child(name) {
+    if plays(name) {
         std::process::exit(7);
     }
-    assert_eq!(child(name).status().unwrap().code(), Some(7));
+    assert_eq!(child(name).status.code(), Some(7));
 }

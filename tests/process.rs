@@ -3,7 +3,7 @@
 //! Ids (PROC-01, H2 and so on) are lines of asyncio's behaviours and rows of the table of faults. The tests run again with
 //! `CORIO_CHILD_WATCH=thread`, where a thread notices the end of a child and not the kernel's descriptor.
 
-mod support;
+mod common;
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,10 +11,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use common::{SCENARIO, child_command, finish, in_child, watchdog};
 use corio::io::{PipeReader, PipeWriter, pipe};
 use corio::process::{Command, Stdio};
 use corio::{gather, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout, yield_now};
-use support::{assert_success, child, in_child, watchdog};
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -137,7 +137,7 @@ fn f1_a_pipe_that_nobody_reads_raises_no_signal() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// PROC-06 and PROC-10: how it ended, by itself or by a signal.
@@ -252,7 +252,7 @@ fn proc_12_a_program_that_is_missing_leaves_nothing_behind() {
         let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
         assert_eq!(children, "");
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// PROC-13: what nobody else knows of is killed and reaped when it is not wanted any more.
@@ -384,7 +384,7 @@ fn h3_proc_19_fifty_children_end_at_once() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -409,9 +409,9 @@ fn the_same_with_a_thread_that_notices_the_end() {
         "h2_proc_14_18_a_child_that_nobody_waits_for_is_reaped",
         "h3_proc_19_fifty_children_end_at_once",
     ] {
-        let mut command = child(name);
-        let output = command.env_remove("CORIO_TEST_CHILD").env("CORIO_CHILD_WATCH", "thread").output().unwrap();
-        assert_success(&output);
+        let mut command = child_command(name);
+        command.env_remove(SCENARIO).env("CORIO_CHILD_WATCH", "thread");
+        finish(command).succeeded();
     }
 }
 
@@ -463,7 +463,7 @@ fn h1_a_fork_leaves_the_loop_of_its_parent_alone() {
         assert_eq!(libc::WEXITSTATUS(status), 0);
         runner.run(|| sleep(millis(1))).unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -480,8 +480,8 @@ fn h1_a_fork_that_waits_in_the_loop_of_its_parent_is_ended_and_told_why() {
         })
         .unwrap();
     });
-    assert_success(&output);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("forked out of a running event loop"));
+    output.succeeded();
+    assert!(output.stderr.contains("forked out of a running event loop"));
 }
 
 // ---- pipes ---------------------------------------------------------------------------------------------------------------

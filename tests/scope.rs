@@ -532,7 +532,7 @@ fn r5_a_scope_in_a_destructor_while_its_task_panics_drops_its_children_unrun() {
             scope(|_| -> io::Result<()> { panic!("first") })
         })
     });
-    assert_eq!((text.as_str(), log.take().as_str()), ("first", "dropped true"));
+    assert_eq!((text.as_str(), log.take().as_str()), ("first", "dropped (panicking) true"));
 }
 
 // ---- attacks -------------------------------------------------------------------------------------------
@@ -750,7 +750,7 @@ fn three_nested_levels_that_ignore_everything_are_unwound_at_shutdown_children_f
             Ok(())
         })
         .unwrap();
-    assert_eq!(log.take(), "level3 level2 level1");
+    assert_eq!(log.take(), "level3 (panicking) level2 (panicking) level1 (panicking)");
 }
 
 /// To return from the scope would free what the child borrows.
@@ -820,7 +820,7 @@ fn r2_a12_a_child_that_catches_some_throws_is_waited_for_by_its_scope() {
             yield_now()
         })
         .unwrap();
-    assert_eq!(log.take(), "child sibling owner");
+    assert_eq!(log.take(), "child sibling (panicking) owner (panicking)");
 }
 
 #[test]

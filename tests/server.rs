@@ -15,7 +15,7 @@ use corio::{
     Backend, Runner, is_cancelled, is_timed_out, millis, now, run, scope, secs, sleep, spawn, timeout, yield_now,
 };
 
-use common::backends::{everywhere, is_simulated, listen, pair, too_much};
+use common::backends::{HOME, at_home, everywhere, is_simulated, listen, pair, too_much, two_homes};
 use common::{ask, only, server, shout};
 
 /// On a network in memory only, whose clock tells exactly how long something took.
@@ -412,58 +412,41 @@ fn a_limit_is_one_of_all_listeners_together_and_keeps_none_of_them_waiting() {
 
 // ---- connecting --------------------------------------------------------------------------------------------------------
 
-fn two_homes() -> (Network, SocketAddr, SocketAddr) {
-    let (one, other): (SocketAddr, SocketAddr) = ("10.0.0.1:80".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
-    // What is sent takes 200 ms: an address that nobody has says so after 400.
-    let network = Network::new().latency(millis(200)..=millis(200));
-    (network.host("two.example", [other.ip(), one.ip()]), one, other)
-}
-
 #[test]
 fn happy_eyeballs_tries_the_next_address_beside_one_that_is_slow() {
     let (network, one, _) = two_homes();
-    Runner::new()
-        .virtual_clock()
-        .backend(Backend::Simulated(network.clone()))
-        .run(|| {
-            let _listener = TcpListener::bind(one)?;
-            let start = now();
-            let stream = ConnectOptions::new().happy_eyeballs(true).connect("two.example:80")?;
-            assert_eq!(stream.peer_addr()?, one);
-            assert_eq!(now() - start, millis(650), "a head start of 250 ms, and there and back");
-            // One after the other it takes longer.
-            let start = now();
-            ConnectOptions::new().connect("two.example:80")?;
-            assert_eq!(now() - start, millis(800));
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(network.open(), 0);
+    at_home(&network, || {
+        let _listener = TcpListener::bind(one)?;
+        let start = now();
+        let stream = ConnectOptions::new().happy_eyeballs(true).connect(HOME)?;
+        assert_eq!(stream.peer_addr()?, one);
+        assert_eq!(now() - start, millis(650), "a head start of 250 ms, and there and back");
+        // One after the other it takes longer.
+        let start = now();
+        ConnectOptions::new().connect(HOME)?;
+        assert_eq!(now() - start, millis(800));
+        Ok(())
+    });
 }
 
 #[test]
 fn stream_17_when_no_address_answers_the_error_tells_of_all() {
     let (network, one, other) = two_homes();
-    Runner::new()
-        .virtual_clock()
-        .backend(Backend::Simulated(network.clone()))
-        .run(|| {
-            let error = ConnectOptions::new().happy_eyeballs(true).connect("two.example:80").unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-            let text = error.to_string();
-            assert!(text.contains(&one.to_string()) && text.contains(&other.to_string()), "{text}");
-            let late = ConnectOptions::new().limit(millis(300)).connect("two.example:80");
-            assert!(late.is_err_and(|error| is_timed_out(&error)));
-            let each = ConnectOptions::new().limit_of_each(millis(100)).connect("two.example:80").unwrap_err();
-            assert_eq!(each.kind(), ErrorKind::TimedOut);
-            let given_up = spawn(|| ConnectOptions::new().happy_eyeballs(true).connect("two.example:80"));
-            sleep(millis(300))?;
-            given_up.cancel();
-            assert!(given_up.join().is_err_and(|error| is_cancelled(&error)));
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(network.open(), 0);
+    at_home(&network, || {
+        let error = ConnectOptions::new().happy_eyeballs(true).connect(HOME).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        assert!(text.contains(&one.to_string()) && text.contains(&other.to_string()), "{text}");
+        let late = ConnectOptions::new().limit(millis(300)).connect(HOME);
+        assert!(late.is_err_and(|error| is_timed_out(&error)));
+        let each = ConnectOptions::new().limit_of_each(millis(100)).connect(HOME).unwrap_err();
+        assert_eq!(each.kind(), ErrorKind::TimedOut);
+        let given_up = spawn(|| ConnectOptions::new().happy_eyeballs(true).connect(HOME));
+        sleep(millis(300))?;
+        given_up.cancel();
+        assert!(given_up.join().is_err_and(|error| is_cancelled(&error)));
+        Ok(())
+    });
 }
 
 #[test]

@@ -296,7 +296,7 @@ fn r3_r14_a_task_that_only_gives_up_its_turn_for_ever_is_unwound_also_on_the_vir
             yield_now()
         })
         .unwrap();
-    assert_eq!(log.take(), "unwound");
+    assert_eq!(log.take(), "unwound (panicking)");
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a12_code_that_catches_every_panic_can_recognise_the_payload_and_pass_it_on() 
             yield_now()
         })
         .unwrap();
-    assert_eq!(log.take(), "caught often recognised");
+    assert_eq!(log.take(), "caught often recognised (panicking)");
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn a11_a_task_that_panics_with_something_else_while_it_is_unwound_by_force_ends_
             })
             .unwrap();
     });
-    assert_eq!(log.take(), "by a payload by a text", "newest first");
+    assert_eq!(log.take(), "by a payload (panicking) by a text (panicking)", "newest first");
     only(&lines, "ERROR", &["\"by a text\"", "instead", "tests/shutdown.rs"]);
     only(&lines, "ERROR", &["\"by a payload\"", "tests/shutdown.rs"]);
     assert!(!panicking());
@@ -746,7 +746,7 @@ fn a_task_is_unwound_by_force_through_code_of_std() {
             yield_now()
         })
         .unwrap();
-    assert_eq!(log.take(), "unwound");
+    assert_eq!(log.take(), "unwound (panicking)");
 }
 
 // ---- Ctrl-C ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM, each in a process of its own.
 #![cfg(unix)]
 
-mod support;
+mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,12 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::{Finally, child_command, in_child, plays, watchdog};
 use corio::signal::{self, Signal, Signals, add_signal_handler, remove_signal_handler};
 use corio::{
     Cause, LoopHandle, Queue, Runner, Which, after, cancel_cause, is_cancelled, millis, now, run, scope, secs, select,
     shield, sleep, spawn, timeout,
 };
-use support::{assert_success, child, in_child, is_child, watchdog};
 
 fn raise(signal: i32) {
     // SAFETY: signals this thread, so the handler has run when this returns.
@@ -35,12 +35,12 @@ fn handler_of(signal: i32) -> libc::sighandler_t {
 /// Runs `body` in a child that prints "ready" when it can be signalled; sends it `signals`, the second when it has
 /// printed "again". Returns how it ended and what else it printed.
 fn signalled(name: &str, signals: &[i32], body: impl FnOnce()) -> (ExitStatus, String) {
-    if is_child(name) {
+    if plays(name) {
         let _watchdog = watchdog();
         body();
         std::process::exit(0);
     }
-    let mut child = child(name).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = child_command(name).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let (mut text, mut rest) = (String::new(), signals.iter());
     for expected in ["ready", "again"] {
@@ -156,7 +156,7 @@ fn a_signal_that_the_program_ignores_stays_ignored() {
             "SIGTERM",
         );
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_handlers_that_were_there_are_there_again_after_the_run() {
             .unwrap();
         assert_eq!(MINE.load(Ordering::SeqCst), 2);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// R10: main may take note of it and go on; it is told once.
@@ -215,7 +215,7 @@ fn main_may_acknowledge_the_signal_and_go_on() {
         });
         assert_eq!(value.unwrap(), 7);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_signal_ends_time_limits_and_scopes_in_order() {
         });
         check(&result, "SIGTERM");
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// B3: poll is interrupted again and again; timers are on time all the same, and nothing spins or fails.
@@ -273,7 +273,7 @@ fn b03_a_stream_of_signals_does_not_disturb_the_timers() {
         .unwrap();
         assert!(COUNT.load(Ordering::SeqCst) > 10);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn h04_only_one_run_of_a_process_watches() {
         });
         check(&result, "SIGINT");
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// C1, D6: a sleep that is longer than all time is no deadlock.
@@ -368,7 +368,7 @@ fn a_handler_that_is_late_on_another_thread_writes_into_nothing_of_ours() {
             assert_eq!(end.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 // ---- listeners -----------------------------------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ fn sig_01_04_a_handler_is_a_callback_and_can_be_replaced_and_removed() {
         .unwrap();
         assert_eq!(*calls.borrow(), ["old", "new"]);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// SIG-02: it ends a poll that would have lasted.
@@ -471,7 +471,7 @@ fn sig_05_loops_on_several_threads_hear_the_same_signal() {
             assert_eq!(thread.join().unwrap().unwrap(), Signal::User2);
         }
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// SIG-06: the end of a run removes its handlers and puts back what was there.
@@ -482,7 +482,7 @@ fn sig_06_the_end_of_a_run_puts_back_what_was_there() {
         let before = handler_of(libc::SIGUSR1);
         let dropped = Rc::new(Cell::new(false));
         let flag = dropped.clone();
-        let tell = support::Finally(move || flag.set(true));
+        let tell = Finally(move || flag.set(true));
         run(|| {
             add_signal_handler(Signal::User1, move || _ = &tell)?;
             assert_ne!(handler_of(libc::SIGUSR1), before);
@@ -497,7 +497,7 @@ fn sig_06_the_end_of_a_run_puts_back_what_was_there() {
         drop(other);
         assert_eq!(handler_of(libc::SIGUSR1), before);
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 /// SIG-07: a burst of one kind is heard, and no kind is lost.
@@ -527,7 +527,7 @@ fn h4_sig_07_a_storm_loses_no_kind() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -580,7 +580,7 @@ fn a_listener_that_is_cancelled_takes_nothing() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }
 
 #[test]
@@ -607,5 +607,5 @@ fn a_signal_is_an_arm_of_select() {
         })
         .unwrap();
     });
-    assert_success(&output);
+    output.succeeded();
 }

@@ -2,16 +2,16 @@
 //!
 //! H8 is a row of the table of faults.
 
-mod support;
+mod common;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
+use common::{Ended, child_command, plays, watchdog};
 use corio::io::{stderr, stdin, stdout};
 use corio::{is_timed_out, millis, run, scope, timeout};
-use support::{assert_success, child, is_child, watchdog};
 
 /// Whether the description behind a descriptor is in non-blocking mode.
 fn is_nonblocking(fd: i32) -> bool {
@@ -33,22 +33,21 @@ fn shout() -> io::Result<()> {
 }
 
 fn shouts(name: &str, input: Stdio, send: &str) {
-    let mut command = child(name);
+    let mut command = child_command(name);
     let mut process = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     if let Some(mut stdin) = process.stdin.take() {
         stdin.write_all(send.as_bytes()).unwrap();
     }
-    let output = process.wait_with_output().unwrap();
-    assert_success(&output);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("said ONE\nsaid TWO\n"), "{text}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the end"));
+    let ended = Ended::new(&process.wait_with_output().unwrap());
+    ended.succeeded();
+    assert!(ended.stdout.contains("said ONE\nsaid TWO\n"), "{ended:?}");
+    assert!(ended.stderr.contains("the end"), "{ended:?}");
 }
 
 #[test]
 fn h8_lines_come_from_a_pipe_and_end_once() {
     const NAME: &str = "h8_lines_come_from_a_pipe_and_end_once";
-    if is_child(NAME) {
+    if plays(NAME) {
         let _watchdog = watchdog();
         shout().unwrap();
         std::process::exit(0);
@@ -59,7 +58,7 @@ fn h8_lines_come_from_a_pipe_and_end_once() {
 #[test]
 fn h8_lines_come_from_a_file() {
     const NAME: &str = "h8_lines_come_from_a_file";
-    if is_child(NAME) {
+    if plays(NAME) {
         let _watchdog = watchdog();
         shout().unwrap();
         std::process::exit(0);
@@ -74,7 +73,7 @@ fn h8_lines_come_from_a_file() {
 #[test]
 fn h8_waiting_for_input_stops_nobody_and_leaves_the_description_alone() {
     const NAME: &str = "h8_waiting_for_input_stops_nobody_and_leaves_the_description_alone";
-    if is_child(NAME) {
+    if plays(NAME) {
         let _watchdog = watchdog();
         run(|| {
             assert!(timeout(millis(5), || stdin().read(&mut [0])).is_err_and(|error| is_timed_out(&error)));
@@ -96,7 +95,7 @@ fn h8_waiting_for_input_stops_nobody_and_leaves_the_description_alone() {
         .unwrap();
         std::process::exit(0);
     }
-    let mut command = child(NAME);
+    let mut command = child_command(NAME);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut stdout) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
     let mut line = String::new();
@@ -116,7 +115,7 @@ fn h8_waiting_for_input_stops_nobody_and_leaves_the_description_alone() {
 #[test]
 fn h8_a_terminal_is_read_line_by_line_and_stays_in_its_mode() {
     const NAME: &str = "h8_a_terminal_is_read_line_by_line_and_stays_in_its_mode";
-    if is_child(NAME) {
+    if plays(NAME) {
         let _watchdog = watchdog();
         let mut line = String::new();
         run(|| BufReader::new(stdin()).read_line(&mut line).map(drop)).unwrap();
@@ -131,7 +130,7 @@ fn h8_a_terminal_is_read_line_by_line_and_stays_in_its_mode() {
         assert_eq!(libc::openpty(&mut near, &mut far, null, null.cast(), null.cast()), 0);
         (File::from_raw_fd(near), File::from_raw_fd(far))
     };
-    let mut process = child(NAME).stdin(far.try_clone().unwrap()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut process = child_command(NAME).stdin(far.try_clone().unwrap()).stdout(Stdio::piped()).spawn().unwrap();
     near.write_all(b"typed\n").unwrap();
     assert!(process.wait().unwrap().success());
     assert!(!is_nonblocking(far.as_raw_fd()));

@@ -337,7 +337,7 @@ fn a7_a_panic_reaches_the_joiner_once_r19() {
         .unwrap();
     });
     assert_eq!(text, "the last", "a panic that main does not catch goes on out of `run`");
-    assert_eq!(log.take(), "unwound stranger");
+    assert_eq!(log.take(), "unwound (panicking) stranger");
     assert!(!thread::panicking());
     sim(|| yield_now()).unwrap();
 }
@@ -620,7 +620,7 @@ fn a9_a_destructor_that_panics_after_a_cancellation_is_the_tasks_panic_and_the_r
             task.join()
         })
     });
-    assert_eq!((text.as_str(), log.take().as_str()), ("a destructor", "third first"));
+    assert_eq!((text.as_str(), log.take().as_str()), ("a destructor", "third first (panicking)"));
 }
 
 // ---- circles -----------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 //!
 //! Ids in comments: Cx are rows of the table of faults, LOOP-xx and TASK-xx behaviours of asyncio.
 
-mod support;
+mod common;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use common::{Log, watchdog};
 use corio::net::{TcpListener, TcpStream};
 use corio::observe::Names;
 use corio::observe::event::{Event, Record};
@@ -16,7 +17,6 @@ use corio::{
     CancelScope, LoopHandle, MissedTicks, Runner, call_at, call_later, call_soon, interval, is_cancelled, is_timed_out,
     millis, now, run, secs, shield, sleep, sleep_until, spawn, timeout, timeout_at, yield_now,
 };
-use support::{Trace, watchdog};
 
 fn virtually<T>(main: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     Runner::new().virtual_clock().run(main)
@@ -70,7 +70,7 @@ fn loop26_tiny_sleeps_end_after_a_handful_of_polls() -> io::Result<()> {
 
 #[test]
 fn c02_equal_deadlines_go_on_in_the_order_in_which_they_were_set() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let deadline = now() + secs(5);
@@ -90,7 +90,7 @@ fn c02_equal_deadlines_go_on_in_the_order_in_which_they_were_set() -> io::Result
             .collect();
         tasks.into_iter().try_for_each(corio::JoinHandle::join)
     })?;
-    assert_eq!(trace.take(), (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(trace.lines(), (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -123,7 +123,7 @@ fn c02_sleepers_wake_in_the_order_of_their_deadlines() -> io::Result<()> {
 
 #[test]
 fn task03_a_sleep_of_nothing_gives_up_the_turn_exactly_once() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let tasks: Vec<_> = ["a", "b", "c"]
@@ -140,7 +140,7 @@ fn task03_a_sleep_of_nothing_gives_up_the_turn_exactly_once() -> io::Result<()> 
             .into();
         tasks.into_iter().try_for_each(corio::JoinHandle::join)
     })?;
-    assert_eq!(trace.take(), ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]);
+    assert_eq!(trace.lines(), ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]);
     Ok(())
 }
 
@@ -361,7 +361,7 @@ fn c03_the_virtual_clock_jumps_from_timer_to_timer_and_stands_still_in_between()
 
 #[test]
 fn c03_after_a_jump_everything_that_is_due_runs_in_order() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         for n in [3_u64, 1, 2] {
@@ -376,7 +376,7 @@ fn c03_after_a_jump_everything_that_is_due_runs_in_order() -> io::Result<()> {
         }
         sleep(secs(10))
     })?;
-    assert_eq!(trace.take(), ["call 1", "task 1", "call 2", "task 2", "call 3", "task 3"]);
+    assert_eq!(trace.lines(), ["call 1", "task 1", "call 2", "task 2", "call 3", "task 3"]);
     Ok(())
 }
 
@@ -454,7 +454,7 @@ fn the_virtual_clock_waits_for_other_threads() -> io::Result<()> {
 #[test]
 fn a_run_on_the_virtual_clock_is_the_same_each_time() -> io::Result<()> {
     let once = || -> io::Result<Vec<String>> {
-        let trace = Trace::default();
+        let trace = Log::default();
         let inside = trace.clone();
         virtually(move || {
             let start = now();
@@ -472,7 +472,7 @@ fn a_run_on_the_virtual_clock_is_the_same_each_time() -> io::Result<()> {
                 .collect();
             tasks.into_iter().try_for_each(corio::JoinHandle::join)
         })?;
-        Ok(trace.take())
+        Ok(trace.lines())
     };
     let first = once()?;
     assert_eq!(first.len(), 200);
@@ -484,7 +484,7 @@ fn a_run_on_the_virtual_clock_is_the_same_each_time() -> io::Result<()> {
 
 #[test]
 fn loop01_callbacks_run_in_order_and_what_they_schedule_runs_a_turn_later() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         for n in 0..3 {
@@ -503,13 +503,13 @@ fn loop01_callbacks_run_in_order_and_what_they_schedule_runs_a_turn_later() -> i
     })?;
     let expected =
         ["call 0", "call 1", "call 2", "task", "nested 0", "nested 1", "nested 2", "task again"].map(String::from);
-    assert_eq!(trace.take(), expected);
+    assert_eq!(trace.lines(), expected);
     Ok(())
 }
 
 #[test]
 fn loop03_timers_that_are_due_come_behind_what_was_ready_and_in_the_order_of_their_deadlines() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         sleep(secs(10))?; // so that there is a past
@@ -525,13 +525,13 @@ fn loop03_timers_that_are_due_come_behind_what_was_ready_and_in_the_order_of_the
         call_soon(say("soon"));
         sleep(millis(1))
     })?;
-    assert_eq!(trace.take(), ["soon", "two seconds ago", "a second ago", "now", "in no time"]);
+    assert_eq!(trace.lines(), ["soon", "two seconds ago", "a second ago", "now", "in no time"]);
     Ok(())
 }
 
 #[test]
 fn loop04_a_callback_is_never_early_and_its_handle_tells() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let start = now();
@@ -543,13 +543,13 @@ fn loop04_a_callback_is_never_early_and_its_handle_tells() -> io::Result<()> {
         assert!(handle.is_done() && !handle.cancel());
         Ok(())
     })?;
-    assert_eq!(trace.take(), ["1.5s"]);
+    assert_eq!(trace.lines(), ["1.5s"]);
     Ok(())
 }
 
 #[test]
 fn loop06_equal_deadlines_call_in_the_order_of_registration() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let at = now() + secs(1);
@@ -559,13 +559,13 @@ fn loop06_equal_deadlines_call_in_the_order_of_registration() -> io::Result<()> 
         }
         sleep(secs(2))
     })?;
-    assert_eq!(trace.take(), (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(trace.lines(), (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
     Ok(())
 }
 
 #[test]
 fn loop07_a_callback_that_is_cancelled_is_never_called_even_if_its_turn_has_come() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let victims: Rc<RefCell<Vec<corio::TimerHandle>>> = Rc::default();
@@ -578,7 +578,7 @@ fn loop07_a_callback_that_is_cancelled_is_never_called_even_if_its_turn_has_come
             said.say("cancelled");
         });
         for n in 0..2 {
-            let (said, captured) = (inside.clone(), inside.on_drop(&format!("captures {n}")));
+            let (said, captured) = (inside.clone(), inside.at_drop(format!("captures {n}")));
             victims.borrow_mut().push(call_later(secs(1), move || {
                 let _captured = &captured;
                 said.say("called");
@@ -588,7 +588,7 @@ fn loop07_a_callback_that_is_cancelled_is_never_called_even_if_its_turn_has_come
         assert!(soon.cancel());
         sleep(secs(2))
     })?;
-    assert_eq!(trace.take(), ["captures 0", "captures 1", "cancelled"]);
+    assert_eq!(trace.lines(), ["captures 0", "captures 1", "cancelled"]);
     Ok(())
 }
 
@@ -627,7 +627,7 @@ fn c04_a_hundred_thousand_timers_most_of_them_cancelled() -> io::Result<()> {
 
 #[test]
 fn loop19_a_callback_that_panics_is_logged_and_the_loop_goes_on() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let (before, after) = (inside.clone(), inside.clone());
@@ -637,14 +637,14 @@ fn loop19_a_callback_that_panics_is_logged_and_the_loop_goes_on() -> io::Result<
         call_later(millis(1), move || after.say("after"));
         sleep(millis(2))
     })?;
-    assert_eq!(trace.take(), ["before", "after"]);
+    assert_eq!(trace.lines(), ["before", "after"]);
     Ok(())
 }
 
 /// PORT-02, PORT-03: a callback runs on the loop; nobody could wait there.
 #[test]
 fn port02_waiting_in_a_callback_is_a_clear_error() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     virtually(move || {
         let said = inside.clone();
@@ -680,7 +680,7 @@ fn port02_waiting_in_a_callback_is_a_clear_error() -> io::Result<()> {
         task.join()?;
         sleep(secs(2))
     })?;
-    assert_eq!(trace.take(), ["callback", "spawned"]);
+    assert_eq!(trace.lines(), ["callback", "spawned"]);
     Ok(())
 }
 
@@ -711,15 +711,15 @@ fn loop24_an_endless_chain_of_callbacks_starves_neither_timers_nor_sockets() -> 
 /// LOOP-16: what was never called is dropped with the run; its destructor may do what it likes.
 #[test]
 fn loop16_callbacks_that_are_left_are_dropped_uncalled_with_the_run() -> io::Result<()> {
-    let trace = Trace::default();
+    let trace = Log::default();
     let inside = trace.clone();
     let kept = virtually(move || {
-        let captured = inside.on_drop("dropped");
+        let captured = inside.at_drop("dropped");
         call_later(secs(60), move || drop(captured));
-        let held = inside.on_drop("held by a handle");
+        let held = inside.at_drop("held by a handle");
         Ok(call_later(secs(60), move || drop(held)))
     })?;
-    let mut dropped = trace.take();
+    let mut dropped = trace.lines();
     dropped.sort();
     assert_eq!(dropped, ["dropped", "held by a handle"]);
     assert!(kept.is_done() && !kept.cancel());

@@ -12,11 +12,11 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use common::Directory;
-use common::backends::{everywhere, is_simulated, path};
+use common::backends::{everywhere, is_simulated, path, without_a_queue};
 use corio::net::{UnixDatagram, UnixListener, UnixStream};
 use corio::{is_cancelled, is_timed_out, millis, run, scope, sleep, spawn, timeout, yield_now};
 
-/// UNIX-01: a server and its clients, over a path and over an abstract name. A network in memory makes no file of the path.
+/// UNIX-01: a server and its clients, over a path. A network in memory makes no file of it.
 #[test]
 fn unix_01_a_server_and_a_client_exchange_data() {
     everywhere(|| {
@@ -53,9 +53,10 @@ fn unix_01_a_server_and_a_client_exchange_data() {
     });
 }
 
+/// UNIX-01: the same over an abstract name.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_name_needs_no_file() {
+fn unix_01_an_abstract_name_needs_no_file() {
     use std::os::linux::net::SocketAddrExt;
     let name = format!("corio-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
@@ -212,9 +213,7 @@ fn unix_04_connecting_to_nothing_says_what_is_missing() {
 fn a_client_waits_while_the_queue_of_the_listener_is_full() {
     let directory = Directory::new();
     let path = directory.path("socket");
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
-    socket.listen(0).unwrap();
+    let socket = without_a_queue(&path);
     run(|| {
         let listener = UnixListener::from_std(socket.into())?;
         scope(|s| {

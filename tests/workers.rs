@@ -1,7 +1,6 @@
 //! A set of loops: its start and its end, and servers on it.
 
 mod common;
-mod support;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use std::{fs, thread};
 
-use common::{Finally, panic_of, sim};
+use common::{Finally, PATIENCE, panic_of, sim, watchdog};
 use corio::channel::mpsc;
 use corio::testing::Network;
 use corio::workers::{Accept, ServerHandle, WorkersBuilder};
@@ -20,7 +19,6 @@ use corio::{
     Backend, LoopHandle, Runner, Workers, call_soon, cancel_cause, is_cancelled, millis, run, secs, shield, sleep,
     spawn, timeout, yield_now,
 };
-use support::{PATIENCE, watchdog};
 
 fn builder(count: usize) -> WorkersBuilder {
     Workers::builder().count(count)

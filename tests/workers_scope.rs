@@ -2,7 +2,6 @@
 //! promise that the frame does not go before its children (R2), in every way in which a frame can go.
 
 mod common;
-mod support;
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -13,11 +12,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 use std::{mem, thread};
 
-use common::{Finally, child, panic_of, plays, runner};
+use common::{Finally, child, panic_of, plays, runner, watchdog};
 use corio::{
     Runner, Workers, cancel_cause, errors, is_cancelled, millis, run, secs, shield, sleep, spawn, timeout, yield_now,
 };
-use support::watchdog;
 
 fn workers(count: usize) -> Workers {
     Workers::builder().count(count).start().unwrap()

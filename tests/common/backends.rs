@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::watchdog;
 use corio::net::{TcpListener, TcpStream};
 use corio::testing::{Ledger, Network};
 use corio::{Backend, Runner, aio, is_timed_out, millis, timeout, yield_now};
@@ -24,6 +25,7 @@ fn networks() -> Vec<Network> {
 /// Runs a program on each backend, and looks whether it leaves anything: mio, `poll(2)`, and networks in memory, on which
 /// time is virtual.
 pub(crate) fn everywhere(program: impl Fn() -> io::Result<()>) {
+    let _watchdog = watchdog();
     let whole = || {
         program()?;
         Ledger::now().assert_empty();
@@ -62,6 +64,39 @@ pub(crate) fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let (listener, address) = listen()?;
     let far = TcpStream::connect(address)?;
     Ok((listener.accept()?.0, far))
+}
+
+/// The same, awaited.
+pub(crate) async fn awaited_pair() -> io::Result<(aio::net::TcpStream, aio::net::TcpStream)> {
+    let listener = aio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let client = aio::net::TcpStream::connect(listener.get_ref().local_addr()?).await?;
+    Ok((client, listener.accept().await?.0))
+}
+
+/// A name that stands for two addresses on the network of [`two_homes`], where nobody listens yet.
+pub(crate) const HOME: &str = "two.example:80";
+
+/// A network where what is sent takes 200 ms, so that an address that nobody has says so after 400, and the addresses of
+/// [`HOME`]: the second is tried first.
+pub(crate) fn two_homes() -> (Network, SocketAddr, SocketAddr) {
+    let (one, other): (SocketAddr, SocketAddr) = ("10.0.0.1:80".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
+    let network = Network::new().latency(millis(200)..=millis(200));
+    (network.host("two.example", [other.ip(), one.ip()]), one, other)
+}
+
+/// Runs a program on that network.
+pub(crate) fn at_home(network: &Network, program: impl FnOnce() -> io::Result<()>) {
+    let mut runner = Runner::new().virtual_clock().backend(Backend::Simulated(network.clone()));
+    runner.run(program).unwrap();
+    assert_eq!(network.open(), 0, "sockets are left");
+}
+
+/// A socket that listens on a path and has no room for clients that nobody has taken yet, or for one.
+pub(crate) fn without_a_queue(path: &Path) -> OwnedFd {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    socket.into()
 }
 
 /// Makes the stream wait once, so that it is registered with the loop from now on.

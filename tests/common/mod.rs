@@ -3,20 +3,22 @@
 
 pub(crate) mod backends;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::rc::Rc;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, fmt, fs, io, thread};
 
 use corio::net::{Server, TcpListener, TcpStream};
 use corio::{IntoResult, Runner};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 /// Runs on the virtual clock. Time passes only where the program sleeps, so every run is the same.
 #[track_caller]
@@ -31,7 +33,11 @@ pub(crate) fn runner() -> Runner {
 
 /// The text that `f` panics with.
 pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("a panic");
+    panic_text(&*catch_unwind(AssertUnwindSafe(f)).err().expect("a panic"))
+}
+
+/// The text of a panic.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     match payload.downcast_ref::<String>() {
         Some(text) => text.clone(),
         None => (*payload.downcast_ref::<&str>().expect("a payload that is a text")).to_owned(),
@@ -41,6 +47,35 @@ pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
 /// Seconds since `start`, on the clock of the loop.
 pub(crate) fn since(start: Instant) -> f64 {
     (corio::now() - start).as_secs_f64()
+}
+
+/// Awaits behind somebody else's executor: the future is polled with a waker of that one's, and only when it was woken.
+pub(crate) async fn one_of_several<F: Future>(future: F) -> F::Output {
+    let future = std::pin::pin!(future);
+    [future].into_iter().collect::<FuturesUnordered<_>>().next().await.expect("there is one")
+}
+
+// ---- patience -----------------------------------------------------------------------------------
+
+/// Nothing here should take more than a second or two. What takes longer than this hangs, and is ended.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ends the process, with the test's name, if the guard is not dropped in time: a hang becomes a failure.
+pub(crate) fn watchdog() -> Watchdog {
+    let (alive, gone) = mpsc::channel::<()>();
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        if gone.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("{name}: hangs");
+            std::process::abort();
+        }
+    });
+    Watchdog { _alive: alive }
+}
+
+/// See [`watchdog`].
+pub(crate) struct Watchdog {
+    _alive: mpsc::Sender<()>,
 }
 
 // ---- what happened, in order -----------------------------------------------------------------
@@ -56,7 +91,12 @@ impl Log {
 
     /// Everything so far, as one line; the log is empty then.
     pub(crate) fn take(&self) -> String {
-        self.0.take().join(" ")
+        self.lines().join(" ")
+    }
+
+    /// The same, line by line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.take()
     }
 
     /// How many lines there are.
@@ -64,7 +104,7 @@ impl Log {
         self.0.borrow().len()
     }
 
-    /// A value that writes a line when it is dropped.
+    /// A value that writes a line when it is dropped, and whether the thread was panicking then.
     pub(crate) fn at_drop(&self, line: impl Into<String>) -> AtDrop {
         AtDrop(self.clone(), line.into())
     }
@@ -75,7 +115,8 @@ pub(crate) struct AtDrop(Log, String);
 
 impl Drop for AtDrop {
     fn drop(&mut self) {
-        self.0.say(&self.1);
+        let how = if thread::panicking() { " (panicking)" } else { "" };
+        self.0.say(format_args!("{}{how}", self.1));
     }
 }
 
@@ -162,7 +203,7 @@ impl Drop for Directory {
 
 pub(crate) const SCENARIO: &str = "CORIO_TEST_SCENARIO";
 
-/// Whether this process was started by [`child`] for the test of that name, to play its scenario.
+/// Whether this process was started by [`child_command`] for the test of that name, to play its scenario.
 pub(crate) fn plays(test: &str) -> bool {
     let plays = env::var(SCENARIO).is_ok_and(|name| name == test);
     if plays {
@@ -182,6 +223,11 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    pub(crate) fn new(output: &Output) -> Ended {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ended { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
     /// Asserts that it aborted, and said all of this.
     #[track_caller]
     pub(crate) fn aborted(&self, said: &[&str]) {
@@ -200,18 +246,35 @@ impl Ended {
     }
 }
 
-/// Runs one test of this binary in a process of its own, where [`plays`] is true.
+/// The command that runs one test of this binary in a process of its own, where [`plays`] is true.
+pub(crate) fn child_command(test: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("the path of this program"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
+    command
+}
+
+/// Runs it.
 pub(crate) fn child(test: &str) -> Ended {
     child_with(test, &[])
 }
 
 /// The same, with environment variables.
 pub(crate) fn child_with(test: &str, variables: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(env::current_exe().expect("the path of this program"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    command.env(SCENARIO, test).env("RUST_BACKTRACE", "0").env_remove("RUST_MIN_STACK");
+    let mut command = child_command(test);
     command.envs(variables.iter().copied());
     finish(command)
+}
+
+/// Runs `body` in a process of its own, which is this program with only that test, and returns how that process ended. In
+/// the child this does not return.
+pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Ended {
+    if plays(test) {
+        let _watchdog = watchdog();
+        body();
+        std::process::exit(0);
+    }
+    child(test)
 }
 
 /// A handler that sends back in capitals what has come when that is all.

@@ -284,7 +284,7 @@ fn no_child_fails_after_its_owner() {
         Ok(())
     })
     .unwrap();
-    assert_eq!(log.take(), "child owner");
+    assert_eq!(log.take(), "child owner (panicking)");
 }
 
 /// TG-21: a group that is cancelled, by its owner or by a child, ends early and well: no error, no cancel left. A second
