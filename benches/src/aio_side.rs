@@ -40,8 +40,8 @@ impl Pause for Sleep {
 }
 
 /// The recursion with which a depth is reached that the compiler does not know: each level is a box.
-async fn boxed(depth: u32, times: u64) -> io::Result<()> {
-    if depth == 0 { Turn::pause(times).await } else { Box::pin(boxed(depth - 1, times)).await }
+fn boxed(depth: u32, times: u64) -> Pin<Box<dyn Future<Output = io::Result<()>>>> {
+    Box::pin(async move { if depth == 0 { Turn::pause(times).await } else { boxed(depth - 1, times).await } })
 }
 
 /// Tasks that do nothing but let each other run, each pausing at the given call depth.

@@ -181,9 +181,6 @@ pub fn big() -> io::Result<()> {
 
 /// Tasks that return at once: `batch` spawned, then joined, and again.
 pub fn spawn(operations: u64, batch: u64) -> io::Result<()> {
-    if batch == 1 {
-        return spawn_one_by_one(operations);
-    }
     corio::run(|| {
         let mut tasks = Vec::with_capacity(batch as usize);
         measure("spawn", operations, || {
@@ -192,17 +189,6 @@ pub fn spawn(operations: u64, batch: u64) -> io::Result<()> {
                 for task in tasks.drain(..) {
                     black_box(task.join()?);
                 }
-            }
-            Ok(())
-        })
-    })
-}
-
-fn spawn_one_by_one(operations: u64) -> io::Result<()> {
-    corio::run(|| {
-        measure("spawn", operations, || {
-            for i in 0..operations {
-                black_box(corio::spawn(move || Ok::<_, io::Error>(i)).join()?);
             }
             Ok(())
         })

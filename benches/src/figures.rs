@@ -44,7 +44,8 @@ pub fn machine(cores: usize) -> String {
     let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
     let (kernel, mappings) = (file("/proc/sys/kernel/osrelease"), file("/proc/sys/vm/max_map_count"));
     let (model, kernel, mappings) = (model.unwrap_or("unknown"), kernel.trim(), mappings.trim());
-    format!("Cores: {cores} ({model}); Linux {kernel}; vm.max_map_count {mappings}.")
+    let version = kernel.split('-').next().unwrap_or_default(); // what follows names who built it
+    format!("Cores: {cores} ({model}); Linux {version}; vm.max_map_count {mappings}.")
 }
 
 /// Runs `work`, which does something `operations` times, and prints what one of them took.
@@ -165,13 +166,15 @@ pub fn pin(cores: impl IntoIterator<Item = usize>) -> io::Result<()> {
 pub fn seconds_of_others() -> io::Result<f64> {
     let unreadable = || io::Error::other("no times of all processors in /proc/stat");
     let stat = std::fs::read_to_string("/proc/stat")?;
-    let mut ticks = stat.split_whitespace().skip(1).map(|ticks| ticks.parse::<f64>().ok());
-    let mut next = || ticks.next().flatten().ok_or_else(unreadable);
-    let (user, nice, system) = (next()?, next()?, next()?);
+    // User, nice, system; idle and waiting for a disk, which is idle too; interrupts and what they leave for later. The
+    // last two count as the time of whoever is interrupted in the answer of `getrusage`, so they have to here.
+    let ticks = stat.split_whitespace().skip(1).take(7).map(|ticks| ticks.parse::<f64>().ok());
+    let ticks = ticks.collect::<Option<Vec<_>>>().ok_or_else(unreadable)?;
+    let [user, nice, system, _, _, interrupts, soft_interrupts] = ticks[..] else { return Err(unreadable()) };
     // SAFETY: no arguments but a valid name.
     let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
     let own = seconds_of(libc::RUSAGE_SELF)? + seconds_of(libc::RUSAGE_CHILDREN)?;
-    Ok((user + nice + system) / ticks_per_second - own)
+    Ok((user + nice + system + interrupts + soft_interrupts) / ticks_per_second - own)
 }
 
 fn seconds_of(who: libc::c_int) -> io::Result<f64> {

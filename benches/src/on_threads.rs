@@ -54,31 +54,49 @@ fn serve(workload: &'static str, port: u16, connection: fn(TcpStream) -> io::Res
 /// Threads in a ring, each waiting for its turn so many calls down, and then waking the next. Giving the turn up as tasks do would
 /// leave it to the kernel who has the next.
 pub fn ring(operations: u64, depth: u32, threads: u64) -> io::Result<()> {
+    /// Not anybody's turn yet, and not anybody's any more.
+    const EARLY: u64 = u64::MAX - 1;
+    const OVER: u64 = u64::MAX;
+    fn wait(turn: &AtomicU64, mine: u64) {
+        while turn.load(Ordering::Acquire) != mine {
+            thread::park();
+        }
+    }
     let turns = operations / threads;
-    let turn = Arc::new(AtomicU64::new(u64::MAX));
+    // Who has not come to its first pause.
+    let (turn, missing) = (Arc::new(AtomicU64::new(EARLY)), Arc::new(AtomicU64::new(threads)));
     let ring: Arc<OnceLock<Vec<Thread>>> = Arc::default();
+    let main = thread::current();
     let start = |place| {
-        let (turn, ring) = (Arc::clone(&turn), Arc::clone(&ring));
+        let (turn, missing, ring, main) = (Arc::clone(&turn), Arc::clone(&missing), Arc::clone(&ring), main.clone());
         thread::Builder::new().stack_size(corio_side::SMALL_STACK).spawn(move || {
             at_depth(depth, &|| {
+                missing.fetch_sub(1, Ordering::Release);
                 for round in 0..turns {
                     let mine = round * threads + place;
-                    while turn.load(Ordering::Acquire) != mine {
-                        thread::park();
-                    }
+                    wait(&turn, mine);
                     turn.store(mine + 1, Ordering::Release);
-                    ring.get().expect("it was there before the first turn")[((mine + 1) % threads) as usize].unpark();
+                    let ring = ring.get().expect("it is there before the first turn");
+                    let next = &ring[((mine + 1) % threads) as usize];
+                    if mine + 1 == turns * threads { main.unpark() } else { next.unpark() }
                 }
+                wait(&turn, OVER);
             });
         })
     };
-    let threads = (0..threads).map(start).collect::<io::Result<Vec<_>>>()?;
-    let handles = ring.get_or_init(|| threads.iter().map(|thread| thread.thread().clone()).collect());
-    measure("ring", operations, || {
+    let running = (0..threads).map(start).collect::<io::Result<Vec<_>>>()?;
+    let handles = ring.get_or_init(|| running.iter().map(|thread| thread.thread().clone()).collect());
+    while missing.load(Ordering::Acquire) > 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    measure("ring", turns * threads, || {
         turn.store(0, Ordering::Release);
         handles[0].unpark();
-        threads.into_iter().try_for_each(ended)
-    })
+        wait(&turn, turns * threads);
+    });
+    turn.store(OVER, Ordering::Release);
+    handles.iter().for_each(Thread::unpark);
+    running.into_iter().try_for_each(ended)
 }
 
 /// Threads that return at once: `batch` started, then joined, and again.

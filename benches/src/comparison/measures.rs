@@ -167,10 +167,14 @@ pub fn measures(quick: bool) -> Vec<Measure> {
     for server in ["echo", "hex", "http"] {
         let most = if server == "http" { 1_000 } else { 10_000 };
         for connections in [1, 64, 1_000, 10_000].into_iter().filter(|connections| *connections <= most) {
-            let work = Work::Serve { server, connections, requests: n(20_000).max(4 * connections) };
-            for (id, title, figure) in
-                [("rate", "requests/s", "ops_s"), ("p50", "p50", "p50_ns"), ("p99", "p99", "p99_ns")]
-            {
+            let requests = n(if connections == 1 { 20_000 } else { 100_000 }).max(4 * connections);
+            let work = Work::Serve { server, connections, requests };
+            for (id, title, figure) in [
+                ("rate", "requests/s", "ops_s"),
+                ("cpu", "processor time of the server", "cpu_ns_op"),
+                ("p50", "p50", "p50_ns"),
+                ("p99", "p99", "p99_ns"),
+            ] {
                 let title = format!("connections: {connections}, {title}");
                 rows.push(row(format!("{id}-{server}-{connections}"), title, figure, work.clone()));
             }
@@ -202,7 +206,7 @@ pub fn measures(quick: bool) -> Vec<Measure> {
     all.push(Measure { id: "m8", unit, most_rounds, plot: None, rows });
 
     for (id, unit, rows) in [
-        ("m9", Unit::Count, &[("named", "functions named, of three")][..]),
+        ("m9", Unit::Count, &[("named", "functions named, or told by a line, of three")][..]),
         (
             "m10",
             Unit::Count,

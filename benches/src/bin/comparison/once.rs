@@ -149,8 +149,10 @@ impl Drop for Package {
 fn builds(rounds: usize) -> io::Result<Vec<Cell>> {
     let mut figures = COLUMNS.map(|_| Ok((Vec::new(), Vec::new())));
     corio_benches::figures::pin(0..std::thread::available_parallelism()?.get())?;
-    for _ in 0..rounds {
-        for (column, figures) in COLUMNS.into_iter().zip(&mut figures) {
+    for round in 0..rounds {
+        for nth in 0..COLUMNS.len() {
+            let place = (round + nth) % COLUMNS.len();
+            let (column, figures) = (COLUMNS[place], &mut figures[place]);
             let Ok((times, sizes)) = figures else { continue };
             match build(column) {
                 Ok((time, size)) => {
