@@ -1336,12 +1336,15 @@ fn r18_no_false_alarm_while_somebody_may_have_a_waker() {
     let flag = Arc::new(Flag::default());
     let raise = flag.clone();
     run(move || {
+        let (go, gone) = std::sync::mpsc::channel();
         thread::spawn(move || {
-            thread::sleep(millis(50));
+            gone.recv().unwrap();
+            thread::sleep(millis(50)); // the loop has nothing to do by then
             raise.raise();
         });
         let mut wait = Box::pin(flag.wait());
         assert!(corio::timeout(millis(5), || aio::wait_on(wait.as_mut())).is_err());
+        go.send(()).unwrap();
         aio::wait_on(wait.as_mut())
     })
     .unwrap();
