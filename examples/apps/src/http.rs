@@ -11,17 +11,19 @@ use std::sync::{Arc, Weak};
 
 use corio::net::{ConnectOptions, TcpStream, ToSocketAddrs};
 use corio::{is_timed_out, timeout};
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, ShutdownHandle, Transport,
 };
 use ureq::{Agent, Error};
 
-/// An agent that waits in its task.
-pub fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, Tcp.chain(RustlsConnector::default()), Names)
+/// An agent that waits in its task. It asks servers themselves: what the configuration or the environment says of a proxy is
+/// left out, for this connector has none of the ways to ask one.
+pub fn agent(config: ConfigBuilder<AgentScope>) -> Agent {
+    Agent::with_parts(config.proxy(None).build(), Tcp.chain(RustlsConnector::default()), Names)
 }
 
 /// The `io::Error` in an error of ureq, which does not show it as its `source()`; another one is wrapped.

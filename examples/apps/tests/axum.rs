@@ -21,7 +21,7 @@ use support::*;
 use ureq::config::Config;
 
 async fn notes_until(listener: TcpListener, stop: Rc<Event>) -> io::Result<()> {
-    let agent = http::agent(Config::builder().proxy(None).timeout_global(Some(secs(100))).build());
+    let agent = http::agent(Config::builder().timeout_global(Some(secs(100))));
     let app = TowerToHyperService::new(axum::app(agent));
     serve(listener, async { aio::ready(&*stop).await }, PATIENT, app).await
 }
@@ -182,7 +182,7 @@ fn how_much_stack_it_uses() {
 // ---- clients of others ---------------------------------------------------------------------------------------------
 
 fn program() -> Served {
-    Served::ours(Command::new(env!("CARGO_BIN_EXE_notes")).arg("127.0.0.1:0").env_remove("http_proxy"))
+    Served::ours(Command::new(env!("CARGO_BIN_EXE_notes")).arg("127.0.0.1:0"))
 }
 
 #[test]

@@ -15,7 +15,7 @@ use corio::testing::{self, Network, Script};
 use corio::{
     Executor, Runner, current, gather, is_cancelled, is_timed_out, millis, scope, secs, sleep, spawn, timeout,
 };
-use corio_apps::http::{agent, io_error};
+use corio_apps::http::{self, io_error};
 use corio_apps::tls;
 use support::*;
 use ureq::config::{Config, ConfigBuilder};
@@ -64,7 +64,7 @@ impl Nginx {
     }
 
     fn agent(&self) -> Agent {
-        agent_of(self.trusted())
+        http::agent(self.trusted())
     }
 
     fn trusted(&self) -> ConfigBuilder<AgentScope> {
@@ -74,7 +74,7 @@ impl Nginx {
 
 fn trusting(identity: &Identity) -> ConfigBuilder<AgentScope> {
     let certificate = Certificate::from_pem(identity.certificate.as_bytes()).unwrap();
-    configured().tls_config(TlsConfig::builder().root_certs(RootCerts::from([certificate])).build())
+    Config::builder().tls_config(TlsConfig::builder().root_certs(RootCerts::from([certificate])).build())
 }
 
 fn configuration(http: u16, https: u16) -> String {
@@ -106,14 +106,6 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-fn configured() -> ConfigBuilder<AgentScope> {
-    Config::builder().proxy(None)
-}
-
-fn agent_of(config: ConfigBuilder<AgentScope>) -> Agent {
-    agent(config.build())
-}
-
 fn get(agent: &Agent, page: &str) -> Result<Vec<u8>, Error> {
     agent.get(page).call()?.body_mut().read_to_vec()
 }
@@ -139,10 +131,24 @@ fn nginx_is_understood() {
         }
         Ok(())
     });
-    let nobody = agent_of(configured());
+    let nobody = http::agent(Config::builder());
     run(|| {
         let stranger = get(&nobody, &nginx.pages("/large")[1]).unwrap_err();
         assert!(stranger.to_string().contains("certificate"), "{stranger}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_proxy_is_not_asked() {
+    let _alone = alone();
+    let Some(nginx) = Nginx::start() else { return };
+    let nowhere = ureq::Proxy::new("http://127.0.0.1:1").unwrap();
+    let agent = http::agent(nginx.trusted().proxy(Some(nowhere)));
+    run(|| {
+        for page in nginx.pages("/large") {
+            assert!(get(&agent, &page).map_err(io_error)? == large());
+        }
         Ok(())
     });
 }
@@ -176,7 +182,7 @@ fn a_connection_that_was_closed_while_it_rested_is_not_used_again() {
                 }
                 Ok(())
             });
-            let agent = agent_of(configured());
+            let agent = http::agent(Config::builder());
             assert_eq!(text(&agent, "http://10.0.0.1/")?, "first");
             sleep(millis(1))?;
             assert_eq!(text(&agent, "http://10.0.0.1/")?, "other");
@@ -325,7 +331,7 @@ const PHASES: &[Phase] = &[
 
 impl Phase {
     fn request(&self, limit: Option<Duration>) -> Result<Vec<u8>, Error> {
-        let agent = agent_of((self.limit)(configured(), limit));
+        let agent = http::agent((self.limit)(Config::builder(), limit));
         let mut answer = match self.body {
             0 => agent.get(self.page).call()?,
             bytes => agent.post(self.page).send(&vec![0; bytes][..])?,
@@ -393,10 +399,11 @@ fn answer<S: Read + Write>(stream: S) -> io::Result<()> {
 fn a_server_that_falls_silent_anywhere_meets_a_limit_and_a_cancellation() {
     let _alone = alone();
     let identity = Identity::new();
-    let http = |listener: &TcpListener| ask(&agent_of(configured()), &format!("http://{}", listener.local_addr()?));
+    let http =
+        |listener: &TcpListener| ask(&http::agent(Config::builder()), &format!("http://{}", listener.local_addr()?));
     Conversation::new("ureq, http", Caller::We, http, answer).with_silences_everywhere(3, 8);
     let https = |listener: &TcpListener| {
-        let agent = agent_of(trusting(&identity));
+        let agent = http::agent(trusting(&identity));
         ask(&agent, &format!("https://{}", listener.local_addr()?))
     };
     let server = identity.server();
@@ -411,7 +418,8 @@ fn a_name_that_is_not_found_in_time_is_given_up() {
     let executor = Executor::named("names", 1).unwrap();
     let (free, busy) = mpsc::channel::<()>();
     let job = executor.spawn(move || busy.recv().is_err());
-    let asks = |limit| agent_of(configured().timeout_resolve(limit)).get("http://localhost:1/").call().map(drop);
+    let asks =
+        |limit| http::agent(Config::builder().timeout_resolve(limit)).get("http://localhost:1/").call().map(drop);
     Runner::new()
         .ctrl_c(false)
         .executor(executor)
@@ -438,7 +446,7 @@ fn names_and_addresses_are_resolved() {
     let network = peer(Network::new(), answer());
     network.server("[fd00::1]:8080".parse().unwrap(), answer()).unwrap();
     simulated(&network, || {
-        let agent = agent_of(configured());
+        let agent = http::agent(Config::builder());
         assert_eq!(text(&agent, "http://secure.test/")?, "hello");
         assert_eq!(text(&agent, "http://[fd00::1]:8080/")?, "hello");
         let unknown = get(&agent, "http://nobody.test/").unwrap_err();
@@ -453,7 +461,7 @@ fn names_and_addresses_are_resolved() {
 fn an_agent_that_is_shut_down_ends_its_requests() {
     let _alone = alone();
     simulated(&peer(Network::new(), Script::new()), || {
-        let agent = agent_of(configured());
+        let agent = http::agent(Config::builder());
         scope(|s| {
             let waiting = s.spawn({
                 let agent = agent.clone();

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corio::aio::net::{TcpListener, TcpStream};
-use corio::testing::{Network, Options};
+use corio::testing::{self, Network, Options};
 use corio::{Event, JoinHandle, aio, is_cancelled, millis, net, now, secs, yield_now};
 use corio_apps::hyper::{Answer, BoxError, Limits, connect, connect_http2, hello, serve};
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use support::web::{PATIENT, Serving, ask, ask_http2, curl, load, output, says};
+use support::web::{PATIENT, Serving, ask, ask_http2, curl, load, says};
 use support::*;
 
 /// With a page that is slow, and one that breaks.
@@ -319,12 +319,16 @@ fn an_error_of_hyper_shows_the_cancellation_inside() {
     run(|| {
         let serving = aio::wait_on(Serving::start(hello_until))??;
         let address = serving.address;
+        let connected = Rc::new(Event::new());
+        let tell = connected.clone();
         let driving = aio::spawn_local(async move {
             let stream = TcpStream::connect(address).await?;
             let (_sender, connection) = http1::handshake::<_, Full<Bytes>>(stream).await.map_err(io::Error::other)?;
+            tell.set();
             connection.await.map_err(io::Error::other)
         });
-        corio::sleep(millis(10))?;
+        connected.wait()?;
+        testing::wait_all_tasks_blocked()?;
         driving.cancel();
         assert!(is_cancelled(&driving.join().unwrap_err()));
         aio::wait_on(serving.stop())?

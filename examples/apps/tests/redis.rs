@@ -107,9 +107,11 @@ fn tasks_wait_for_the_server_and_for_each_other() -> RedisResult<()> {
                 let popped: (String, String) = Commands::blpop(&mut redis, "jobs", 0.0)?;
                 Ok(popped.1)
             });
-            sleep(millis(20))?;
-            assert!(!waiting.is_done());
             let mut redis = server.open()?;
+            while !cmd("CLIENT").arg("LIST").query::<String>(&mut redis)?.contains("cmd=blpop") {
+                sleep(millis(1))?;
+            }
+            assert!(!waiting.is_done());
             TypedCommands::rpush(&mut redis, "jobs", "a job")?;
             assert_eq!(waiting.join()?, "a job");
             assert_eq!(TypedCommands::get_int(&mut redis, "n")?, Some(1_000));

@@ -565,12 +565,6 @@ fn program(kind: &str) -> Served {
     Served::ours(Command::new(env!("CARGO_BIN_EXE_websocket")).args([kind, "127.0.0.1:0"]))
 }
 
-#[track_caller]
-fn succeeds(command: &mut Command, script: &str) {
-    let output = command.arg(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[test]
 fn python_is_answered() {
     let _alone = alone();
@@ -603,7 +597,7 @@ asyncio.run(asyncio.wait_for(main(), 60))
 "#,
         echo.port, room.port
     );
-    succeeds(Command::new("python3").arg("-c"), &script);
+    output(&mut python(&script));
 }
 
 #[test]
@@ -630,5 +624,5 @@ setTimeout(() => process.exit(4), 60000);
 "#,
         echo.port
     );
-    succeeds(Command::new("node").arg("-e"), &script);
+    output(Command::new("node").arg("-e").arg(script));
 }

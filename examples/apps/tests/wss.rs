@@ -262,7 +262,7 @@ from websockets.asyncio.client import connect
 
 async def main():
     trust = ssl.create_default_context(cafile={chain:?})
-    async with connect("wss://localhost:{}", ssl=trust, proxy=None) as ws:
+    async with connect("wss://localhost:{}", ssl=trust) as ws:
         for message in ["hello", "", "x" * 200_000, b"\x00\xff"]:
             await ws.send(message)
             assert await ws.recv() == message
@@ -271,6 +271,5 @@ asyncio.run(main())
 "#,
         server.port
     );
-    let output = Command::new("python3").arg("-c").arg(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output(&mut python(&script));
 }

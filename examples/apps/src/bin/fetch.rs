@@ -15,7 +15,7 @@ fn main() -> io::Result<()> {
         eprintln!("usage: fetch URL...");
         std::process::exit(2);
     }
-    let agent = http::agent(ureq::config::Config::default());
+    let agent = http::agent(ureq::config::Config::builder());
     let length = |page: &String| {
         timeout(secs(10), || {
             let mut answer = agent.get(page).call().map_err(http::io_error)?;

@@ -19,6 +19,6 @@ fn main() -> io::Result<()> {
         eprintln!("usage: notes ADDRESS");
         std::process::exit(2);
     };
-    let agent = http::agent(Config::builder().timeout_global(Some(secs(10))).build());
+    let agent = http::agent(Config::builder().timeout_global(Some(secs(10))));
     hyper::run(&address, TowerToHyperService::new(axum::app(agent)))
 }

@@ -470,6 +470,23 @@ pub fn is_there(program: &str, arguments: &[&str]) -> bool {
     }
 }
 
+/// What a program prints, which must succeed.
+pub fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Python, which is told of no proxy, to run a script.
+pub fn python(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.arg("-c").arg(script);
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        python.env_remove(name).env_remove(name.to_uppercase());
+    }
+    python
+}
+
 /// A port that was free just now.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

@@ -13,7 +13,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode};
 
-use super::is_there;
+use super::{is_there, output};
 
 /// Longer than any limit of a test.
 pub const PATIENT: Limits = Limits { request: secs(100), grace: secs(100) };
@@ -70,14 +70,7 @@ async fn whole(response: Response<Incoming>) -> Heard {
 
 // ---- clients of others ---------------------------------------------------------------------------------------------
 
-/// What a program prints, which must succeed.
-pub fn output(command: &mut Command) -> Vec<u8> {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-/// The same, as text.
+/// As [`output`], as text.
 pub fn says(command: &mut Command) -> String {
     String::from_utf8(output(command)).unwrap()
 }
