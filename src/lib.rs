@@ -66,7 +66,7 @@
 //! | In | a call that may wait |
 //! |---|---|
 //! | a task | pauses the task |
-//! | a callback ([`call_soon`], [`Task::on_done`] and their like) | fails with [`InvalidInput`](std::io::ErrorKind::InvalidInput), even if it would not have had to wait; a [`channel`] and a `join` look first. A `try_` form works, and so does [`spawn`](spawn()) |
+//! | a callback ([`call_soon`], [`Task::on_done`] and their like) | fails with [`InvalidInput`](std::io::ErrorKind::InvalidInput), even if it would not have had to wait; a [`channel`], a socket of [`net`] and a `join` look first. A `try_` form works, and so does [`spawn`](spawn()) |
 //! | a thread without a loop | blocks the thread, if a thread can wait for it: [`sleep`], [`net`], [`channel`], [`to_thread`], [`RemoteHandle::join`]. What tasks bring to tasks is had if it is there, and else it is an `InvalidInput`. So is a [`scope`](scope()), and what is made of one |
 //! | a destructor, while a panic unwinds | has what is there, and fails if that is nothing |
 //! | a region under [`no_suspend`] | panics |

@@ -957,6 +957,11 @@ fn what_is_wrapped_is_used_at_home_only() {
     run(|| {
         let wrapped = is_send(SendWrapper::new(Rc::new(7)));
         assert_eq!((wrapped.is_here(), **wrapped), (true, 7));
+        let mut counter = is_send(SendWrapper::new(Rc::new(1)));
+        *Rc::get_mut(&mut counter).unwrap() += 1;
+        assert_eq!(**counter, 2);
+        let inside = Rc::new(3);
+        assert_eq!(aio::wait_on(is_send(SendWrapper::new(async move { *inside })))?, 3);
         let (wrapped, text) = to_thread(move || {
             assert!(!wrapped.is_here());
             let text = panic_of(|| **wrapped);

@@ -18,6 +18,7 @@ use corio::channel::mpsc;
 use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
 use futures_util::future::{join, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
+use futures_util::stream::FusedStream;
 use futures_util::{AsyncBufReadExt, StreamExt};
 use hyper::rt::{Executor, Timer};
 
@@ -247,8 +248,9 @@ fn a_queue_and_a_channel_are_streams_until_they_are_closed() {
         let consumer = aio::spawn_local(async move {
             let both = aio::stream(&*queue).zip(aio::stream(&receiver)).map(|(a, b)| Ok::<_, io::Error>((a?, b?)));
             let got: Vec<_> = both.collect::<Vec<_>>().await.into_iter().collect::<io::Result<_>>()?;
-            let end = aio::stream(&receiver).next().await;
-            assert!(end.is_none(), "its sender is gone");
+            let mut rest = aio::stream(&receiver);
+            assert!(!rest.is_terminated());
+            assert!(rest.next().await.is_none() && rest.is_terminated(), "its sender is gone");
             Ok(got)
         });
         assert_eq!(consumer.join()?, [(0, 0), (1, 10), (2, 20), (3, 30), (4, 40)]);

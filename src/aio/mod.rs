@@ -222,8 +222,12 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) outside a loop, and for settings that only a task with a stack can have: its
-    /// size, and an eager start.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for settings that only a task with a stack can have: its size, and an
+    /// eager start.
+    ///
+    /// # Panics
+    ///
+    /// Outside a loop.
     ///
     /// ```
     /// use corio::{Builder, aio, current};
