@@ -299,7 +299,7 @@ impl EventLoop {
     /// A future is polled.
     #[inline]
     pub(crate) fn count_poll(&self) {
-        self.polls.set(self.polls.get() + 1);
+        self.polls.set(self.polls.get().wrapping_add(1)); // nobody asks while there are coroutines only
     }
 
     /// How many were polled since it was asked last.

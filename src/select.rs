@@ -88,8 +88,9 @@ pub(crate) trait Arm {
     /// What else is kept in the waiting frame.
     type Hook: Default;
 
-    /// Another thread may bring it, and so at any moment: it is looked for once more when the wait has begun.
-    const FROM_ANY_THREAD: bool = false;
+    /// It is looked for once more when the wait has begun: another thread may bring it, and so at any moment, or only then is it
+    /// known where to look.
+    const LOOKS_AGAIN: bool = false;
 
     /// Takes it if it is there. `me` is who asks.
     fn poll(&mut self, me: Who, spot: &Spot<Self::Hook>) -> Option<Self::Brings>;
@@ -224,7 +225,7 @@ fn desert<W: Arm>(wait: &mut W, spot: &Spot<W::Hook>) {
 pub(crate) trait Arms {
     type Output;
     type Spots: Default;
-    const FROM_ANY_THREAD: bool;
+    const LOOKS_AGAIN: bool;
 
     fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<Self::Output>;
     /// What was handed over, whichever arm has it: as what was granted, it goes before what stands first.
@@ -253,7 +254,7 @@ pub(crate) struct Only<W>(pub(crate) W);
 impl<W: Arm> Arms for Only<W> {
     type Output = W::Brings;
     type Spots = Spot<W::Hook>;
-    const FROM_ANY_THREAD: bool = W::FROM_ANY_THREAD;
+    const LOOKS_AGAIN: bool = W::LOOKS_AGAIN;
 
     #[inline(always)]
     fn poll(&mut self, me: Who, spot: &Self::Spots) -> Option<W::Brings> {
@@ -391,7 +392,7 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
     if let Some(holder) = registered.arms.holder() {
         task.core.set_holder(Some(holder));
     }
-    if A::FROM_ANY_THREAD
+    if A::LOOKS_AGAIN
         && let Some(output) = registered.arms.poll(me, &spots)
     {
         return Ok(output);
@@ -404,7 +405,7 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
             registered.taken = true;
             return Ok(registered.arms.take(me, &spots, arm));
         }
-        if A::FROM_ANY_THREAD
+        if A::LOOKS_AGAIN
             && let Some(output) = registered.arms.poll_handed(me, &spots)
         {
             return Ok(output);
@@ -545,7 +546,7 @@ macro_rules! tuple {
         impl<$($arm: Arm),+> Arms for ($($arm,)+) {
             type Output = Which<$($arm::Brings),+>;
             type Spots = ($(Spot<$arm::Hook>,)+);
-            const FROM_ANY_THREAD: bool = $($arm::FROM_ANY_THREAD)||+;
+            const LOOKS_AGAIN: bool = $($arm::LOOKS_AGAIN)||+;
 
             fn poll(&mut self, me: Who, spots: &Self::Spots) -> Option<<Self as Arms>::Output> {
                 $(if let Some(output) = self.$n.poll(me, &spots.$n) {
@@ -845,7 +846,7 @@ impl<A: Attempt> Arm for A {
     type Brings = A::Output;
     type Hook = Cell<Option<usize>>;
 
-    const FROM_ANY_THREAD: bool = true;
+    const LOOKS_AGAIN: bool = true;
 
     fn poll(&mut self, _: Who, spot: &Spot<Self::Hook>) -> Option<A::Output> {
         if spot.hook.get().is_some() { self.look(&spot.hook) } else { self.now() }

@@ -1232,6 +1232,33 @@ fn a_wait_that_is_forgotten_leaves_nothing_to_be_looked_at() {
     .unwrap();
 }
 
+/// What was taken while nobody looked has been sent.
+#[test]
+fn a_send_goes_on_in_another_run_whether_it_was_taken_meanwhile_or_not() {
+    for taken in [false, true] {
+        let (sender, receiver) = mpsc::bounded(1);
+        sender.try_send(1).unwrap();
+        let mut runner = runner();
+        let mut send = Box::pin(aio::send(&sender, 2));
+        let pending = runner.block_on(async { Ok(aio::timeout(millis(1), &mut send).await.is_err()) });
+        assert!(pending.unwrap());
+        if taken {
+            assert_eq!((receiver.try_recv().unwrap(), receiver.try_recv().unwrap()), (1, 2));
+        }
+        runner
+            .block_on(async {
+                if !taken {
+                    assert!(aio::timeout(millis(1), &mut send).await.is_err());
+                    assert_eq!(receiver.try_recv().unwrap(), 1);
+                }
+                send.as_mut().await.unwrap();
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(receiver.try_recv().ok(), if taken { None } else { Some(2) });
+    }
+}
+
 #[test]
 fn a_wait_goes_on_by_another_waker_on_another_loop_and_in_another_run() {
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -1579,6 +1606,56 @@ fn what_a_cancelled_task_owns_is_waited_for_also_behind_a_combinator_that_does_n
             Ok(())
         })
         .unwrap();
+    }
+}
+
+/// R10: an executor that goes from one task to another, with the same wakers, takes what is owned along.
+#[test]
+fn r10_what_is_polled_on_by_another_task_is_that_tasks() {
+    sim(|| {
+        let ended = Rc::new(Cell::new(0));
+        let child = cleans_up(2, &ended);
+        let executor = Arc::new(Executing::default());
+        let waker = Waker::from(executor.clone());
+        let mut join = Box::pin(child.into_future());
+        let first = aio::spawn_local(async move {
+            assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            Ok((join, waker))
+        });
+        let (mut join, waker) = first.join()?;
+        executor.is_woken.store(true, Ordering::SeqCst);
+        let second = aio::spawn_local(async move {
+            poll_fn(|context| {
+                *executor.owner.lock().unwrap() = Some(context.waker().clone());
+                match executor.is_woken.swap(false, Ordering::SeqCst) {
+                    true => join.as_mut().poll(&mut Context::from_waker(&waker)),
+                    false => Poll::Pending,
+                }
+            })
+            .await
+        });
+        sleep(secs(1))?;
+        second.cancel();
+        second.wait()?;
+        assert_eq!(ended.get(), 1, "what it owned was waited for");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// An executor for one future, which it polls when that was woken.
+#[derive(Default)]
+struct Executing {
+    owner: StdMutex<Option<Waker>>,
+    is_woken: AtomicBool,
+}
+
+impl std::task::Wake for Executing {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+        if let Some(owner) = &*self.owner.lock().unwrap() {
+            owner.wake_by_ref();
+        }
     }
 }
 

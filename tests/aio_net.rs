@@ -7,7 +7,7 @@ use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -17,7 +17,7 @@ use std::thread;
 use common::backends::{
     HOME, at_home, awaited_pair as pair, bytes, everywhere_awaited, is_simulated, two_homes, without_a_queue,
 };
-use common::{Directory, Finally, logged, one_of_several, only, panic_of, sim};
+use common::{Directory, Finally, logged, one_of_several, only, panic_of, sim, watchdog};
 use corio::aio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, to_socket_addrs};
 use corio::aio::{self, SendWrapper};
 use corio::channel::oneshot;
@@ -193,6 +193,28 @@ fn a_waiting_read_keeps_a_program_from_being_hopeless_and_a_dropped_one_does_not
         });
         let error = end.map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadlock, "{error}");
+    }
+}
+
+/// The kernel says once that there is something new; that it said so before the wait began again does not matter.
+#[test]
+fn a_read_goes_on_in_another_run_also_of_what_came_in_between() {
+    for backend in [Backend::Mio, Backend::Poll] {
+        let mut runner = Runner::new().ctrl_c(false).backend(backend);
+        let (stream, peer) = runner.run(UnixStream::pair).unwrap();
+        let mut byte = [0];
+        let mut read = Box::pin(stream.read(&mut byte));
+        assert!(runner.block_on(async { Ok(aio::timeout(millis(1), &mut read).await.is_err()) }).unwrap());
+        peer.get_ref().write_all(b"!").unwrap();
+        runner
+            .block_on(async {
+                aio::sleep(millis(10)).await?; // the loop hears of it
+                let start = now();
+                assert_eq!(aio::timeout(secs(30), &mut read).await??, 1);
+                assert!(now() - start < secs(30), "it is told, and not found when somebody happens to look");
+                Ok(())
+            })
+            .unwrap();
     }
 }
 
@@ -865,6 +887,26 @@ fn a_task_that_would_await_itself_is_told_so() {
     .unwrap();
 }
 
+/// R18: what was awaited here and is awaited on another thread now wakes nobody here.
+#[test]
+fn r18_a_loop_does_not_hope_for_what_another_thread_awaits() {
+    let _watchdog = watchdog();
+    let (sender, receiver) = channel();
+    let executor = Executor::new(1).unwrap();
+    let mut job = executor.spawn(move || receiver.recv().is_ok()).into_future();
+    let mut elsewhere = None;
+    let end = run(|| {
+        let poll_once = poll_fn(|context| Poll::Ready(Pin::new(&mut job).poll(context).is_pending()));
+        assert!(aio::wait_on(poll_once)?);
+        elsewhere = Some(thread::spawn(move || on_its_own(job)));
+        Event::new().wait()
+    });
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::Deadlock);
+    sender.send(()).unwrap();
+    assert!(elsewhere.unwrap().join().unwrap().unwrap());
+    executor.shutdown().unwrap();
+}
+
 #[test]
 fn a_future_that_waits_elsewhere_and_goes_to_another_thread_leaves_no_trace() {
     let end = run(|| {
@@ -874,7 +916,7 @@ fn a_future_that_waits_elsewhere_and_goes_to_another_thread_leaves_no_trace() {
         let mut job = job.into_future();
         aio::spawn_local(async move {
             // Polled here once, and then on another thread.
-            assert!(poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut job).poll(context).is_pending())).await);
+            assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut job).poll(context).is_pending())).await);
             let elsewhere = thread::spawn(move || on_its_own(job));
             sender.send(()).unwrap();
             assert!(elsewhere.join().unwrap()?);

@@ -15,7 +15,7 @@ use corio::aio::SendWrapper;
 use corio::aio::hyper::Tasks;
 use corio::aio::net::UnixStream;
 use corio::channel::mpsc;
-use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, spawn};
+use corio::{Queue, aio, is_cancelled, is_timed_out, millis, now, secs, sleep, spawn};
 use futures_util::future::{join, select};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use futures_util::stream::FusedStream;
@@ -316,6 +316,29 @@ fn the_clock_of_hyper_is_the_loops() {
 }
 
 /// A limit that nobody watches would be none.
+/// A timer has no word for a cancellation. If its task goes on all the same, it is one as before.
+#[test]
+fn a_timer_of_hyper_survives_a_cancellation() {
+    sim(|| {
+        let start = now();
+        let cleans = aio::spawn_local(async move {
+            let mut nap = aio::hyper::Timer.sleep(secs(5));
+            let mut is_pending = async || poll_fn(|context| Poll::Ready(nap.as_mut().poll(context).is_pending())).await;
+            assert!(is_pending().await);
+            let slept = aio::sleep(secs(60)).await;
+            assert!(is_pending().await && is_pending().await);
+            aio::shield(secs(60), nap).await;
+            assert_eq!(now() - start, secs(5));
+            slept
+        });
+        sleep(secs(1))?;
+        cleans.cancel();
+        assert!(is_cancelled(&cleans.join().unwrap_err()));
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn the_clock_of_hyper_says_so_where_there_is_no_loop() {
     let mut nap = aio::hyper::Timer.sleep(millis(1));

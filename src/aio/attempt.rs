@@ -78,6 +78,9 @@ impl<S: HasSource> Arm for Arrival<S> {
     type Brings = ();
     type Hook = ();
 
+    /// A wait that begins anew, in another run, may have been told of what came in between: the kernel says it once.
+    const LOOKS_AGAIN: bool = true;
+
     fn poll(&mut self, _: Who, _: &Spot<()>) -> Option<()> {
         self.slot.get()?.is_ready(self.direction).then_some(())
     }

@@ -123,6 +123,10 @@ impl Tasks {
     /// # Errors
     ///
     /// Only cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// Until then.
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = io::Result<()>> + use<> {
         let (set, at) = (self.clone(), caller());
@@ -171,12 +175,12 @@ pub struct Timer;
 impl rt::Timer for Timer {
     #[track_caller]
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
-        Box::pin(Nap::new(aio::sleep(duration)))
+        Box::pin(Nap::new(crate::now().checked_add(duration), caller()))
     }
 
     #[track_caller]
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
-        Box::pin(Nap::new(aio::sleep_until(deadline)))
+        Box::pin(Nap::new(Some(deadline), caller()))
     }
 
     fn now(&self) -> Instant {
@@ -185,11 +189,18 @@ impl rt::Timer for Timer {
 }
 
 /// hyper asks for `Send`.
-struct Nap(SendWrapper<Option<aio::Sleep>>);
+struct Nap(SendWrapper<Moment>);
+
+struct Moment {
+    until: Option<Instant>,
+    at: Place,
+    /// While it is waited for; pinned.
+    wait: Option<aio::Sleep>,
+}
 
 impl Nap {
-    fn new(sleep: aio::Sleep) -> Nap {
-        Nap(SendWrapper::new(Some(sleep)))
+    fn new(until: Option<Instant>, at: Place) -> Nap {
+        Nap(SendWrapper::new(Moment { until, at, wait: None }))
     }
 }
 
@@ -199,14 +210,23 @@ impl Future for Nap {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        // SAFETY: what it holds is pinned with it: it is replaced in its place only.
-        let mut sleep = unsafe { self.map_unchecked_mut(|this| &mut *this.0) };
-        let Some(pinned) = sleep.as_mut().as_pin_mut() else { return Poll::Pending };
-        let ended = ready!(pinned.poll(context));
-        sleep.set(None);
+        // SAFETY: what is pinned is replaced in its place only.
+        let moment: &mut Moment = unsafe { &mut self.get_unchecked_mut().0 };
+        if moment.wait.is_none() {
+            // In a cancelled task a timer has nothing to say: its streams say what is to be said.
+            let is_cancelled = |lp: &EventLoop| lp.running().is_some_and(|task| task.core.is_cancelled());
+            if EventLoop::with_current(|lp| lp.is_some_and(is_cancelled)) {
+                return Poll::Pending;
+            }
+            moment.wait = Some(aio::Sleep::new(moment.until, moment.at));
+        }
+        let wait = moment.wait.as_mut().expect("it is waited for");
+        // SAFETY: as said.
+        let ended = ready!(unsafe { Pin::new_unchecked(wait) }.poll(context));
+        moment.wait = None;
         match ended {
             Ok(()) => Poll::Ready(()),
-            // It has not slept enough: the streams of a cancelled task say what is to be said.
+            // It has not slept enough. If the task goes on all the same, behind a shield, the timer is set again.
             Err(error) if crate::is_cancelled(&error) => Poll::Pending,
             Err(error) => panic!("{error}"),
         }

@@ -18,6 +18,14 @@ use crate::{JoinHandle, ScopedJoinHandle};
 /// As [`join`](JoinHandle::join): the result is flat, a panic of the task goes on in whoever awaits it, and a cancellation of
 /// the one who waits is passed on to the task, whose end is then awaited. asyncio: `await task`; tokio: awaiting a `JoinHandle`.
 ///
+/// # Errors
+///
+/// The task's; [`Deadlock`](io::ErrorKind::Deadlock) for the own task, and for one that waits for this one.
+///
+/// # Panics
+///
+/// If the task did: with the same payload.
+///
 /// # Suspends
 ///
 /// Until the task has ended; not at all, if it has.
@@ -120,7 +128,7 @@ impl<T, E: From<io::Error>> Future for Join<'_, T, E> {
         let end = std::task::ready!(unsafe { Pin::new_unchecked(&mut this.end) }.poll(context));
         let ticket = this.ticket.take().expect("it was there");
         Poll::Ready(match end {
-            Ok(()) => ticket.join(this.at),
+            Ok(()) => ticket.result(),
             Err(error) => Err(error.into()),
         })
     }

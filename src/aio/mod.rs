@@ -342,7 +342,8 @@ impl<'scope, E> Scope<'scope, '_, E> {
 ///
 /// # Suspends
 ///
-/// Always, until the next turn.
+/// Always, until the next turn. (A combinator that polls it once more in the same turn, because another of its futures was
+/// ready, finds that it has ended.)
 ///
 /// ```
 /// use corio::aio;

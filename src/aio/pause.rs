@@ -262,7 +262,7 @@ impl<A: Arms> Pause<A> {
                     self.leave(true);
                     return Poll::Ready(Ok(output));
                 }
-                let handed = if A::FROM_ANY_THREAD { self.arms.poll_handed(me, &self.spots) } else { None };
+                let handed = if A::LOOKS_AGAIN { self.arms.poll_handed(me, &self.spots) } else { None };
                 if let Some(output) = handed.or_else(|| self.arms.poll(me, &self.spots)) {
                     self.leave(false);
                     return Poll::Ready(Ok(output));
@@ -294,7 +294,7 @@ impl<A: Arms> Pause<A> {
         // this while they are linked: what is in them is in cells. (A `&mut` of the whole does not claim to be alone, because the
         // type is not `Unpin`.)
         unsafe { self.arms.register(&cx, &self.spots, waiter) };
-        if A::FROM_ANY_THREAD
+        if A::LOOKS_AGAIN
             && let Some(output) = self.arms.poll(me, &self.spots)
         {
             self.leave(false);
@@ -321,7 +321,8 @@ pub struct Ready<W: Wait>(Pause<Only<W>>);
 ///
 /// # Errors
 ///
-/// Cancellation.
+/// Cancellation. [`Deadlock`](io::ErrorKind::Deadlock) for a wait that could only wait for itself, such as one for the own
+/// task's end. Where a descriptor has to be watched first, what the system says of that.
 ///
 /// # Suspends
 ///

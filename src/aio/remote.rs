@@ -13,7 +13,7 @@ use crate::event_loop::EventLoop;
 use crate::observe::event::Place;
 use crate::remote::{self, AtHome, Message, Waker};
 use crate::task::waker::{self, Foreign};
-use crate::task::{TaskRef, caller};
+use crate::task::{TaskRef, caller, no_suspend};
 
 /// Waits for the end of work on another thread and takes its result; from awaiting a [`RemoteHandle`].
 ///
@@ -21,6 +21,15 @@ use crate::task::{TaskRef, caller};
 /// `Send`, such as a handler of a web framework. The function that it sends to a loop (which may be its own) with
 /// [`LoopHandle::spawn`](crate::LoopHandle::spawn) may pause. asyncio: `wrap_future`; tokio: awaiting what `spawn` and
 /// `spawn_blocking` return.
+///
+/// # Errors
+///
+/// The work's; [`BrokenPipe`](io::ErrorKind::BrokenPipe) if its loop or its executor ended before it; a cancellation;
+/// [`Deadlock`](io::ErrorKind::Deadlock) in the task that does the work.
+///
+/// # Panics
+///
+/// If the work did: with the same payload.
 ///
 /// # Suspends
 ///
@@ -69,13 +78,7 @@ impl<T> IntoFuture for RemoteHandle<T> {
 
     #[track_caller]
     fn into_future(self) -> Remote<T> {
-        Remote {
-            handle: Some(self),
-            at: caller(),
-            checkpoint: Checkpoint::default(),
-            hope: None,
-            cancel_on_drop: false,
-        }
+        Remote::new(self, caller())
     }
 }
 
@@ -87,12 +90,14 @@ impl<T> Future for Remote<T> {
         counted::count();
         refuse_to_go_on(this.handle.is_none(), this.at);
         let handle = this.handle.as_ref().expect("it has not ended");
-        let result = match handle.look(|| Some(Waker::Future(waker::copy(context.waker())))) {
+        // A waker of the user's may not pause, nor yield out of a coroutine, while it is cloned.
+        let result = match no_suspend(|| handle.look(|| Some(Waker::Future(waker::copy(context.waker()))))) {
             Some(result) => Poll::Ready(result),
             None => EventLoop::with_current(|lp| match lp.and_then(|lp| Some((lp, lp.running()?))) {
-                Some((lp, task)) => this.wait(lp, task, context).map(Err),
-                // An executor of somebody else's, which hears of it by its waker.
+                Some((lp, task)) => no_suspend(|| this.wait(lp, task, context)).map(Err),
+                // An executor of somebody else's, which hears of it by its waker. If the loop waited for it, it does no more.
                 None => {
+                    this.hope = None;
                     this.handle.iter().for_each(RemoteHandle::help);
                     Poll::Pending
                 }
@@ -107,6 +112,10 @@ impl<T> Future for Remote<T> {
 }
 
 impl<T> Remote<T> {
+    pub(super) fn new(handle: RemoteHandle<T>, at: Place) -> Remote<T> {
+        Remote { handle: Some(handle), at, checkpoint: Checkpoint::default(), hope: None, cancel_on_drop: false }
+    }
+
     /// Cancels the work when this future is dropped before it is ready, and does not wait for its end. That is how a handler of a
     /// web framework is cancelled, when its client has hung up.
     ///
@@ -150,11 +159,15 @@ impl<T> Remote<T> {
             return Poll::Ready(error);
         }
         let wait = (task.core.id(), handle.number());
-        if let Some(foreign) = Foreign::behind(lp, task, context.waker()) {
-            lp.seats.note_wait(wait.1, &foreign);
+        let foreign = Foreign::behind(lp, task, context.waker());
+        let noted = foreign.is_some();
+        let is_counted = |hope: &Hope| hope.home == Home::of(lp) && hope.wait == wait && hope.noted == noted;
+        if !self.hope.as_ref().is_some_and(is_counted) {
+            self.hope = None; // with what was noted of it
+            self.hope = Some(Hope::new(lp, wait, noted, handle.at_home(lp)));
         }
-        if self.hope.as_ref().is_none_or(|hope| hope.home != Home::of(lp) || hope.wait != wait) {
-            self.hope = Some(Hope::new(lp, wait, handle.at_home(lp)));
+        if let Some(foreign) = foreign {
+            lp.seats.note_wait(wait.1, &foreign);
         }
         lp.say(handle.want(), self.at);
         Poll::Pending
@@ -176,16 +189,18 @@ struct Hope {
     home: Home,
     /// The task, and which of its waits.
     wait: (u64, usize),
+    /// Whether somebody else's waker is noted for it.
+    noted: bool,
     work: bool,
     _at_home: Option<AtHome>,
 }
 
 impl Hope {
-    fn new(lp: &EventLoop, wait: (u64, usize), at_home: Option<AtHome>) -> Hope {
+    fn new(lp: &EventLoop, wait: (u64, usize), noted: bool, at_home: Option<AtHome>) -> Hope {
         let work = at_home.is_none();
         lp.expecting.set(lp.expecting.get() + 1);
         lp.workers.set(lp.workers.get() + usize::from(work));
-        Hope { home: Home::of(lp), wait, work, _at_home: at_home }
+        Hope { home: Home::of(lp), wait, noted, work, _at_home: at_home }
     }
 
     /// Gives it up, if this is its loop.

@@ -15,6 +15,10 @@ use crate::task::caller;
 ///
 /// The value comes back in the [`SendError`]: if nobody receives any more, and if the task was cancelled.
 ///
+/// # Suspends
+///
+/// While there is no room.
+///
 /// # Cancellation
 ///
 /// While it waits the value stands in line with it. If the future is dropped then, so is the value, unless somebody has taken it

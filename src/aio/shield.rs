@@ -19,6 +19,14 @@ use crate::task::wait::Patience;
 /// future has dropped it. Where no task of a loop polls it there is nothing to keep away. tokio: a task of its own, which nobody
 /// aborts.
 ///
+/// # Suspends
+///
+/// As the future does.
+///
+/// # Cancellation
+///
+/// That of the task waits outside. To drop this future drops what is in it.
+///
 /// ```
 /// use corio::{aio, millis, secs};
 ///

@@ -54,10 +54,7 @@ enum Kind {
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    if duration.is_zero() {
-        return Sleep(Kind::Turn(Pass::new(Checkpoint::of_a_rest(), caller())));
-    }
-    Sleep::new(crate::now().checked_add(duration), caller())
+    Sleep::from_now(duration, caller())
 }
 
 /// Pauses the task until that moment; see [`sleep`], which it is like in all else. tokio: `sleep_until`.
@@ -79,7 +76,15 @@ pub fn sleep_until(moment: Instant) -> Sleep {
 }
 
 impl Sleep {
-    fn new(until: Option<Instant>, at: Place) -> Sleep {
+    /// As a part of an operation that was called there.
+    pub(super) fn from_now(duration: Duration, at: Place) -> Sleep {
+        match duration.is_zero() {
+            true => Sleep(Kind::Turn(Pass::new(Checkpoint::of_a_rest(), at))),
+            false => Sleep::new(crate::now().checked_add(duration), at),
+        }
+    }
+
+    pub(super) fn new(until: Option<Instant>, at: Place) -> Sleep {
         Sleep(Kind::Until(Nap::pause(until, at)))
     }
 }
@@ -194,7 +199,7 @@ impl Arm for Nap {
 /// ```
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output = io::Result<F::Output>> {
-    limited(Nap::limit(crate::now().checked_add(limit), caller()), future)
+    within(limit, future, caller())
 }
 
 /// The same until that moment. asyncio: `timeout_at`.
@@ -217,6 +222,15 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> impl Future<Output 
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> impl Future<Output = io::Result<F::Output>> {
     limited(Nap::limit(Some(deadline), caller()), future)
+}
+
+/// The same as a part of an operation that was called there.
+pub(super) fn within<F: IntoFuture>(
+    limit: Duration,
+    future: F,
+    at: Place,
+) -> impl Future<Output = io::Result<F::Output>> {
+    limited(Nap::limit(crate::now().checked_add(limit), at), future)
 }
 
 async fn limited<F: IntoFuture>(alarm: Pause<Only<Nap>>, future: F) -> io::Result<F::Output> {

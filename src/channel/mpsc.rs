@@ -519,7 +519,10 @@ impl<T> Attempt for Sending<'_, T> {
     }
 
     fn enlist(&mut self, waker: Waker) -> usize {
-        let value = self.value.take().expect("a value that was not sent");
+        let Some(value) = self.value.take() else {
+            // It was taken when its wait was about to begin anew: that is what it finds.
+            return self.shared.lock().givers.join_served(None);
+        };
         let (place, taker) = {
             let mut state = self.shared.lock();
             let put = if state.closed { Err(value) } else { state.put(value) };

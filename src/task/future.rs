@@ -48,11 +48,12 @@ where
     /// Drops the future in its place. A panic of its destructor comes back.
     fn drop_future(&self) -> Result<(), Payload> {
         let Some(future) = self.future() else { return Ok(()) };
-        // SAFETY: it is dropped once: the stage is emptied, without a drop, whatever its destructor does.
+        // SAFETY: it is dropped once: the stage is overwritten, whatever its destructor does.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe {
             std::ptr::drop_in_place(std::ptr::from_mut(future.get_unchecked_mut()));
         }));
-        std::mem::forget(self.function.stage.replace(Stage::Empty));
+        // SAFETY: nobody looks into the stage. What is left of the future is neither dropped nor moved: it is no value any more.
+        unsafe { self.function.stage.as_ptr().write(Stage::Empty) };
         dropped
     }
 

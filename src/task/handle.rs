@@ -365,9 +365,9 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
         )
     }
 
+    /// What came of a task that has ended.
     #[inline(always)]
-    fn end(self, at: Place) -> Result<(Finished<T, E>, Task), E> {
-        self.wait_for_end(at)?;
+    fn take(self) -> (Finished<T, E>, Task) {
         let mut finished: Option<Finished<T, E>> = None;
         // SAFETY: the body is of these types, as `new` was promised. The ticket is used up: its destructor, which would
         // look for the result once more, need not run, and the task is moved out of it.
@@ -375,25 +375,34 @@ impl<T, E: From<io::Error>> Ticket<T, E> {
             self.task.cell.body().take((&raw mut finished).cast());
             std::ptr::read(&ManuallyDrop::new(self).task)
         };
-        Ok((finished.expect("a result is kept for its handle"), task))
+        (finished.expect("a result is kept for its handle"), task)
     }
 
+    /// The result of a task that has ended.
     #[inline(always)]
-    pub(crate) fn join(self, at: Place) -> Result<T, E> {
-        match self.end(at)?.0 {
+    pub(crate) fn result(self) -> Result<T, E> {
+        match self.take().0 {
             Finished::Returned(result) => result,
             Finished::Panicked(payload) => resume_unwind(payload),
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn join(self, at: Place) -> Result<T, E> {
+        self.wait_for_end(at)?;
+        self.result()
+    }
+
     fn outcome(self, at: Place) -> Outcome<T, E> {
-        match self.end(at) {
-            Ok((Finished::Returned(Ok(value)), _)) => Outcome::Returned(value),
-            Ok((Finished::Returned(Err(error)), task)) if task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
-            Ok((Finished::Returned(Err(error)), _)) => Outcome::Failed(error),
-            Ok((Finished::Panicked(payload), _)) => Outcome::Panicked(payload),
+        if let Err(error) = self.wait_for_end(at) {
             // It was never waited for: the task goes on.
-            Err(error) => Outcome::Failed(error),
+            return Outcome::Failed(error.into());
+        }
+        match self.take() {
+            (Finished::Returned(Ok(value)), _) => Outcome::Returned(value),
+            (Finished::Returned(Err(error)), task) if task.cell.core.ended_cancelled() => Outcome::Cancelled(error),
+            (Finished::Returned(Err(error)), _) => Outcome::Failed(error),
+            (Finished::Panicked(payload), _) => Outcome::Panicked(payload),
         }
     }
 }

@@ -188,12 +188,14 @@ impl Waiter {
         self.foreign.as_ref()
     }
 
-    /// Whether it tells whoever polls with that waker.
+    /// Whether it tells whoever polls with that waker, and is that task's.
     pub(crate) fn is_for(&self, lp: &EventLoop, task: &TaskRef, waker: &std::task::Waker) -> bool {
-        match &self.foreign {
-            None => self.task.ptr_eq(task) && is_own(lp, task, waker),
-            Some(foreign) => foreign.is_behind(waker),
-        }
+        // An executor that was handed on has the same waker in the next task.
+        self.task.ptr_eq(task)
+            && match &self.foreign {
+                None => is_own(lp, task, waker),
+                Some(foreign) => foreign.is_behind(waker),
+            }
     }
 
     #[inline(always)]

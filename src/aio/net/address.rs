@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::aio::attempt::checkpoint;
 use crate::aio::pause::{Checkpoint, Pass};
+use crate::aio::remote::Remote;
 use crate::event_loop::EventLoop;
 use crate::net::ToSocketAddrs;
 use crate::net::attempts::Question;
@@ -20,7 +21,7 @@ use crate::task::caller;
 ///
 /// # Cancellation
 ///
-/// A future that is dropped leaves the helper thread, which asks, to finish by itself.
+/// A future that is dropped takes its question back; a helper thread that is asking already finishes by itself.
 ///
 /// ```
 /// use corio::aio::{self, net::{TcpListener, to_socket_addrs}};
@@ -54,7 +55,8 @@ pub(super) async fn resolve(question: io::Result<Question>, at: Place) -> io::Re
         Question::Name(ask) => {
             checkpoint(at).await?;
             let asked = EventLoop::with_current(|lp| lp.map(|lp| crate::executor::begin_look_up(lp, at, ask)));
-            let asked = asked.expect("whoever was at a checkpoint is on a loop");
+            // Whoever goes away takes back what nobody has begun to ask.
+            let asked = Remote::new(asked.expect("whoever was at a checkpoint is on a loop"), at).cancel_on_drop();
             // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
             Pass::new(Checkpoint::of_a_rest(), at).await?;
             asked.await?

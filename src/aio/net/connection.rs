@@ -75,34 +75,12 @@ pub(super) async fn connected(connection: &Connection, at: Place) -> io::Result<
     retry(&connection.source, Direction::Write, at, || connection.try_connected(), |()| false).await
 }
 
-pub(super) fn has_clones() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ResourceBusy,
-        "the stream has clones, and in the direct style it is one: drop those first",
-    )
-}
-
 /// What every stream that is awaited has, over one of the direct style.
 macro_rules! stream {
     ($stream:ident, $direct:path) => {
         impl $stream {
             fn new(stream: Arc<$direct>) -> $stream {
                 $stream { stream, waits: Default::default() }
-            }
-
-            /// The stream of the direct style: for addresses, options, and whatever else does not wait.
-            pub fn get_ref(&self) -> &$direct {
-                &self.stream
-            }
-
-            /// The stream of the direct style, for coroutines.
-            ///
-            /// # Errors
-            ///
-            /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while it has clones; then only this one is gone.
-            pub fn into_direct(mut self) -> io::Result<$direct> {
-                self.waits.leave();
-                Arc::into_inner(self.stream).ok_or_else(has_clones)
             }
 
             /// Reads some bytes; 0: the end, or a buffer without room. tokio: `AsyncReadExt::read`.
@@ -224,26 +202,7 @@ macro_rules! stream {
             }
         }
 
-        /// Takes it over from the direct style, without its time limits.
-        impl From<$direct> for $stream {
-            fn from(stream: $direct) -> $stream {
-                stream.connection().source.set_impatient(false);
-                $stream::new(Arc::new(stream))
-            }
-        }
-
-        /// Another handle of the same socket.
-        impl Clone for $stream {
-            fn clone(&self) -> $stream {
-                $stream::new(self.stream.clone())
-            }
-        }
-
-        impl std::fmt::Debug for $stream {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.stream, f)
-            }
-        }
+        handle!($stream, stream: $direct, stream => stream.connection().source);
     };
 }
 

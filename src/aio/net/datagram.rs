@@ -33,6 +33,10 @@ pub(super) async fn recv_from(
 macro_rules! datagram_socket {
     ($socket:ident, $direct:path) => {
         impl $socket {
+            fn new(socket: Arc<$direct>) -> $socket {
+                $socket { socket }
+            }
+
             /// Sends a datagram to the peer that the socket is connected to.
             ///
             /// # Errors
@@ -85,41 +89,9 @@ macro_rules! datagram_socket {
                 recv(self.socket.datagrams(), buffer, libc::MSG_PEEK, caller())
             }
 
-            /// The socket of the direct style: for addresses, options, closing it, and whatever else does not wait.
-            pub fn get_ref(&self) -> &$direct {
-                &self.socket
-            }
-
-            /// The socket of the direct style, for coroutines.
-            ///
-            /// # Errors
-            ///
-            /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while it has clones; then only this one is gone.
-            pub fn into_direct(self) -> io::Result<$direct> {
-                Arc::into_inner(self.socket).ok_or_else(super::connection::has_clones)
-            }
         }
 
-        /// Takes it over from the direct style, without its time limits.
-        impl From<$direct> for $socket {
-            fn from(socket: $direct) -> $socket {
-                socket.datagrams().source.set_impatient(false);
-                $socket { socket: Arc::new(socket) }
-            }
-        }
-
-        /// Another handle of the same socket; each datagram is received by one of them.
-        impl Clone for $socket {
-            fn clone(&self) -> $socket {
-                $socket { socket: self.socket.clone() }
-            }
-        }
-
-        impl std::fmt::Debug for $socket {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&self.socket, f)
-            }
-        }
+        handle!($socket, socket: $direct, socket => socket.datagrams().source);
     };
 }
 

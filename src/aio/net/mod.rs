@@ -40,6 +40,7 @@ mod address;
 mod connection;
 mod datagram;
 mod gate;
+mod handle;
 mod options;
 #[cfg(any(feature = "futures-io", feature = "hyper"))]
 mod polled;
@@ -47,20 +48,7 @@ mod polled;
 /// do: a stream does not go to another thread here either.
 #[cfg(not(any(feature = "futures-io", feature = "hyper")))]
 mod polled {
-    use std::marker::PhantomData;
-    use std::rc::Rc;
-
-    pub(super) struct Waits<D>(PhantomData<(Rc<()>, D)>);
-
-    impl<D> Default for Waits<D> {
-        fn default() -> Waits<D> {
-            Waits(PhantomData)
-        }
-    }
-
-    impl<D> Waits<D> {
-        pub(super) fn leave(&mut self) {}
-    }
+    pub(super) type Waits<D> = std::marker::PhantomData<(std::rc::Rc<()>, D)>;
 }
 mod tcp;
 mod udp;

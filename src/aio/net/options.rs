@@ -9,7 +9,7 @@ use super::address::resolve;
 use super::connection::connected;
 use super::tcp::TcpStream;
 use crate::aio::attempt::checkpoint;
-use crate::aio::{sleep, timeout};
+use crate::aio::time::{Sleep, within};
 use crate::error::misuse;
 use crate::net::ConnectOptions;
 use crate::net::attempts::{HEAD_START, Question, all_failed, in_turns};
@@ -22,7 +22,7 @@ pub(super) async fn connect(
 ) -> io::Result<TcpStream> {
     let addresses = resolve(question, at).await?;
     match options.limit {
-        Some(limit) => timeout(limit, connect_to(options, addresses, at)).await?,
+        Some(limit) => within(limit, connect_to(options, addresses, at), at).await?,
         None => connect_to(options, addresses, at).await,
     }
 }
@@ -51,7 +51,7 @@ async fn connect_one(options: &ConnectOptions, address: SocketAddr, at: Place) -
     checkpoint(at).await?;
     let stream = options.connecting(address)?;
     match options.limit_of_each {
-        Some(limit) => timeout(limit, connected(stream.connection(), at)).await??,
+        Some(limit) => within(limit, connected(stream.connection(), at), at).await??,
         None => connected(stream.connection(), at).await?,
     }
     Ok(TcpStream::from(stream))
@@ -68,7 +68,7 @@ async fn race(options: &ConnectOptions, addresses: Vec<SocketAddr>, at: Place) -
         } else if begun.is_empty() {
             return Err(all_failed(failures));
         }
-        let mut head_start = pin!(sleep(HEAD_START));
+        let mut head_start = pin!(Sleep::from_now(HEAD_START, at));
         let won = std::future::poll_fn(|context| {
             let mut is_time = false;
             let mut n = 0;

@@ -42,13 +42,6 @@ impl<D: Direct> Default for Waits<D> {
     }
 }
 
-impl<D: Direct> Waits<D> {
-    pub(super) fn leave(&mut self) {
-        self.reading.leave();
-        self.writing.leave();
-    }
-}
-
 type ArrivalOf<D> = Pause<Only<Arrival<Arc<D>>>>;
 
 /// The same for functions that are polled, and so cannot keep their wait in a future of their own. It is for one task at a time:

@@ -5,8 +5,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
 use super::address::resolve;
-use super::connection::{has_clones, peek, read, read_exact, read_vectored, stream, write, write_all, write_vectored};
+use super::connection::{peek, read, read_exact, read_vectored, stream, write, write_all, write_vectored};
 use super::gate::{accept, listener};
+use super::handle::handle;
 use super::options::connect;
 use crate::net;
 use crate::net::{ConnectOptions, ToSocketAddrs};
@@ -89,7 +90,7 @@ impl TcpStream {
     ///
     /// # Cancellation
     ///
-    /// If it is dropped, the connection that was under way is closed. A look-up is left behind.
+    /// If it is dropped, the connection that was under way is closed. A look-up that has begun is left behind.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> impl Future<Output = io::Result<TcpStream>> {
         let (at, question) = (caller(), address.question());
@@ -103,6 +104,14 @@ impl TcpStream {
     ///
     /// If no address answers, one of the last one's kind that tells of all; [`TimedOut`](io::ErrorKind::TimedOut); a
     /// cancellation. Nothing is left open.
+    ///
+    /// # Suspends
+    ///
+    /// While a name is looked up, and until one of the addresses answers.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
     ///
     /// ```
     /// use corio::aio::{self, net::{TcpListener, TcpStream}};
@@ -158,7 +167,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// If none can be had, one of the last one's kind that tells of all.
+    /// If none can be had, one of the last one's kind that tells of all; what the system says of a name; a cancellation.
     ///
     /// # Suspends
     ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::address::resolve;
 use super::datagram::{datagram_socket, recv, recv_from, send, send_to};
+use super::handle::handle;
 use crate::aio::attempt::retry;
 use crate::error::misuse;
 use crate::net;
@@ -49,7 +50,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// If none can be had, one of the last one's kind that tells of all.
+    /// If none can be had, one of the last one's kind that tells of all; what the system says of a name; a cancellation.
     ///
     /// # Suspends
     ///
@@ -64,7 +65,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// If no address can be had, one of the last one's kind that tells of all.
+    /// If no address can be had, one of the last one's kind that tells of all; what the system says of a name; a cancellation.
     ///
     /// # Suspends
     ///

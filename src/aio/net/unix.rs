@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use socket2::SockAddr;
 
-use super::connection::{
-    connected, has_clones, peek, read, read_exact, read_vectored, stream, write, write_all, write_vectored,
-};
+use super::connection::{connected, peek, read, read_exact, read_vectored, stream, write, write_all, write_vectored};
 use super::gate::{accept, listener};
+use super::handle::handle;
 use crate::aio::attempt::checkpoint;
+use crate::aio::time::Sleep;
 use crate::net;
 use crate::net::attempts::{FULL_QUEUE, sock_addr};
 use crate::observe::event::Place;
@@ -83,7 +83,7 @@ impl UnixStream {
                     return Ok(UnixStream::from(stream));
                 }
                 // The kernel tells nobody when the queue is no longer full.
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => crate::aio::sleep(pause).await?,
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Sleep::from_now(pause, at).await?,
                 Err(error) => return Err(error),
             }
             pause = (pause * 2).min(longest);

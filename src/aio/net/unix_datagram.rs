@@ -8,7 +8,9 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::datagram::{datagram_socket, recv, recv_from, send, send_to};
+use super::handle::handle;
 use crate::aio::attempt::checkpoint;
+use crate::aio::time::Sleep;
 use crate::net;
 use crate::net::attempts::{FULL_QUEUE, sock_addr, unix_addr};
 use crate::observe::event::Place;
@@ -77,6 +79,14 @@ impl UnixDatagram {
     ///
     /// [`NotFound`](io::ErrorKind::NotFound) if nothing is there,
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if nobody has it; cancellation.
+    ///
+    /// # Suspends
+    ///
+    /// While there is no room in that queue. The kernel tells nobody when there is again, so it is asked now and then.
+    ///
+    /// # Cancellation
+    ///
+    /// If it is dropped, nothing was sent.
     #[track_caller]
     pub fn send_to(&self, datagram: &[u8], path: impl AsRef<Path>) -> impl Future<Output = io::Result<usize>> {
         let (at, address) = (caller(), SockAddr::unix(path));
@@ -105,7 +115,7 @@ impl UnixDatagram {
             checkpoint(at).await?;
             match datagrams.try_send_to(datagram, to) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => crate::aio::sleep(pause).await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sleep::from_now(pause, at).await?,
                 result => return result,
             }
             pause = (pause * 2).min(longest);
