@@ -138,17 +138,26 @@ impl Book<'_> {
     }
 
     fn run(&self) -> String {
-        const RUNS: &str = "runs of each"; // only one, where nothing varies
-        let of = |sheet: &Sheet, but: &str| {
-            let pairs = sheet.about.iter().filter(|(key, _)| *key != but);
+        // One run may do different things a different number of times, and over midnight.
+        const VARIES: [&str; 2] = ["runs of each", "date"];
+        let of = |sheet: &Sheet, but: &[&str]| {
+            let pairs = sheet.about.iter().filter(|(key, _)| !but.contains(&key.as_str()));
             let lines = pairs.filter_map(|(key, value)| Some(format!("| {key} | {} |\n", value.as_str()?)));
             format!("| | |\n|---|---|\n{}", lines.collect::<String>())
         };
-        let first = of(&self.sheets[0], "");
-        let others = self.sheets.iter().filter(|sheet| of(sheet, RUNS) != of(&self.sheets[0], RUNS)).count();
-        let remark = if others == 0 { String::new() } else { format!(" Of other runs: {others} of the tables.") };
-        let busy = self.sheets.iter().filter_map(|sheet| sheet.about.get("others")?.as_f64()).fold(0.0, f64::max);
-        format!("{first}\nMeanwhile other processes had at most {:.0} % of the cores.{remark}\n", 100.0 * busy)
+        let first = of(&self.sheets[0], &[]);
+        let same = of(&self.sheets[0], &VARIES);
+        let others: Vec<_> = self.known().filter(|(_, sheet)| of(sheet, &VARIES) != same).map(|(id, _)| id).collect();
+        let remark = if others.is_empty() { String::new() } else { format!(" Of another run: {}.", others.join(", ")) };
+        let told = |sheet: &Sheet| sheet.about.get("others").and_then(serde_json::Value::as_f64);
+        let busy = self.sheets.iter().filter_map(told).fold(0.0, f64::max);
+        let untold: Vec<_> = self.known().filter(|(_, sheet)| told(sheet).is_none()).map(|(id, _)| id).collect();
+        let untold = if untold.is_empty() { String::new() } else { format!(" (not told by {})", untold.join(", ")) };
+        format!("{first}\nMeanwhile other processes had at most {:.0} % of the cores{untold}.{remark}\n", 100.0 * busy)
+    }
+
+    fn known(&self) -> impl Iterator<Item = (&'static str, &Sheet)> {
+        self.measures.iter().map(|measure| measure.id).zip(self.sheets)
     }
 
     fn table(&self, which: &str) -> Result<String, String> {

@@ -85,7 +85,8 @@ impl Programs {
                 None => self.in_turns(measure, rounds),
             };
             let others = (figures::seconds_of_others()? - others) / (begun.elapsed().as_secs_f64() * self.cores as f64);
-            // In less time the kernel's ticks are too coarse; and nobody has less than nothing.
+            // In less time the kernel's ticks are too coarse. So they are, too, where both cores switch all the time: nobody has
+            // less than nothing.
             if begun.elapsed() > Duration::from_secs(1) && others > -0.02 {
                 about.insert("others".into(), ((others * 1e3).round() / 1e3).into());
             }
