@@ -76,6 +76,17 @@ fn every_document_is_a_documentation_test() {
     }
 }
 
+/// The stepper says where to read more.
+#[test]
+fn every_chapter_that_the_stepper_names_is_there() {
+    let stepper = fs::read_to_string(root().join("src/observe/stepper.rs")).unwrap();
+    let named: Vec<&str> = stepper.split("(docs/").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for chapter in named {
+        assert!(root().join("docs").join(chapter).exists(), "{chapter}");
+    }
+}
+
 fn collect(directory: &Path, documents: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();

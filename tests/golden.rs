@@ -10,7 +10,7 @@ use std::path::Path;
 use std::{env, fs, io};
 
 use corio::observe::event::{Event, Record};
-use corio::observe::{Recording, State};
+use corio::observe::{Recording, State, Stepper};
 
 #[path = "../examples/common/mod.rs"]
 mod common;
@@ -254,6 +254,48 @@ fn the_path_is_listed() {
         fs::write(&path, &new).unwrap();
     }
     assert!(text == new || env::var_os("BLESS").is_some(), "{} is old; BLESS=1 rewrites it", path.display());
+}
+
+/// A session with the stepper for each of its letters, in the words of the examples.
+#[test]
+fn the_stepper_goes_where_it_is_told() {
+    type Program = fn() -> io::Result<()>;
+    let sessions: [(&str, Program, &str); 5] = [
+        ("e09_hello_sleep", e09_hello_sleep::program, "\nc\nc\n?\np\np\nq\n"),
+        ("e11_tasks", e11_tasks::program, "\n\nn\n?\nc\nc\np\np\nw ada\nt\no\nf ada\nP\ng 2\ne\nr\ns\nq\n"),
+        ("e29b_lock_cycle", e29b_lock_cycle::program, "h\nr\n?\nw Hypatia\nw nobody\nP\nx\nq\n"),
+        ("e41_hex_server", e41_hex_server::program, "i\n\nc\nc\ni\nn\nw main\nq\n"),
+        ("e43_backpressure", e43_backpressure::program, "m not-waiting\no\nm nowhere\ng x\np\ng 100000\ne\n"),
+    ];
+    for (name, program, typed) in sessions {
+        let (recording, _) = record(program);
+        let mut seen = Vec::new();
+        Stepper::new(&recording).echo(true).run(typed.as_bytes(), &mut seen).unwrap();
+        compare(&format!("step_{name}"), &without_lines_of_std(&String::from_utf8(seen).unwrap()));
+    }
+}
+
+/// Back is the way forward, backwards.
+#[test]
+fn a_replay_is_the_same_from_both_sides() {
+    let (recording, _) = record(e47_chat::program);
+    let (records, mut replay, mut state) = (recording.records(), recording.replay(), State::new());
+    assert!(records.len() > 256, "more than lie between two states that are kept");
+    for record in &records {
+        state.apply(record);
+        assert!(replay.forward(|_| true) && replay.record() == Some(record) && *replay.state() == state);
+    }
+    assert!(!replay.forward(|_| true));
+    for record in records.iter().rev().skip(1) {
+        assert!(replay.back(|_| true) && replay.record() == Some(record));
+    }
+    assert!(!replay.back(|_| true));
+    for step in [0, 1, 255, 256, 257, 300, replay.steps(), u64::MAX] {
+        replay.go_to(step);
+        let mut state = State::new();
+        records.iter().take(usize::try_from(step).unwrap()).for_each(|record| state.apply(record));
+        assert_eq!(*replay.state(), state, "step {step}");
+    }
 }
 
 fn check(name: &str, program: fn() -> io::Result<()>) {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `--quiet` | only what the program prints |
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
+//! | `--step` | runs it first, and then steps through it, also backwards: Enter goes to the next resume, `h` lists the rest |
 //! | `--trace FILE` | writes the run as a trace, for Perfetto or `chrome://tracing` |
 //! | `--real` | on the real clock and the real network: a second takes a second |
 //!
@@ -11,10 +12,10 @@
 
 #![allow(dead_code)] // each example compiles its own copy
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::{env, fs, io};
 
-use corio::observe::{Axis, Narrator, Recording};
+use corio::observe::{Axis, Narrator, Recording, Stepper};
 use corio::testing::Network;
 use corio::{Backend, Runner, millis};
 
@@ -26,26 +27,36 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
         .init();
-    let (mut detail, mut real, mut trace) = (1, false, None);
+    let (mut detail, mut real, mut step, mut trace) = (1, false, false, None);
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
         match &*flag {
             "--quiet" => detail = 0,
             "--detail" => detail = flags.next().and_then(|n| n.parse().ok()).ok_or_else(usage)?,
+            "--step" => step = true,
             "--trace" => trace = Some(flags.next().ok_or_else(usage)?),
             "--real" => real = true,
             _ => return Err(usage()),
         }
     }
     let mut runner = if real { Runner::new() } else { simulated() };
-    if detail > 0 || trace.is_some() {
+    // What a program says is heard by whoever observes it, so somebody has to print it then.
+    if !step && (detail > 0 || trace.is_some()) {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
-    let Some(file) = trace else { return launch(runner, program) };
+    if !step && trace.is_none() {
+        return launch(runner, program);
+    }
     let recording = Recording::new();
     let ended = launch(runner.observer(recording.clone()), program);
-    // On a virtual clock no time passes while something runs: steps show more.
-    fs::write(file, recording.chrome_trace(if real { Axis::Time } else { Axis::Step }))?;
+    if let Some(file) = trace {
+        // On a virtual clock no time passes while something runs: steps show more.
+        fs::write(file, recording.chrome_trace(if real { Axis::Time } else { Axis::Step }))?;
+    }
+    if step {
+        let input = io::stdin().lock();
+        Stepper::new(&recording).echo(!input.is_terminal()).run(input, io::stdout())?;
+    }
     ended
 }
 
@@ -61,5 +72,5 @@ pub(crate) fn launch(mut runner: Runner, program: fn() -> io::Result<()>) -> io:
 }
 
 fn usage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N, --trace FILE and --real")
+    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N, --step, --trace FILE and --real")
 }

@@ -7,6 +7,8 @@ use super::words::{Seconds, place, want};
 use crate::event_loop::EventLoop;
 use crate::task::caller;
 
+const TITLES: [&str; 5] = ["task", "state", "waits for", "at", "spawned at"];
+
 /// How many tasks the report of a deadlock lists.
 const LONGEST_REPORT: usize = 200;
 
@@ -102,7 +104,6 @@ fn summary(state: &State, lp: &EventLoop) -> String {
 
 /// A table whose first column is a tree.
 fn tree(state: &State, names: &Names, longest: usize) -> String {
-    const TITLES: [&str; 5] = ["task", "state", "waits for", "at", "spawned at"];
     let mut rows = vec![TITLES.map(str::to_owned)];
     let roots = state.tasks.iter().filter(|(_, task)| state.owner(task).is_none());
     // What is still to be written, the next one last, each with the prefix of its lines.
@@ -135,6 +136,11 @@ fn tree(state: &State, names: &Names, longest: usize) -> String {
         text += &format!("… and {hidden} more\n");
     }
     text
+}
+
+/// The row of one task, below the titles.
+pub(super) fn one(task: &Task, id: u64, state: &State, names: &Names) -> String {
+    table(&[TITLES.map(str::to_owned), row(task, format!("{} ({id})", names.task(id)), state, names)])
 }
 
 enum Node {

@@ -6,7 +6,8 @@
 //! ```text
 //!            ┌──────────┐  records  ┌───────┐  states   ┌► Narrator     the run as a text
 //!  a run ───►│ the loop ├──────────►│ State ├───────────┼► dump()       all tasks at one moment, as a tree
-//!            └──────────┘           └───────┘           └► Recording    everything, to step through afterwards
+//!            └──────────┘           └───────┘           └► Recording    everything, to go through afterwards:
+//!                                                              Replay, and on a terminal Stepper
 //! ```
 //!
 //! With no observer attached the stream costs one branch that is never taken. Observers run on the loop's own stack,
@@ -21,7 +22,9 @@ pub mod event;
 mod hub;
 mod narrator;
 mod recording;
+mod replay;
 pub mod state;
+mod stepper;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
@@ -33,7 +36,9 @@ use self::event::{Event, Record};
 pub(crate) use self::hub::Hub;
 pub use self::narrator::Narrator;
 pub use self::recording::Recording;
+pub use self::replay::Replay;
 pub use self::state::State;
+pub use self::stepper::Stepper;
 use crate::event_loop::EventLoop;
 use crate::task::TaskCore;
 

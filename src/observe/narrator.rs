@@ -98,6 +98,11 @@ impl<W: Write> Narrator<W> {
         }
     }
 
+    /// Tells everything that comes after a moment of a run.
+    pub(super) fn of_a_moment(out: W, state: State) -> Narrator<W> {
+        Narrator { state, started: true, ..Narrator::new(out).detail(2) }
+    }
+
     /// How much it tells: 0, only what the program prints; 1, pauses, resumes and what leads from one to the other; 2,
     /// every event.
     ///

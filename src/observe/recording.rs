@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::event::{Event, Record};
+use super::replay::Replay;
 use super::{Names, Narrator, Observer};
 
 /// Keeps all records of a run, to look at them afterwards, as often as one likes, forwards and backwards.
@@ -19,6 +20,7 @@ use super::{Names, Narrator, Observer};
 /// assert!(recording.narrate(1).contains("nothing is ready"));
 /// assert!(recording.records().windows(2).all(|pair| pair[0].seq < pair[1].seq)); // one total order
 /// assert_eq!(recording.names().task(1), "main");
+/// assert_eq!(recording.replay().steps(), recording.records().len() as u64); // to walk through it
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,11 @@ impl Recording {
     /// The names and texts that the records refer to.
     pub fn names(&self) -> Names {
         self.tape.borrow().1.clone()
+    }
+
+    /// The run so far, to go through it forwards and backwards; see [`Replay`].
+    pub fn replay(&self) -> Replay {
+        Replay::new(self.records(), self.names())
     }
 
     /// The run as a [`Narrator`] tells it.

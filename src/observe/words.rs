@@ -99,11 +99,22 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// The lines around a place, with their numbers; none if the file cannot be read.
+    pub(super) fn around(&mut self, at: Place, distance: u32) -> Vec<(u32, &str)> {
+        let lines = self.lines(at);
+        let first = at.line().saturating_sub(distance).max(1);
+        let numbers = first..=at.line() + distance;
+        numbers.filter_map(|n| Some((n, lines.get(n as usize - 1)?.as_str()))).collect()
+    }
+
+    fn lines(&mut self, at: Place) -> &[String] {
+        self.files.entry(at.file()).or_insert_with(|| read(at.file()))
+    }
+
     /// The call at a place, as far as it stands on one line; `None` if the file cannot be read.
     pub(super) fn call(&mut self, at: Place) -> Option<String> {
         const LONGEST: usize = 40;
-        let lines = self.files.entry(at.file()).or_insert_with(|| read(at.file()));
-        let line = lines.get(at.line() as usize - 1)?;
+        let line = self.lines(at).get(at.line() as usize - 1)?;
         let column = line.char_indices().nth(at.column() as usize - 1)?.0;
         // A method's place is its name: what it is called on stands before it.
         let receiver = line[..column].rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');

@@ -1,0 +1,133 @@
+//! A recorded run, seen from any of its steps.
+
+use super::event::Record;
+use super::state::State;
+use super::{Names, Narrator, Observer};
+
+/// How many records lie between two states that are kept.
+const EVERY: usize = 256;
+
+/// A recorded run, seen from one of its steps: forwards and backwards, as often as one likes. From
+/// [`Recording::replay`](super::Recording::replay).
+///
+/// A step is the number of a record, and the view is that after it; step 0 is before the first. To go to any step costs about
+/// the same, whichever it is.
+///
+/// ```
+/// use corio::observe::{Recording, Replay, event::Event};
+/// use corio::{Runner, secs, sleep, spawn};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let recording = Recording::new();
+/// Runner::new().virtual_clock().observer(recording.clone()).run(|| spawn(|| sleep(secs(1))).join())?;
+///
+/// let mut replay: Replay = recording.replay();
+/// assert!(replay.forward(|record| matches!(record.event, Event::Yield { .. })));
+/// assert_eq!(replay.state().waits_for(1), [2]); // main has paused
+/// let paused = replay.step();
+/// assert!(replay.forward(|record| matches!(record.event, Event::TimerFire { .. })));
+/// assert_eq!(replay.state().now, 1_000_000_000);
+/// assert!(replay.back(|record| matches!(record.event, Event::Yield { task: 1, .. })));
+/// assert_eq!((replay.step(), replay.record().unwrap().seq), (paused, paused));
+/// assert!(replay.told().contains("main       ■ pauses at"));
+/// let cause = &replay.records()[replay.record().unwrap().cause as usize - 1];
+/// assert!(matches!(cause.event, Event::Resume { task: 1, .. })); // what it did in that turn led there
+/// replay.go_to(replay.steps()); // the end
+/// assert!(replay.state().tasks.values().all(|task| task.is_done()) && replay.names().task(1) == "main");
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Replay {
+    records: Vec<Record>,
+    names: Names,
+    state: State,
+    /// Those before the first record, after the 256th, and so on.
+    kept: Vec<State>,
+}
+
+impl Replay {
+    pub(super) fn new(records: Vec<Record>, names: Names) -> Replay {
+        let mut state = State::new();
+        let mut kept = vec![state.clone()];
+        for (n, record) in records.iter().enumerate() {
+            state.apply(record);
+            if (n + 1) % EVERY == 0 {
+                kept.push(state.clone());
+            }
+        }
+        Replay { records, names, state: State::new(), kept }
+    }
+
+    /// How many steps there are.
+    pub fn steps(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// The step that is seen.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Everything at this step.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What happened last; nothing, before the first step.
+    pub fn record(&self) -> Option<&Record> {
+        self.before(self.step()).last()
+    }
+
+    /// All records, the one of step 1 first.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The names and texts that the records refer to.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What happened last, in the words of a [`Narrator`] that tells everything.
+    pub fn told(&self) -> String {
+        let mut text = Vec::new();
+        // What was said of a task just before may be a part of it.
+        let first = self.step().saturating_sub(2);
+        let mut narrator = Narrator::of_a_moment(&mut text, self.at(first));
+        let told = &self.before(self.step())[first as usize..];
+        told.iter().for_each(|record| narrator.record(record, &self.names));
+        drop(narrator);
+        let text = String::from_utf8(text).expect("a narrator writes text");
+        text.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// Goes to a step, or to the last one if there are not so many.
+    pub fn go_to(&mut self, step: u64) {
+        self.state = self.at(step.min(self.steps()));
+    }
+
+    /// Goes to the next step that is wanted. If there is none, it stays and says so.
+    pub fn forward(&mut self, mut is_wanted: impl FnMut(&Record) -> bool) -> bool {
+        let found = self.records[self.step() as usize..].iter().find(|record| is_wanted(record));
+        found.map(|record| record.seq).inspect(|step| self.go_to(*step)).is_some()
+    }
+
+    /// Goes back to the nearest step before this one that is wanted. If there is none, it stays and says so.
+    pub fn back(&mut self, mut is_wanted: impl FnMut(&Record) -> bool) -> bool {
+        let earlier = self.before(self.step().saturating_sub(1));
+        let found = earlier.iter().rev().find(|record| is_wanted(record));
+        found.map(|record| record.seq).inspect(|step| self.go_to(*step)).is_some()
+    }
+
+    /// The records up to a step.
+    fn before(&self, step: u64) -> &[Record] {
+        &self.records[..step as usize]
+    }
+
+    fn at(&self, step: u64) -> State {
+        let near = step as usize / EVERY;
+        let mut state = self.kept[near].clone();
+        self.before(step)[near * EVERY..].iter().for_each(|record| state.apply(record));
+        state
+    }
+}
