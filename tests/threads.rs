@@ -30,7 +30,7 @@ struct Gate {
 fn gate() -> (Gate, impl FnOnce() + Send + 'static) {
     let ((begin, begun), (release, released)) = (channel(), channel::<()>());
     let job = move || {
-        begin.send(()).unwrap();
+        let _ = begin.send(()); // nobody may want to know
         let _ = released.recv();
     };
     (Gate { begun, release }, job)
@@ -1042,6 +1042,7 @@ fn a_callback_that_joins_is_told_that_it_cannot_wait() -> io::Result<()> {
     let there = elsewhere();
     let (gate, block) = gate();
     let task = there.handle().spawn(move || to_thread(block));
+    gate.begun.recv().unwrap();
     let (tell, told) = channel();
     run(move || {
         call_soon(move || tell.send(task.join().unwrap_err()).unwrap());
