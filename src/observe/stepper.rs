@@ -131,7 +131,10 @@ impl Stepper {
                 Err(said) => said,
             },
             ("p", "") => match self.stops.pop() {
-                Some(step) => self.go_to(step),
+                Some(step) => {
+                    self.replay.go_to(step);
+                    Answer::Moved
+                }
                 None => Answer::Said("  there was no stop before this one".to_owned()),
             },
             ("P", "") => {
@@ -140,19 +143,13 @@ impl Stepper {
                 self.moved(moved, here, "it was not resumed before")
             }
             ("g", step) => match step.parse() {
-                Ok(step) => {
-                    self.stops.push(self.replay.step());
-                    self.go_to(step)
-                }
+                Ok(step) => self.go_to(step),
                 Err(_) => Answer::Said("  `g 12` goes to step 12".to_owned()),
             },
             ("m", name) => self.mark(name),
             ("c", "") => match self.replay.record().map_or(0, |record| record.cause) {
                 0 => Answer::Said("  nothing of this run caused it".to_owned()),
-                cause => {
-                    self.stops.push(self.replay.step());
-                    self.go_to(cause)
-                }
+                cause => self.go_to(cause),
             },
             ("?", "") => Answer::Said(wrapped(self.replay.record().map_or("Nothing has happened yet.", explain))),
             ("h", "") => Answer::Said(HELP.trim_end().to_owned()),
@@ -176,6 +173,7 @@ impl Stepper {
     }
 
     fn go_to(&mut self, step: u64) -> Answer {
+        self.stops.push(self.replay.step());
         self.replay.go_to(step);
         Answer::Moved
     }
@@ -185,10 +183,7 @@ impl Stepper {
         let is_it = |record: &&Record| matches!(record.event, Event::Mark { text } if names.text(text) == name);
         match self.replay.records().iter().find(is_it).map(|record| record.seq) {
             None => Answer::Said(format!("  no mark is called `{name}`")),
-            Some(step) => {
-                self.stops.push(self.replay.step());
-                self.go_to(step)
-            }
+            Some(step) => self.go_to(step),
         }
     }
 
