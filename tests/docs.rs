@@ -76,6 +76,23 @@ fn every_document_is_a_documentation_test() {
     }
 }
 
+/// What a page of `docs/learn` quotes of a run, a step and what follows, stands in the run that it shows.
+#[test]
+fn every_step_that_is_quoted_is_shown() {
+    let mut pages = Vec::new();
+    collect(&root().join("docs/learn"), &mut pages);
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap().replace('\n', " ");
+        let mut quoted = 0;
+        for quote in text.split('`').skip(1).step_by(2).filter(|quote| quote.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            quoted += 1;
+            assert!(text.matches(quote).count() > 1, "{}: {quote:?} is not shown", page.display());
+        }
+        assert!(quoted > 0, "{} quotes nothing", page.display());
+    }
+}
+
 /// The stepper says where to read more.
 #[test]
 fn every_chapter_that_the_stepper_names_is_there() {

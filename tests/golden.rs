@@ -102,6 +102,8 @@ mod e35b_task_locals;
 mod e36_file_lines;
 #[path = "../examples/e37_block_the_loop.rs"]
 mod e37_block_the_loop;
+#[path = "../examples/e38_to_thread.rs"]
+mod e38_to_thread;
 #[path = "../examples/e38b_loop_handle.rs"]
 mod e38b_loop_handle;
 #[path = "../examples/e38c_channels.rs"]
@@ -118,6 +120,10 @@ mod e41_hex_server;
 mod e42_framing;
 #[path = "../examples/e43_backpressure.rs"]
 mod e43_backpressure;
+#[path = "../examples/e44_http_get.rs"]
+mod e44_http_get;
+#[path = "../examples/e46_scraper.rs"]
+mod e46_scraper;
 #[path = "../examples/e47_chat.rs"]
 mod e47_chat;
 #[path = "../examples/e49_debug_mode.rs"]
@@ -171,9 +177,9 @@ golden! {
     e23_task_group e23b_nested_groups e24_error_at_join e25_done_callback e26_lost_update e27_lock e28_insert_once
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
-    e42_framing e43_backpressure e47_chat e49_debug_mode
+    e42_framing e43_backpressure e44_http_get e46_scraper e47_chat e49_debug_mode
     e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds;
-    printed: e36_file_lines e37_block_the_loop e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
+    printed: e36_file_lines e37_block_the_loop e38_to_thread e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
     e40_wrong_library e56_swap_the_engine
 }
 
