@@ -1581,7 +1581,7 @@ fn f10_large_transfers_are_exact_through_small_buffers() {
                 socket2::SockRef::from(stream).set_send_buffer_size(4_096)?;
             }
         }
-        let bytes = noise(23, if simulated { 60_000 } else { 1_500_000 });
+        let bytes = noise(23, if simulated { 60_000 } else { 300_000 });
         scope(|s| {
             // Everything goes there and back; the echo must write while more comes in.
             s.spawn(|| {
