@@ -74,7 +74,6 @@ fn while_its_task_is_forced<T: 'static>(act: impl FnOnce() -> T + 'static) -> io
 /// The end comes in one edge with the last data; the short read must not make the reader forget it.
 #[test]
 fn b06_data_and_the_end_in_one_edge_are_a_short_read_and_then_the_end() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (mut ours, mut theirs) = pair()?;
         let reader = spawn(move || {
@@ -97,7 +96,6 @@ fn b06_data_and_the_end_in_one_edge_are_a_short_read_and_then_the_end() {
 /// TRANS-03: whoever reads the end can write on until he drops the stream.
 #[test]
 fn trans_03_b06_f02_half_close_ends_reading_and_leaves_writing_alone() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (mut ours, mut theirs) = pair()?;
         register(&ours)?;
@@ -138,7 +136,6 @@ fn shutting_a_stream_down_wakes_the_task_that_reads_from_it() {
 
 #[test]
 fn f01_f07_a_reset_is_an_error_for_reader_and_writer_and_a_loop_over_it_lets_others_run() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, theirs) = pair()?;
         let ticks = Cell::new(0);
@@ -166,7 +163,6 @@ fn f01_f07_a_reset_is_an_error_for_reader_and_writer_and_a_loop_over_it_lets_oth
 
 #[test]
 fn f01_a_blocked_writer_hears_of_the_reset() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (mut ours, theirs) = pair()?;
         let much = too_much(&ours);
@@ -208,7 +204,6 @@ fn f01_no_write_to_a_dead_peer_raises_sigpipe() {
 /// asks, and a reset to one call.
 #[test]
 fn trans_01_a_connection_is_made_brings_its_bytes_and_its_end_and_is_lost_once() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         scope(|s| {
@@ -265,7 +260,6 @@ fn trans_01_a_connection_is_made_brings_its_bytes_and_its_end_and_is_lost_once()
 /// waits.
 #[test]
 fn trans_02_nothing_is_read_before_the_caller_has_the_connection() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         // Sent before anybody accepts ...
@@ -303,7 +297,6 @@ fn flood(far: TcpStream) -> (corio::JoinHandle<io::Result<()>>, Vec<u8>) {
 /// as it likes.
 #[test]
 fn trans_05_whoever_does_not_read_has_paused_until_he_reads_again() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (near, far) = pair()?;
         let (peer, sent) = flood(far);
@@ -328,7 +321,6 @@ fn trans_05_whoever_does_not_read_has_paused_until_he_reads_again() {
 /// TRANS-06: a connection that nobody reads from the beginning keeps its first bytes, and its peer waiting, at either end.
 #[test]
 fn trans_06_a_connection_may_begin_with_a_pause() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         let client = TcpStream::connect(address)?;
@@ -350,7 +342,6 @@ fn trans_06_a_connection_may_begin_with_a_pause() {
 /// mistake: nothing is read, and nothing is closed.
 #[test]
 fn trans_12_the_receiver_may_change_at_any_time() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (near, mut far) = pair()?;
         far.write_all(b"line\nhalf")?;
@@ -382,7 +373,6 @@ fn trans_12_the_receiver_may_change_at_any_time() {
 /// TRANS-14: it is off at both ends, as std leaves it, until it is switched on: at one end, for all its handles.
 #[test]
 fn trans_14_no_delay_is_switched_on_by_whoever_wants_it() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let nodelay = |stream: &TcpStream| {
             let set = stream.nodelay()?;
@@ -546,7 +536,6 @@ fn b01_without_descriptors_a_nonblocking_accept_fails_at_once() {
 
 #[test]
 fn b02_clients_that_were_reset_in_the_queue_do_not_keep_the_next_one_waiting() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         for _ in 0..20 {
@@ -724,7 +713,6 @@ fn b01_b02_accept_survives_what_the_kernel_may_say() {
 /// D4: a full queue of clients is served in portions, and others run in between.
 #[test]
 fn d04_connections_without_end_let_others_run() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         let clients = (0..400).map(|_| TcpStream::connect(address)).collect::<io::Result<Vec<_>>>()?;
@@ -750,7 +738,6 @@ fn d04_connections_without_end_let_others_run() {
 /// D3: so is a reader whose peer is always ahead.
 #[test]
 fn d03_a_socket_that_is_always_ready_lets_others_run() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (mut ours, mut theirs) = pair()?;
         // All of it has to be under way: while somebody is always ready, no virtual time passes.
@@ -827,7 +814,6 @@ fn a_connect_that_gets_no_answer_times_out_and_can_be_cancelled() -> io::Result<
 
 #[test]
 fn c01_a_time_limit_of_nothing_is_refused_and_an_enormous_one_is_none() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         let error = TcpStream::connect_timeout(&address, Duration::ZERO).unwrap_err();
@@ -849,7 +835,6 @@ fn c01_a_time_limit_of_nothing_is_refused_and_an_enormous_one_is_none() {
 /// Law 1: cancelled means that it did not happen. Not even a connection that nobody wanted.
 #[test]
 fn a_connect_in_a_cancelled_task_reaches_nobody() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         listener.set_nonblocking(true)?;
@@ -947,7 +932,6 @@ fn r16_names_can_be_looked_up_without_connecting() {
 
 #[test]
 fn b10_several_readers_are_all_woken_in_order_and_no_byte_is_read_twice() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         let ours = Rc::new(ours);
@@ -981,7 +965,6 @@ fn b10_several_readers_are_all_woken_in_order_and_no_byte_is_read_twice() {
 /// The limit is one of the whole read, however often another task was quicker.
 #[test]
 fn a_read_timeout_counts_from_the_beginning_of_the_read() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         ours.set_read_timeout(Some(millis(60)))?;
@@ -1232,7 +1215,6 @@ fn on_a_thread_without_a_loop_the_same_calls_block_and_keep_their_time_limits() 
 
 #[test]
 fn in_a_task_reads_and_writes_keep_their_time_limits() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         ours.set_read_timeout(Some(millis(60)))?; // no way is as long
@@ -1255,7 +1237,6 @@ fn in_a_task_reads_and_writes_keep_their_time_limits() {
 
 #[test]
 fn nonblocking_mode_says_would_block_and_can_be_left_again() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, theirs) = pair()?;
         ours.set_nonblocking(true)?;
@@ -1323,7 +1304,6 @@ fn on_a_thread_without_a_loop_nonblocking_mode_does_the_same() -> io::Result<()>
 
 #[test]
 fn port02_in_a_callback_what_would_wait_is_an_error_and_what_need_not_works() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         let (listener, _) = listen()?;
@@ -1352,7 +1332,6 @@ fn port02_in_a_callback_what_would_wait_is_an_error_and_what_need_not_works() {
 
 #[test]
 fn r13_a_cancelled_read_loses_no_byte_and_a_cancelled_accept_no_client() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (listener, address) = listen()?;
         let listener = Rc::new(listener);
@@ -1403,7 +1382,6 @@ fn r13_a_cancelled_read_loses_no_byte_and_a_cancelled_accept_no_client() {
 /// when it goes back to wait.
 #[test]
 fn a_cancel_reaches_a_reader_that_was_woken_in_vain() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         let ours = Rc::new(ours);
@@ -1547,7 +1525,6 @@ fn r5_a_destructor_that_connects_while_its_task_is_unwound_by_force_does_not_wai
 /// R14: a loop that takes no notice cannot starve the others, and ends when it may.
 #[test]
 fn r14_a_loop_that_ignores_the_cancellation_of_its_reads_starves_nobody() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, _theirs) = pair()?;
         let stop = Rc::new(Cell::new(false));
@@ -1572,7 +1549,6 @@ fn r14_a_loop_that_ignores_the_cancellation_of_its_reads_starves_nobody() {
 
 #[test]
 fn f10_large_transfers_are_exact_through_small_buffers() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (left, right) = pair()?;
         let simulated = is_simulated(&left);
@@ -1612,7 +1588,6 @@ fn f10_large_transfers_are_exact_through_small_buffers() {
 /// More slices than one system call takes: what it leaves over is no sign of a full or an empty socket.
 #[test]
 fn vectored_calls_with_thousands_of_slices_go_on() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, theirs) = pair()?;
         register(&ours)?;
@@ -1686,7 +1661,6 @@ fn a_thousand_connections_at_once() -> io::Result<()> {
 
 #[test]
 fn a_clone_outlives_its_original_and_each_has_its_own_registration() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (ours, mut theirs) = pair()?;
         register(&ours)?;
@@ -1734,7 +1708,6 @@ fn a_stream_goes_to_std_and_back() -> io::Result<()> {
 
 #[test]
 fn peeking_leaves_the_bytes_where_they_are() {
-    let _watchdog = watchdog();
     everywhere(|| {
         let (mut ours, mut theirs) = pair()?;
         let reader = spawn(move || {
