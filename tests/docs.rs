@@ -96,7 +96,7 @@ fn every_step_that_is_quoted_is_shown() {
 /// The stepper says where to read more.
 #[test]
 fn every_chapter_that_the_stepper_names_is_there() {
-    let stepper = fs::read_to_string(root().join("src/observe/stepper.rs")).unwrap();
+    let stepper = fs::read_to_string(root().join("src/observe/explain.rs")).unwrap();
     let named: Vec<&str> = stepper.split("(docs/").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
     assert!(named.len() > 20, "{named:?}");
     for chapter in named {

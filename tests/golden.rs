@@ -268,7 +268,11 @@ fn the_stepper_goes_where_it_is_told() {
     type Program = fn() -> io::Result<()>;
     let sessions: [(&str, Program, &str); 5] = [
         ("e09_hello_sleep", e09_hello_sleep::program, "\nc\nc\n?\np\np\nq\n"),
-        ("e11_tasks", e11_tasks::program, "\n\nn\n?\nc\nc\np\np\nw ada\nt\no\nf ada\nP\ng 2\ne\nr\ns\nq\n"),
+        (
+            "e11_tasks",
+            e11_tasks::program,
+            "\n\nn\n?\nc\nc\np\np\nw ada\nt\no\nf ada\nP\ng 2\ne\nB\nB e11_tasks.rs:20\nr\nr\nr\nr\nB e11_tasks.rs:20\nB 21\nb Ada\nr\ns\nq\n",
+        ),
         ("e29b_lock_cycle", e29b_lock_cycle::program, "h\nr\n?\nw Hypatia\nw nobody\nP\nx\nq\n"),
         ("e41_hex_server", e41_hex_server::program, "i\n\nc\nc\ni\nn\nw main\nq\n"),
         ("e43_backpressure", e43_backpressure::program, "m not-waiting\no\nm nowhere\ng x\np\ng 100000\ne\n"),

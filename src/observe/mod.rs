@@ -19,12 +19,14 @@
 mod chrome;
 pub(crate) mod dump;
 pub mod event;
+mod explain;
 mod hub;
 mod narrator;
 mod recording;
 mod replay;
 pub mod state;
 mod stepper;
+mod walk;
 pub(crate) mod words;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ pub use self::recording::Recording;
 pub use self::replay::Replay;
 pub use self::state::State;
 pub use self::stepper::Stepper;
+pub use self::walk::{Answer, Exchange, Walk};
 use crate::event_loop::EventLoop;
 use crate::task::TaskCore;
 

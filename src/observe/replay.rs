@@ -112,11 +112,29 @@ impl Replay {
         found.map(|record| record.seq).inspect(|step| self.go_to(*step)).is_some()
     }
 
+    /// As [`forward`](Replay::forward), for who has to see what the record led to.
+    pub(super) fn forward_in_view(&mut self, mut is_wanted: impl FnMut(&Record, &State) -> bool) -> bool {
+        let mut state = self.state.clone();
+        for record in &self.records[self.step() as usize..] {
+            state.apply(record);
+            if is_wanted(record, &state) {
+                self.state = state;
+                return true;
+            }
+        }
+        false
+    }
+
     /// Goes back to the nearest step before this one that is wanted. If there is none, it stays and says so.
     pub fn back(&mut self, mut is_wanted: impl FnMut(&Record) -> bool) -> bool {
         let earlier = self.before(self.step().saturating_sub(1));
         let found = earlier.iter().rev().find(|record| is_wanted(record));
         found.map(|record| record.seq).inspect(|step| self.go_to(*step)).is_some()
+    }
+
+    /// The records up to this step.
+    pub(super) fn so_far(&self) -> &[Record] {
+        self.before(self.step())
     }
 
     /// The records up to a step.

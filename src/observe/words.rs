@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Names;
-use super::event::{Direction, Place, Thing, Want, Why};
+use super::event::{Direction, End, Place, Sent, Thing, Want, Why};
 use super::state::State;
 use crate::timer::Nanos;
 
@@ -84,6 +84,25 @@ pub(super) fn why(why: Why) -> &'static str {
         Why::Sibling => "its group failed",
         Why::Interrupt => "Ctrl-C, or SIGTERM",
         Why::Shutdown => "the run is ending",
+    }
+}
+
+/// What goes into a task, in Python's words.
+pub(super) fn handed_in(sent: Sent) -> &'static str {
+    match sent {
+        Sent::Start | Sent::Nothing => "send(None)",
+        Sent::Cancelled => "throw(Cancelled)",
+        Sent::Throw => "throw(Shutdown)",
+    }
+}
+
+/// What comes out of a task at its end.
+pub(super) fn handed_out(end: End) -> &'static str {
+    match end {
+        End::Returned => "StopIteration: it has returned",
+        End::Failed => "an error",
+        End::Cancelled => "the cancellation",
+        End::Panicked => "a panic",
     }
 }
 

@@ -1,0 +1,370 @@
+//! Walking through a run: what the letters of a stepper mean, whatever it draws.
+
+use std::collections::BTreeSet;
+
+use super::dump::one;
+use super::event::{Event, Place, Record};
+use super::explain::explain;
+use super::replay::Replay;
+use super::state::{Stage, State};
+use super::words::{Sources, handed_in, handed_out, place, want};
+
+/// What the letters are, for a reader.
+pub(super) const LETTERS: &str = "  Enter, s   the next resume              p        back to the stop before this one
+  e          the next event               P        back to the task's resume before this one
+  n          the task's own next resume   g N      to step N; g 0 is the beginning
+  i          the next news of I/O         m NAME   to the mark of that name
+  t          the next timer               c        to what caused this
+  o          the next printed line        w NAME   where a task is, and what it waits for
+  f NAME     the end of a task            B LINE   to stop at file.rs:12, or no longer; B alone lists them
+  r          a breakpoint, or the end     b NAME   its stack, while the program runs
+  ?          what this step is            h, q     this list; to leave
+";
+
+/// A reader's way through a recorded run: where he stands, where he has stopped, and where he goes next. It draws nothing:
+/// [`Stepper`](super::Stepper) is a plain way to show it, and a screen may be another.
+///
+/// ```
+/// use corio::observe::{Answer, Recording, Walk};
+/// use corio::{Runner, secs, sleep, spawn};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let recording = Recording::new();
+/// Runner::new().virtual_clock().observer(recording.clone()).run(|| spawn(|| sleep(secs(1))).join())?;
+///
+/// let mut walk = Walk::new(recording.replay()); // it begins at the first resume
+/// assert_eq!((walk.command("f task-2"), walk.focus()), (Answer::Moved, 2));
+/// assert!(walk.replay().told().contains("✔ returns"));
+/// let said: Vec<String> = walk.conversation(3).iter().map(|said| said.what.clone()).collect();
+/// assert_eq!(said, ["timer 1", "send(None)", "StopIteration: it has returned"]);
+/// assert!(matches!(walk.command("w main"), Answer::Said(said) if said.contains("task-2 to end")));
+/// assert_eq!((walk.command("p"), walk.command("q")), (Answer::Moved, Answer::Left));
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Walk {
+    replay: Replay,
+    sources: Sources,
+    /// Where it stopped, the last one last.
+    stops: Vec<u64>,
+    /// The end of a file's name, and a line.
+    breakpoints: BTreeSet<(String, u32)>,
+}
+
+/// What comes of a command.
+///
+/// ```
+/// use corio::observe::{Answer, Recording, Walk};
+///
+/// let mut walk = Walk::new(Recording::new().replay()); // of nothing
+/// assert_eq!(walk.command("e"), Answer::Said("  this is the last step".to_owned()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It stands at another step now.
+    Moved,
+    /// It stays, and this is what there is to say.
+    Said(String),
+    /// The reader has seen enough.
+    Left,
+}
+
+/// Something that the loop and a task handed each other.
+///
+/// ```
+/// use corio::observe::{Exchange, Recording, Walk};
+/// use corio::{Runner, secs, sleep};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let recording = Recording::new();
+/// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
+/// let mut walk = Walk::new(recording.replay());
+/// let said: Exchange = walk.conversation(1)[0].clone();
+/// assert!(said.to_task && said.what == "send(None)" && said.step == walk.replay().step() && said.at.is_none());
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// When.
+    pub step: u64,
+    /// Into the task, or out of it.
+    pub to_task: bool,
+    /// What it was, in words.
+    pub what: String,
+    /// Where the task paused, if it did.
+    pub at: Option<Place>,
+}
+
+impl Walk {
+    /// At the first resume of a run.
+    pub fn new(mut replay: Replay) -> Walk {
+        replay.forward(|record| is_resume(record, None));
+        Walk { replay, sources: Sources::default(), stops: Vec::new(), breakpoints: BTreeSet::new() }
+    }
+
+    /// The run, at the step where this stands.
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// Does what a letter says, with what stands behind it; `h` lists them all.
+    pub fn command(&mut self, line: &str) -> Answer {
+        let (letter, name) = line.split_once(' ').map_or((line, ""), |(letter, name)| (letter, name.trim()));
+        let focus = self.focus();
+        match (letter, name) {
+            ("" | "s", "") => self.forward("nobody is resumed any more", |record| is_resume(record, None)),
+            ("e", "") => self.forward("this is the last step", |_| true),
+            ("n", "") => self.forward("it is not resumed any more", |record| is_resume(record, Some(focus))),
+            ("i", "") => self.forward("there is no more news of I/O", |record| {
+                matches!(record.event, Event::PollReturn { events: 1.. })
+            }),
+            ("t", "") => {
+                self.forward("no timer fires any more", |record| matches!(record.event, Event::TimerFire { .. }))
+            }
+            ("o", "") => {
+                self.forward("nothing is printed any more", |record| matches!(record.event, Event::Out { .. }))
+            }
+            ("r", "") => self.run_on(),
+            ("B", "") => Answer::Said(self.all_breakpoints()),
+            ("B", line) => Answer::Said(self.toggle(line)),
+            ("f", name) => match self.task(name) {
+                Ok(task) => self.forward(
+                    "it has ended before this step, or never does",
+                    |record| matches!(record.event, Event::Complete { task: ended, .. } if ended == task),
+                ),
+                Err(said) => said,
+            },
+            ("w", name) => match self.task(name) {
+                Ok(task) => self.place_of(task),
+                Err(said) => said,
+            },
+            ("p", "") => match self.stops.pop() {
+                Some(step) => {
+                    self.replay.go_to(step);
+                    Answer::Moved
+                }
+                None => Answer::Said("  there was no stop before this one".to_owned()),
+            },
+            ("P", "") => {
+                let here = self.replay.step();
+                let moved = self.replay.back(|record| is_resume(record, Some(focus)));
+                self.moved(moved, here, "it was not resumed before")
+            }
+            ("g", step) => match step.parse() {
+                Ok(step) => self.go_to(step),
+                Err(_) => Answer::Said("  `g 12` goes to step 12".to_owned()),
+            },
+            ("m", name) => self.mark(name),
+            ("c", "") => match self.replay.record().map_or(0, |record| record.cause) {
+                0 => Answer::Said("  nothing of this run caused it".to_owned()),
+                cause => self.go_to(cause),
+            },
+            ("b", _) => Answer::Said(
+                "  this is a record: only what runs has a stack, and `--live` steps through that".to_owned(),
+            ),
+            ("?", "") => Answer::Said(wrapped(self.replay.record().map_or("Nothing has happened yet.", explain))),
+            ("h", "") => Answer::Said(LETTERS.trim_end().to_owned()),
+            ("q", "") => Answer::Left,
+            _ => Answer::Said(format!("  `{line}` is none of these:\n{}", LETTERS.trim_end())),
+        }
+    }
+
+    fn forward(&mut self, otherwise: &str, is_wanted: impl FnMut(&Record) -> bool) -> Answer {
+        let here = self.replay.step();
+        let moved = self.replay.forward(is_wanted);
+        self.moved(moved, here, otherwise)
+    }
+
+    fn moved(&mut self, moved: bool, from: u64, otherwise: &str) -> Answer {
+        if !moved {
+            return Answer::Said(format!("  {otherwise}"));
+        }
+        self.stops.push(from);
+        Answer::Moved
+    }
+
+    fn go_to(&mut self, step: u64) -> Answer {
+        self.stops.push(self.replay.step());
+        self.replay.go_to(step);
+        Answer::Moved
+    }
+
+    fn run_on(&mut self) -> Answer {
+        let (here, breakpoints) = (self.replay.step(), &self.breakpoints);
+        let moved = self.replay.forward_in_view(|record, state| {
+            matches!(record.event, Event::Deadlock { .. } | Event::LoopStop)
+                || stands(record, state).is_some_and(|(at, _)| breakpoints.iter().any(|line| is_at(at, line)))
+        });
+        self.moved(moved, here, "this is the end")
+    }
+
+    /// Sets a breakpoint, or takes it away if it is set.
+    fn toggle(&mut self, line: &str) -> String {
+        let parsed = line.rsplit_once(':').and_then(|(file, line)| Some((file.trim().to_owned(), line.parse().ok()?)));
+        let Some(breakpoint) = parsed.filter(|(file, _)| !file.is_empty()) else {
+            return "  `B main.rs:12` sets a breakpoint, for `r`".to_owned();
+        };
+        if !self.breakpoints.remove(&breakpoint) {
+            self.breakpoints.insert(breakpoint);
+        }
+        self.all_breakpoints()
+    }
+
+    fn all_breakpoints(&self) -> String {
+        if self.breakpoints.is_empty() {
+            return "  no breakpoint is set".to_owned();
+        }
+        let lines: Vec<String> = self.breakpoints.iter().map(|(file, line)| format!("{file}:{line}")).collect();
+        format!("  breakpoints: {}", lines.join(", "))
+    }
+
+    fn mark(&mut self, name: &str) -> Answer {
+        let names = self.replay.names();
+        let is_it = |record: &&Record| matches!(record.event, Event::Mark { text } if names.text(text) == name);
+        match self.replay.records().iter().find(is_it).map(|record| record.seq) {
+            None => Answer::Said(format!("  no mark is called `{name}`")),
+            Some(step) => self.go_to(step),
+        }
+    }
+
+    /// The task of that name or number: of several, the first that has not ended.
+    fn task(&self, name: &str) -> Result<u64, Answer> {
+        let (names, state) = (self.replay.names(), self.replay.state());
+        let spawned = self.replay.records().iter().filter_map(|record| match record.event {
+            Event::Spawn { task, .. } => Some(task),
+            _ => None,
+        });
+        let is_called = |task: &u64| names.task(*task).eq_ignore_ascii_case(name) || name.parse() == Ok(*task);
+        let called = spawned.filter(is_called);
+        let is_done = |task: &u64| state.tasks.get(task).is_some_and(|task| task.is_done());
+        let all: Vec<u64> = called.collect();
+        let found = all.iter().find(|task| !is_done(task)).or(all.last());
+        found.copied().ok_or_else(|| Answer::Said(format!("  no task is called `{name}`")))
+    }
+
+    fn place_of(&mut self, task: u64) -> Answer {
+        let (state, names) = (self.replay.state(), self.replay.names());
+        let Some(seen) = state.tasks.get(&task) else {
+            return Answer::Said(format!("  {} is not made yet", names.task(task)));
+        };
+        let mut text = one(seen, task, state, names);
+        if let Stage::Parked(_) = seen.stage
+            && let Some(at) = seen.paused_at
+        {
+            text += &self.lines(at, '■', 2);
+        }
+        Answer::Said(text.trim_end().to_owned())
+    }
+
+    // ---- what is to be seen -----------------------------------------------------------------------------------------
+
+    /// The task that is looked at: whom the last record is about, or who was resumed last.
+    pub fn focus(&self) -> u64 {
+        let about = self.replay.record().and_then(|record| match record.event {
+            Event::Resume { task, .. }
+            | Event::Yield { task, .. }
+            | Event::NoPause { task, .. }
+            | Event::Complete { task, .. }
+            | Event::Wake { task, .. } => Some(task),
+            _ => None,
+        });
+        let so_far = self.replay.so_far().iter().rev();
+        let resumed = so_far.filter_map(|record| match record.event {
+            Event::Resume { task, .. } => Some(task),
+            _ => None,
+        });
+        about.or_else(|| { resumed }.next()).unwrap_or(1)
+    }
+
+    /// The last that the loop and the task in [`focus`](Walk::focus) have handed each other, the oldest first.
+    pub fn conversation(&self, longest: usize) -> Vec<Exchange> {
+        let (state, names, focus) = (self.replay.state(), self.replay.names(), self.focus());
+        let said = self.replay.so_far().iter().rev().filter_map(|record| {
+            let (to_task, what, at) = match record.event {
+                Event::Resume { task, sent, .. } if task == focus => (true, handed_in(sent).to_owned(), None),
+                Event::Yield { task, want: wanted, at } if task == focus => {
+                    (false, want(wanted, state, names), Some(at))
+                }
+                Event::Complete { task, end } if task == focus => (false, handed_out(end).to_owned(), None),
+                _ => return None,
+            };
+            Some(Exchange { step: record.seq, to_task, what, at })
+        });
+        let mut said: Vec<Exchange> = said.take(longest).collect();
+        said.reverse();
+        said
+    }
+
+    /// What a task waits for at this step, in words, and where; nothing, if it is not parked.
+    pub fn waits(&self, task: u64) -> Option<(String, Place)> {
+        let (state, names) = (self.replay.state(), self.replay.names());
+        let task = state.tasks.get(&task)?;
+        match task.stage {
+            Stage::Parked(wanted) => Some((want(wanted, state, names), task.paused_at?)),
+            _ => None,
+        }
+    }
+
+    /// Where in the source the last record stands, and the sign for what happens there: `■` pauses, `►` goes on, `·` goes by.
+    pub fn stands(&self) -> Option<(Place, char)> {
+        stands(self.replay.record()?, self.replay.state())
+    }
+
+    /// The lines of the source around a place, numbered, with a sign at its own; the place alone if the file is not here.
+    pub fn lines(&mut self, at: Place, sign: char, distance: u32) -> String {
+        let around = self.sources.around(at, distance);
+        if around.is_empty() {
+            return format!("  {sign} {}\n", place(at));
+        }
+        let line = |(number, line): (u32, &str)| {
+            let sign = if number == at.line() { sign } else { ' ' };
+            format!("  {sign} {number:>4} │ {line}").trim_end().to_owned() + "\n"
+        };
+        around.into_iter().map(line).collect()
+    }
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk").field("step", &self.replay.step()).finish_non_exhaustive()
+    }
+}
+
+fn is_resume(record: &Record, of: Option<u64>) -> bool {
+    matches!(record.event, Event::Resume { task, .. } if of.is_none_or(|of| of == task))
+}
+
+/// Where in the source a record stands, in the state that it led to.
+fn stands(record: &Record, state: &State) -> Option<(Place, char)> {
+    match record.event {
+        Event::Yield { at, .. } => Some((at, '■')),
+        Event::Resume { task, .. } => {
+            let task = state.tasks.get(&task)?;
+            Some((task.paused_at.unwrap_or(task.spawned_at), '►'))
+        }
+        Event::NoPause { at, .. }
+        | Event::Spawn { at, .. }
+        | Event::GroupOpen { at, .. }
+        | Event::GenYield { at, .. }
+        | Event::Callback { at } => Some((at, '·')),
+        _ => None,
+    }
+}
+
+/// Whether a place is in that line: of the file's path, the end is enough.
+fn is_at(at: Place, (file, line): &(String, u32)) -> bool {
+    at.line() == *line && std::path::Path::new(at.file()).ends_with(file)
+}
+
+/// In lines that are not too long, set in a little.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut lines, mut line) = (String::new(), String::from(" "));
+    for word in text.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines += &format!("{line}\n");
+            line = String::from(" ");
+        }
+        line += &format!(" {word}");
+    }
+    lines + &line
+}
