@@ -511,8 +511,8 @@ impl EventLoop {
     fn step(&self, task: TaskRef, input: Input) {
         let core = &task.core;
         let Some(activation) = core.activation().or_else(|| self.begin(&task, input)) else { return };
-        self.emit(move || Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
         core.set_state(State::Running);
+        self.emit_resume(core, input);
         core.take_notified();
         self.budget.set(BUDGET);
         self.refused.set(0);
@@ -559,6 +559,22 @@ impl EventLoop {
     fn refuse(&self, task: &TaskRef) {
         self.aside(|| task.body().refuse(&task.core));
         self.complete(task);
+    }
+
+    /// Tells the observers at once: who steps through a run that is under way stops here, and whoever asks from outside while
+    /// this task blocks the loop finds it running.
+    #[inline(always)]
+    fn emit_resume(&self, core: &TaskCore, input: Input) {
+        if cfg!(feature = "observe") && self.hub.is_on() {
+            self.tell_resume(core, input);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_resume(&self, core: &TaskCore, input: Input) {
+        self.record(Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
+        self.flush();
     }
 
     #[inline(always)]

@@ -6,7 +6,9 @@
 #![allow(dead_code)] // the examples' own `main` functions
 #![allow(clippy::duplicate_mod)] // each of them has its `mod common`
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::{env, fs, io};
 
 use corio::observe::event::{Event, Record};
@@ -282,6 +284,43 @@ fn the_stepper_goes_where_it_is_told() {
         let mut seen = Vec::new();
         Stepper::new(&recording).echo(true).run(typed.as_bytes(), &mut seen).unwrap();
         compare(&format!("step_{name}"), &without_lines_of_std(&String::from_utf8(seen).unwrap()));
+    }
+}
+
+/// The same while the program runs: what is there is what a record would show, and what is not there yet is waited for.
+#[test]
+fn the_live_stepper_stops_the_run() {
+    let typed =
+        "\n\ne\np\nP\nn\nw grace\nc\nB e11_tasks.rs:20\nr\nb\nt\nf ada\no\nr\nr\nB e11_tasks.rs:20\nr\ng 9\ns\nq\n";
+    let seen = Shared::default();
+    let stepper = Stepper::live().echo(true).observe(typed.as_bytes(), seen.clone());
+    common::launch(common::simulated().observer(stepper), e11_tasks::program).unwrap();
+    compare("live_e11_tasks", &seen.text());
+    // Whoever leaves, or has nothing more to say, lets the run go on.
+    for typed in ["q\n", "s\n", ""] {
+        let (stepper, recording) = (Stepper::live().observe(typed.as_bytes(), io::sink()), Recording::new());
+        common::launch(common::simulated().observer(stepper).observer(recording.clone()), e11_tasks::program).unwrap();
+        assert_eq!(recording.records(), record(e11_tasks::program).0.records());
+    }
+}
+
+/// What is written into it can be read.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+impl io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

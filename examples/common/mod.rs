@@ -5,6 +5,7 @@
 //! | `--quiet` | only what the program prints |
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
 //! | `--step` | runs it first, and then steps through it, also backwards: Enter goes to the next resume, `h` lists the rest |
+//! | `--live` | the same while it runs: back leads to what has been, and what is still to come is waited for |
 //! | `--trace FILE` | writes the run as a trace, for Perfetto or `chrome://tracing` |
 //! | `--real` | on the real clock and the real network: a second takes a second |
 //!
@@ -27,19 +28,25 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
         .init();
-    let (mut detail, mut real, mut step, mut trace) = (1, false, false, None);
+    let (mut detail, mut real, mut step, mut live, mut trace) = (1, false, false, false, None);
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
         match &*flag {
             "--quiet" => detail = 0,
             "--detail" => detail = flags.next().and_then(|n| n.parse().ok()).ok_or_else(usage)?,
             "--step" => step = true,
+            "--live" => live = true,
             "--trace" => trace = Some(flags.next().ok_or_else(usage)?),
             "--real" => real = true,
             _ => return Err(usage()),
         }
     }
     let mut runner = if real { Runner::new() } else { simulated() };
+    if live {
+        let input = io::stdin();
+        let stepper = Stepper::live().echo(!input.is_terminal());
+        return launch(runner.observer(stepper.observe(io::BufReader::new(input), io::stdout())), program);
+    }
     // What a program says is heard by whoever observes it, so somebody has to print it then.
     if !step && (detail > 0 || trace.is_some()) {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
@@ -72,5 +79,8 @@ pub(crate) fn launch(mut runner: Runner, program: fn() -> io::Result<()>) -> io:
 }
 
 fn usage() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the flags are --quiet, --detail N, --step, --trace FILE and --real")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the flags are --quiet, --detail N, --step, --live, --trace FILE and --real",
+    )
 }

@@ -24,6 +24,8 @@ mod hub;
 mod narrator;
 mod recording;
 mod replay;
+#[cfg(feature = "backtrace")]
+mod stacks;
 pub mod state;
 mod stepper;
 mod walk;
@@ -39,8 +41,10 @@ pub(crate) use self::hub::Hub;
 pub use self::narrator::Narrator;
 pub use self::recording::Recording;
 pub use self::replay::Replay;
+#[cfg(feature = "backtrace")]
+pub use self::stacks::dump_stacks;
 pub use self::state::State;
-pub use self::stepper::Stepper;
+pub use self::stepper::{LiveStepper, Stepper};
 pub use self::walk::{Answer, Exchange, Walk};
 use crate::event_loop::EventLoop;
 use crate::task::TaskCore;

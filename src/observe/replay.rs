@@ -41,21 +41,37 @@ pub struct Replay {
     records: Vec<Record>,
     names: Names,
     state: State,
+    /// After the last record.
+    end: State,
     /// Those before the first record, after the 256th, and so on.
     kept: Vec<State>,
 }
 
 impl Replay {
     pub(super) fn new(records: Vec<Record>, names: Names) -> Replay {
-        let mut state = State::new();
-        let mut kept = vec![state.clone()];
-        for (n, record) in records.iter().enumerate() {
-            state.apply(record);
-            if (n + 1) % EVERY == 0 {
-                kept.push(state.clone());
-            }
+        let start = State::new();
+        let mut replay =
+            Replay { records: Vec::new(), names, end: start.clone(), kept: vec![start.clone()], state: start };
+        records.iter().for_each(|record| replay.append(record));
+        replay
+    }
+
+    /// The run has gone on: one step more at its end. The view stays where it is.
+    pub(super) fn append(&mut self, record: &Record) {
+        self.end.apply(record);
+        self.records.push(*record);
+        if self.records.len().is_multiple_of(EVERY) {
+            self.kept.push(self.end.clone());
         }
-        Replay { records, names, state: State::new(), kept }
+    }
+
+    pub(super) fn set_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// Everything after the last step.
+    pub(super) fn end(&self) -> &State {
+        &self.end
     }
 
     /// How many steps there are.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
-use super::Recording;
 use super::event::{Event, Record};
 use super::replay::Replay;
 use super::walk::{Answer, Exchange, LETTERS, Walk};
 use super::words::{Seconds, place, tasks};
+use super::{Names, Observer, Recording};
 
 /// Steps through a recorded run, by what a line of text asks for: from a resume to the next, event by event, to the end of a
 /// task, to what caused this, and back. It needs no terminal, so a script may do it.
@@ -42,6 +42,11 @@ impl Stepper {
         Stepper { walk: Walk::new(recording.replay()), echo: false }
     }
 
+    /// Through a run that is about to begin, while it happens; see [`LiveStepper`].
+    pub fn live() -> Stepper {
+        Stepper { walk: Walk::live(), echo: false }
+    }
+
     /// Whether it writes what it reads: for input that is no terminal, which shows what is typed by itself.
     #[must_use = "this returns the stepper"]
     pub fn echo(mut self, echo: bool) -> Stepper {
@@ -56,27 +61,58 @@ impl Stepper {
     /// Those of the input and of the output.
     pub fn run(mut self, mut input: impl BufRead, mut out: impl Write) -> io::Result<()> {
         out.write_all(LETTERS.as_bytes())?;
-        let mut from = 0;
+        self.talk(0, &mut input, &mut out).map(drop)
+    }
+
+    /// For [`Runner::observer`](crate::Runner::observer): stops the run wherever the reader wants to look, and reads lines.
+    pub fn observe(self, input: impl BufRead + 'static, out: impl Write + 'static) -> LiveStepper {
+        LiveStepper { stepper: self, input: Box::new(input), out: Box::new(out), from: None, has_left: false }
+    }
+
+    /// Shows where it stands and does what it is told, until the reader has left, or wants what is still to come. Returns
+    /// where he stood then.
+    fn talk(&mut self, mut from: u64, input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<Option<u64>> {
         loop {
             out.write_all(self.card(from).as_bytes())?;
             from = self.walk.replay().step();
             loop {
-                write!(out, "step {from} of {} > ", self.walk.replay().steps())?;
+                let so_far = if self.walk.goes_on() { " so far" } else { "" };
+                write!(out, "step {from} of {}{so_far} > ", self.walk.replay().steps())?;
                 out.flush()?;
                 let mut line = String::new();
                 if input.read_line(&mut line)? == 0 {
-                    return writeln!(out);
+                    writeln!(out)?;
+                    return Ok(None);
                 }
                 if self.echo {
                     writeln!(out, "{}", line.trim_end())?;
                 }
-                match self.walk.command(line.trim()) {
+                let line = line.trim();
+                let stack = line.strip_prefix('b').filter(|name| name.is_empty() || name.starts_with(' '));
+                let answer = match stack.filter(|_| self.walk.is_at_the_front()) {
+                    Some(name) => self.stack(name.trim()),
+                    None => self.walk.command(line),
+                };
+                match answer {
                     Answer::Moved => break,
                     Answer::Said(text) => writeln!(out, "{text}")?,
-                    Answer::Left => return Ok(()),
+                    Answer::Awaited => return Ok(Some(from)),
+                    Answer::Left => return Ok(None),
                 }
             }
         }
+    }
+
+    /// In which calls a task of the running program stands.
+    #[cfg(feature = "backtrace")]
+    fn stack(&self, name: &str) -> Answer {
+        let task = if name.is_empty() { Ok(self.walk.focus()) } else { self.walk.task(name) };
+        task.map_or_else(|said| said, |task| Answer::Said(super::stacks::stack_of(task)))
+    }
+
+    #[cfg(not(feature = "backtrace"))]
+    fn stack(&self, _: &str) -> Answer {
+        Answer::Said("  stacks are shown by programs that are built with corio's feature `backtrace`".to_owned())
     }
 
     /// Everything at a stop. `from` is the one before.
@@ -153,6 +189,71 @@ fn conversation(walk: &Walk) -> String {
         format!("  {arrow:<60} step {}\n", said.step)
     };
     walk.conversation(2).iter().map(line).collect()
+}
+
+/// A [`Stepper`] through a run that is under way. Whenever the reader wants to look, the run stands still until he goes on.
+///
+/// Back leads through what has happened; what is still to come is waited for. At the front, `b` shows in which calls a task
+/// stands, in builds with the feature `backtrace`. What a task does within one step is told when the step is over: it has
+/// paused, or ended, when one stops there. On the virtual clock a look changes nothing. The real clock, and what is connected,
+/// go on while one reads.
+///
+/// ```
+/// use corio::observe::{LiveStepper, Stepper};
+/// use corio::{Runner, secs, sleep, spawn};
+///
+/// # if !cfg!(feature = "observe") { return Ok(()) }
+/// let typed = "s\nt\np\nq\n"; // on a terminal: `io::stdin().lock()`, and `io::stdout()`
+/// let stepper: LiveStepper = Stepper::live().echo(true).observe(typed.as_bytes(), std::io::sink());
+/// Runner::new().virtual_clock().observer(stepper).run(|| spawn(|| sleep(secs(1))).join())?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct LiveStepper {
+    stepper: Stepper,
+    input: Box<dyn BufRead>,
+    out: Box<dyn Write>,
+    /// Where the reader stood when he went on; nowhere yet at the beginning.
+    from: Option<u64>,
+    /// The run goes on without him.
+    has_left: bool,
+}
+
+impl Observer for LiveStepper {
+    fn record(&mut self, record: &Record, names: &Names) {
+        if self.has_left || !self.stepper.walk.see(record, names) {
+            return;
+        }
+        let talked = self.begin().and_then(|from| self.stepper.talk(from, &mut *self.input, &mut *self.out));
+        match talked {
+            Ok(Some(from)) => self.from = Some(from),
+            Ok(None) => self.has_left = true,
+            Err(error) => {
+                self.has_left = true;
+                log::error!(target: "corio::observe", "the stepper leaves the run alone: {error}");
+            }
+        }
+    }
+}
+
+impl LiveStepper {
+    /// Where the reader stood last. At the very first stop he is told what he can do.
+    fn begin(&mut self) -> io::Result<u64> {
+        if let Some(from) = self.from {
+            return Ok(from);
+        }
+        self.out.write_all(LETTERS.as_bytes())?;
+        let first = self.stepper.walk.replay().records().first();
+        if let Some(Record { event: Event::LoopStart { virtual_clock: false }, .. }) = first {
+            writeln!(self.out, "  The clock is real, and goes on while you read.")?;
+        }
+        Ok(0)
+    }
+}
+
+impl std::fmt::Debug for LiveStepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stepper.fmt(f)
+    }
 }
 
 impl std::fmt::Debug for Stepper {

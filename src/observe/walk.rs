@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Names;
 use super::dump::one;
 use super::event::{Event, Place, Record};
 use super::explain::explain;
@@ -46,8 +47,59 @@ pub struct Walk {
     sources: Sources,
     /// Where it stopped, the last one last.
     stops: Vec<u64>,
-    /// The end of a file's name, and a line.
-    breakpoints: BTreeSet<(String, u32)>,
+    breakpoints: BTreeSet<Line>,
+    /// The run is under way: what is not there yet may come.
+    goes_on: bool,
+    /// What the reader waits for then.
+    goal: Option<Goal>,
+}
+
+/// The end of a file's name, and a line.
+type Line = (String, u32);
+
+/// Where a reader wants to go on to.
+enum Goal {
+    Anything,
+    /// Of that task, or of any.
+    Resume(Option<u64>),
+    Io,
+    Timer,
+    Line,
+    /// Of that task.
+    End(u64),
+    /// One of these, or the end of the run.
+    Breakpoint(BTreeSet<Line>),
+}
+
+impl Goal {
+    fn is_met(&self, record: &Record, state: &State) -> bool {
+        match (self, record.event) {
+            (Goal::Anything, _) => true,
+            (Goal::Resume(of), Event::Resume { task, .. }) => of.is_none_or(|of| of == task),
+            (Goal::Io, Event::PollReturn { events }) => events > 0,
+            (Goal::Timer, Event::TimerFire { .. }) | (Goal::Line, Event::Out { .. }) => true,
+            (Goal::End(of), Event::Complete { task, .. }) => *of == task,
+            (Goal::Breakpoint(_), Event::Deadlock { .. } | Event::LoopStop) => true,
+            (Goal::Breakpoint(lines), _) => {
+                stands(record, state).is_some_and(|(at, _)| lines.iter().any(|line| is_at(at, line)))
+            }
+            _ => false,
+        }
+    }
+
+    /// What is to be said when there is no such step.
+    fn otherwise(&self) -> &'static str {
+        match self {
+            Goal::Anything => "this is the last step",
+            Goal::Resume(None) => "nobody is resumed any more",
+            Goal::Resume(Some(_)) => "it is not resumed any more",
+            Goal::Io => "there is no more news of I/O",
+            Goal::Timer => "no timer fires any more",
+            Goal::Line => "nothing is printed any more",
+            Goal::End(_) => "it has ended before this step, or never does",
+            Goal::Breakpoint(_) => "this is the end",
+        }
+    }
 }
 
 /// What comes of a command.
@@ -64,6 +116,8 @@ pub enum Answer {
     Moved,
     /// It stays, and this is what there is to say.
     Said(String),
+    /// What it wants is still to come, in a run that is under way: to be asked again when it has.
+    Awaited,
     /// The reader has seen enough.
     Left,
 }
@@ -98,7 +152,20 @@ impl Walk {
     /// At the first resume of a run.
     pub fn new(mut replay: Replay) -> Walk {
         replay.forward(|record| is_resume(record, None));
-        Walk { replay, sources: Sources::default(), stops: Vec::new(), breakpoints: BTreeSet::new() }
+        Walk {
+            replay,
+            sources: Sources::default(),
+            stops: Vec::new(),
+            breakpoints: BTreeSet::new(),
+            goes_on: false,
+            goal: None,
+        }
+    }
+
+    /// Before the first step of a run that is about to begin.
+    pub(super) fn live() -> Walk {
+        let goal = Some(Goal::Resume(None));
+        Walk { goes_on: true, goal, ..Walk::new(Replay::new(Vec::new(), Names::default())) }
     }
 
     /// The run, at the step where this stands.
@@ -111,26 +178,17 @@ impl Walk {
         let (letter, name) = line.split_once(' ').map_or((line, ""), |(letter, name)| (letter, name.trim()));
         let focus = self.focus();
         match (letter, name) {
-            ("" | "s", "") => self.forward("nobody is resumed any more", |record| is_resume(record, None)),
-            ("e", "") => self.forward("this is the last step", |_| true),
-            ("n", "") => self.forward("it is not resumed any more", |record| is_resume(record, Some(focus))),
-            ("i", "") => self.forward("there is no more news of I/O", |record| {
-                matches!(record.event, Event::PollReturn { events: 1.. })
-            }),
-            ("t", "") => {
-                self.forward("no timer fires any more", |record| matches!(record.event, Event::TimerFire { .. }))
-            }
-            ("o", "") => {
-                self.forward("nothing is printed any more", |record| matches!(record.event, Event::Out { .. }))
-            }
-            ("r", "") => self.run_on(),
+            ("" | "s", "") => self.forward(Goal::Resume(None)),
+            ("e", "") => self.forward(Goal::Anything),
+            ("n", "") => self.forward(Goal::Resume(Some(focus))),
+            ("i", "") => self.forward(Goal::Io),
+            ("t", "") => self.forward(Goal::Timer),
+            ("o", "") => self.forward(Goal::Line),
+            ("r", "") => self.forward(Goal::Breakpoint(self.breakpoints.clone())),
             ("B", "") => Answer::Said(self.all_breakpoints()),
             ("B", line) => Answer::Said(self.toggle(line)),
             ("f", name) => match self.task(name) {
-                Ok(task) => self.forward(
-                    "it has ended before this step, or never does",
-                    |record| matches!(record.event, Event::Complete { task: ended, .. } if ended == task),
-                ),
+                Ok(task) => self.forward(Goal::End(task)),
                 Err(said) => said,
             },
             ("w", name) => match self.task(name) {
@@ -159,7 +217,11 @@ impl Walk {
                 cause => self.go_to(cause),
             },
             ("b", _) => Answer::Said(
-                "  this is a record: only what runs has a stack, and `--live` steps through that".to_owned(),
+                match self.goes_on {
+                    true => "  this is the past: only at the last step the program can be asked",
+                    false => "  this is a record: only what runs has a stack, and `--live` steps through that",
+                }
+                .to_owned(),
             ),
             ("?", "") => Answer::Said(wrapped(self.replay.record().map_or("Nothing has happened yet.", explain))),
             ("h", "") => Answer::Said(LETTERS.trim_end().to_owned()),
@@ -168,10 +230,42 @@ impl Walk {
         }
     }
 
-    fn forward(&mut self, otherwise: &str, is_wanted: impl FnMut(&Record) -> bool) -> Answer {
+    fn forward(&mut self, goal: Goal) -> Answer {
         let here = self.replay.step();
-        let moved = self.replay.forward(is_wanted);
-        self.moved(moved, here, otherwise)
+        if self.replay.forward_in_view(|record, state| goal.is_met(record, state)) {
+            self.stops.push(here);
+            return Answer::Moved;
+        }
+        if !self.goes_on {
+            return Answer::Said(format!("  {}", goal.otherwise()));
+        }
+        self.goal = Some(goal);
+        Answer::Awaited
+    }
+
+    /// A run that is under way has gone on. Whether the reader's goal is met: then this stands there now.
+    pub(super) fn see(&mut self, record: &Record, names: &Names) -> bool {
+        self.replay.append(record);
+        let state = self.replay.end();
+        let is_over = matches!(record.event, Event::LoopStop);
+        if !is_over && !self.goal.as_ref().is_some_and(|goal| goal.is_met(record, state)) {
+            return false;
+        }
+        self.goal = None;
+        self.goes_on = !is_over;
+        self.stops.push(self.replay.step());
+        self.replay.set_names(names.clone());
+        self.replay.go_to(record.seq);
+        true
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Whether this stands where the run is: what is asked of the program itself is about this moment.
+    pub(super) fn is_at_the_front(&self) -> bool {
+        self.goes_on && self.replay.step() == self.replay.steps()
     }
 
     fn moved(&mut self, moved: bool, from: u64, otherwise: &str) -> Answer {
@@ -186,15 +280,6 @@ impl Walk {
         self.stops.push(self.replay.step());
         self.replay.go_to(step);
         Answer::Moved
-    }
-
-    fn run_on(&mut self) -> Answer {
-        let (here, breakpoints) = (self.replay.step(), &self.breakpoints);
-        let moved = self.replay.forward_in_view(|record, state| {
-            matches!(record.event, Event::Deadlock { .. } | Event::LoopStop)
-                || stands(record, state).is_some_and(|(at, _)| breakpoints.iter().any(|line| is_at(at, line)))
-        });
-        self.moved(moved, here, "this is the end")
     }
 
     /// Sets a breakpoint, or takes it away if it is set.
@@ -227,7 +312,7 @@ impl Walk {
     }
 
     /// The task of that name or number: of several, the first that has not ended.
-    fn task(&self, name: &str) -> Result<u64, Answer> {
+    pub(super) fn task(&self, name: &str) -> Result<u64, Answer> {
         let (names, state) = (self.replay.names(), self.replay.state());
         let spawned = self.replay.records().iter().filter_map(|record| match record.event {
             Event::Spawn { task, .. } => Some(task),
@@ -351,7 +436,7 @@ fn stands(record: &Record, state: &State) -> Option<(Place, char)> {
 }
 
 /// Whether a place is in that line: of the file's path, the end is enough.
-fn is_at(at: Place, (file, line): &(String, u32)) -> bool {
+fn is_at(at: Place, (file, line): &Line) -> bool {
     at.line() == *line && std::path::Path::new(at.file()).ends_with(file)
 }
 

@@ -99,6 +99,12 @@ pub(crate) fn high_water_at(address: usize) -> Option<usize> {
     Some(high_water(slot.low(), slot.base().get()))
 }
 
+/// How many bytes lie between an address on a stack and the stack's lower end; `None` if it lies on none.
+#[cfg(feature = "backtrace")]
+pub(crate) fn room_below(address: usize) -> Option<usize> {
+    Some(address.saturating_sub(Slab::find(address)?.low()))
+}
+
 /// How deep the stack between these bounds has been used, in whole pages, since its memory was last handed back to the
 /// kernel: by the present coroutine, or by one before it.
 pub(crate) fn high_water(low: usize, base: usize) -> usize {

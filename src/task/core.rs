@@ -39,6 +39,9 @@ pub(crate) enum Input {
     Go,
     /// The last resort of a shutdown.
     Throw,
+    /// Nothing that it should notice: it says in which calls it stands, and is parked as before.
+    #[cfg(feature = "backtrace")]
+    Report,
 }
 
 /// What a task hands to the loop. What it waits for, and where, it has written down in its activation.
@@ -464,7 +467,11 @@ impl TaskCore {
         activation.want.set(want);
         activation.at.set(Some(at));
         activation.depth.set(self.activation.get().addr().wrapping_sub(crate::sys::stack_pointer()) as u32);
-        suspender.suspend(if want == Want::Turn { Pause::Turn } else { Pause::Parked })
+        let pause = if want == Want::Turn { Pause::Turn } else { Pause::Parked };
+        let input = suspender.suspend(pause);
+        #[cfg(feature = "backtrace")]
+        let input = super::report::answer(input, || suspender.suspend(pause));
+        input
     }
 
     /// It will run after the next one: asks the processor for the top of its stack.
@@ -544,6 +551,16 @@ impl Activation {
         }
     }
     // ANCHOR_END: send
+
+    /// Has the function say in which calls it stands; `false` if it is a future, which stands in none.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn report(&self) -> bool {
+        // SAFETY: as in `send`: whoever calls this has seen that the task has paused, so the fiber is not in use.
+        let Some(fiber) = (unsafe { &mut *self.fiber.get() }) else { return false };
+        let switched = fiber.resume(Input::Report);
+        assert!(matches!(switched, Switched::Suspended(_)), "a task that reports stays where it is");
+        true
+    }
 
     /// Polls the future, from the top: the `send` of a task without a stack.
     // ANCHOR: poll

@@ -20,6 +20,8 @@ mod cell;
 mod core;
 pub(crate) mod future;
 mod handle;
+#[cfg(feature = "backtrace")]
+pub(crate) mod report;
 mod table;
 pub(crate) mod wait;
 pub(crate) mod waker;

@@ -150,6 +150,8 @@ pub(crate) fn park(_lp: &EventLoop, task: &TaskRef, want: Want, at: Place) {
     match task.core.suspend(want, at) {
         Input::Go => {}
         Input::Throw => Shutdown::throw(),
+        #[cfg(feature = "backtrace")]
+        Input::Report => unreachable!("answered where the task is suspended"),
     }
 }
 

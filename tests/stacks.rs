@@ -1,0 +1,176 @@
+//! In which calls paused tasks stand: the feature `backtrace`.
+
+#![cfg(all(feature = "backtrace", feature = "observe"))]
+
+use std::hint::black_box;
+use std::io;
+
+use corio::observe::event::Record;
+use corio::observe::{Names, Recording, Stepper, dump_stacks};
+use corio::{Builder, Coroutine, Runner, aio, gather, millis, secs, sleep, sync::Mutex, yield_now};
+
+mod common;
+use common::watchdog;
+
+macro_rules! chain {
+    ($($name:ident calls $next:ident)*) => { $(
+        #[inline(never)]
+        fn $name(n: u64) -> io::Result<u64> {
+            Ok(black_box($next(n)?) + 1) // not a tail call
+        }
+    )* };
+}
+
+chain! { breakfast calls kitchen kitchen calls stove stove calls kettle kettle calls water }
+
+#[inline(never)]
+fn water(n: u64) -> io::Result<u64> {
+    sleep(secs(n))?;
+    Ok(black_box(n))
+}
+
+/// What stands below the line that names a task, up to the next.
+fn stack_of<'a>(text: &'a str, task: &str) -> Vec<&'a str> {
+    let below = text.lines().skip_while(|line| *line != format!("{task} stands in")).skip(1);
+    below.take_while(|line| line.starts_with("    ")).collect()
+}
+
+#[test]
+fn t06_all_calls_of_a_task_are_named_from_the_innermost_up() {
+    let _watchdog = watchdog();
+    let text = Runner::new().virtual_clock().run(|| {
+        let _cook = Builder::new().name("cook").spawn(|| breakfast(5))?;
+        let _late = Builder::new().name("late").spawn(|| breakfast(5))?;
+        yield_now()?;
+        let _new = Builder::new().name("new").spawn(|| breakfast(5))?;
+        let _future = aio::spawn_local(async { aio::sleep(secs(5)).await });
+        Ok(dump_stacks())
+    });
+    let text = text.unwrap();
+    let stack = stack_of(&text, "cook (2)");
+    let calls = ["water", "kettle", "stove", "kitchen", "breakfast"];
+    assert!(stack.len() >= 5, "{text}");
+    for (line, call) in stack.iter().zip(calls) {
+        assert!(line.contains(&format!("::{call} ")) && line.contains("stacks.rs:"), "{line:?} is not {call}:\n{text}");
+    }
+    assert!(!text.contains("corio::task"), "{text}");
+    assert_eq!(stack.len(), stack_of(&text, "late (3)").len());
+    assert!(text.contains("\nmain (1) runs\n"), "{text}");
+    assert!(text.contains("\nnew (4) has not begun\n"), "{text}");
+}
+
+#[test]
+fn a_future_has_no_stack_between_two_polls() {
+    let _watchdog = watchdog();
+    let text = Runner::new().virtual_clock().run(|| {
+        let _future = aio::spawn_local(async { aio::sleep(secs(5)).await });
+        yield_now()?;
+        Ok(dump_stacks())
+    });
+    assert!(text.as_ref().unwrap().contains("task-2 (2) is a future, which has no stack"), "{text:?}");
+}
+
+/// A body that sleeps stands on a stack of its own, on top of its task's: both are shown.
+#[test]
+fn a_coroutine_that_waits_is_part_of_its_tasks_stack() {
+    let _watchdog = watchdog();
+    let text = Runner::new().virtual_clock().run(|| {
+        let _task = Builder::new().name("outer").spawn(|| {
+            let mut inner = Coroutine::<(), u64, u64>::new(|_| kettle(5));
+            drop(inner.next());
+            Ok(())
+        })?;
+        yield_now()?;
+        Ok(dump_stacks())
+    });
+    let text = text.unwrap();
+    let stack = stack_of(&text, "outer (2)").join("\n");
+    assert!(stack.contains("::water ") && stack.contains("::kettle "), "{text}");
+    assert!(stack.contains("a_coroutine_that_waits"), "the task's own frames are missing:\n{text}");
+}
+
+#[test]
+fn a_task_that_stands_too_deep_is_not_asked() {
+    let _watchdog = watchdog();
+    #[inline(never)]
+    fn deeper(bottom: usize) -> io::Result<u64> {
+        let here = 0_u8;
+        let n = if std::ptr::from_ref(&here).addr() < bottom { water(5)? } else { deeper(bottom)? };
+        Ok(black_box(n) + 1)
+    }
+    let text = Runner::new().virtual_clock().run(|| {
+        let diver = Builder::new().name("diver").stack_size(64 * 1024).spawn(|| {
+            let top = 0_u8;
+            deeper(std::ptr::from_ref(&top).addr() - 52 * 1024)
+        })?;
+        yield_now()?;
+        let text = dump_stacks();
+        assert!(diver.join()? > 5); // it goes on as if nothing had been
+        Ok(text)
+    });
+    assert!(text.as_ref().unwrap().contains("diver (2) stands too deep"), "{text:?}");
+}
+
+/// A look at everything whenever anything has happened, and the run is the same, record for record.
+#[test]
+fn t06_a_dump_changes_nothing() {
+    let _watchdog = watchdog();
+    fn program() -> io::Result<u64> {
+        let lock = Mutex::new(0);
+        let sum = gather(0..5, |n| {
+            let mut lock = lock.lock()?;
+            sleep(millis(10 * n))?;
+            *lock += kettle(1)?;
+            yield_now()?;
+            Ok(*lock)
+        });
+        Ok(sum?.iter().sum())
+    }
+    let run = |looks: bool| {
+        let recording = Recording::new();
+        let mut runner = Runner::new().virtual_clock().observer(recording.clone());
+        let seen = std::rc::Rc::new(std::cell::Cell::new(0));
+        if looks {
+            let seen = seen.clone();
+            runner = runner.observer(move |_: &Record, _: &Names| {
+                seen.set(seen.get() + dump_stacks().matches("::water ").count())
+            });
+        }
+        let result = runner.run(program).unwrap();
+        (result, recording.records(), seen.get())
+    };
+    let ((result, records, _), (looked, again, seen)) = (run(false), run(true));
+    assert_eq!((result, records), (looked, again));
+    assert!(seen > 20, "{seen}");
+}
+
+/// In the live stepper, `b` shows a stack: of a record there is none.
+#[test]
+fn the_live_stepper_shows_stacks() {
+    let _watchdog = watchdog();
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    struct Into(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+    impl io::Write for Into {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let stepper =
+        Stepper::live().observe(&b"b\nb cook\nt\nb main\nb cook\np\nb cook\nr\nb\nq\n"[..], Into(seen.clone()));
+    Runner::new()
+        .virtual_clock()
+        .observer(stepper)
+        .run(|| Builder::new().name("cook").spawn(|| breakfast(5))?.join())
+        .unwrap();
+    let text = String::from_utf8(seen.borrow().clone()).unwrap();
+    let answers: Vec<&str> = text.split("> ").skip(1).map(|answer| answer.lines().next().unwrap_or_default()).collect();
+    assert!(answers[0].contains("main (1) runs"), "{text}");
+    assert!(answers[1].contains("no task is called `cook`"), "{text}");
+    assert!(answers[3].contains("main (1) stands in"), "{text}");
+    assert!(answers[4].contains("cook (2) stands in") && text.contains("::kettle "), "{text}");
+    assert!(answers[6].contains("this is the past"), "history has no stacks:\n{text}");
+    assert!(answers[8].contains("this is a record"), "the run is over:\n{text}");
+}
