@@ -1,7 +1,7 @@
 //! All tasks at one moment: `ps` and `pstree` in one, and the report of a deadlock.
 
 use super::Names;
-use super::event::{End, Want};
+use super::event::Want;
 use super::state::{Stage, State, Task};
 use super::words::{Seconds, place, want};
 use crate::event_loop::EventLoop;
@@ -149,16 +149,6 @@ enum Node {
 }
 
 fn row(task: &Task, name: String, state: &State, names: &Names) -> [String; 5] {
-    let stage = match task.stage {
-        Stage::New => "new",
-        Stage::Ready => "ready",
-        Stage::Running => "running",
-        Stage::Parked(_) => "parked",
-        Stage::Done(End::Returned) => "returned",
-        Stage::Done(End::Failed) => "failed",
-        Stage::Done(End::Cancelled) => "cancelled",
-        Stage::Done(End::Panicked) => "panicked",
-    };
     let since = task.since.map(|since| format!(" {} s", Seconds(state.now.saturating_sub(since))));
     let (wants, at) = match (task.stage, task.paused_at) {
         (Stage::Parked(wanted), at) => (want(wanted, state, names), at.map(place)),
@@ -167,7 +157,7 @@ fn row(task: &Task, name: String, state: &State, names: &Names) -> [String; 5] {
         _ => (String::new(), None),
     };
     let kind = if task.is_future { ", a future" } else { "" };
-    let state = format!("{stage}{}{kind}", since.unwrap_or_default());
+    let state = format!("{}{}{kind}", task.stage.word(), since.unwrap_or_default());
     [name, state, wants, at.unwrap_or_default(), place(task.spawned_at)]
 }
 

@@ -7,7 +7,7 @@
 //!            ┌──────────┐  records  ┌───────┐  states   ┌► Narrator     the run as a text
 //!  a run ───►│ the loop ├──────────►│ State ├───────────┼► dump()       all tasks at one moment, as a tree
 //!            └──────────┘           └───────┘           └► Recording    everything, to go through afterwards:
-//!                                                              Replay, and on a terminal Stepper
+//!                                                              Replay, Walk, and on a terminal Stepper
 //! ```
 //!
 //! With no observer attached the stream costs one branch that is never taken. Observers run on the loop's own stack,
@@ -28,6 +28,7 @@ mod replay;
 mod stacks;
 pub mod state;
 mod stepper;
+mod view;
 mod walk;
 pub(crate) mod words;
 
@@ -45,7 +46,9 @@ pub use self::replay::Replay;
 pub use self::stacks::dump_stacks;
 pub use self::state::State;
 pub use self::stepper::{LiveStepper, Stepper};
-pub use self::walk::{Answer, Exchange, Walk};
+pub use self::view::{Exchange, Phase};
+pub use self::walk::{Answer, Walk};
+pub use self::words::{Seconds, place};
 use crate::event_loop::EventLoop;
 use crate::task::TaskCore;
 

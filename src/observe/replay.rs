@@ -106,11 +106,29 @@ impl Replay {
 
     /// What happened last, in the words of a [`Narrator`] that tells everything.
     pub fn told(&self) -> String {
+        self.told_at(self.step())
+    }
+
+    /// What happened at a step, in the words of a [`Narrator`] that tells everything. Nothing, at step 0.
+    ///
+    /// ```
+    /// use corio::observe::Recording;
+    /// use corio::{Runner, secs, sleep};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let recording = Recording::new();
+    /// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
+    /// let replay = recording.replay();
+    /// assert!(replay.told_at(replay.steps()).ends_with("loop         stops"));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn told_at(&self, step: u64) -> String {
+        let step = step.min(self.steps());
         let mut text = Vec::new();
         // What was said of a task just before may be a part of it.
-        let first = self.step().saturating_sub(2);
+        let first = step.saturating_sub(2);
         let mut narrator = Narrator::of_a_moment(&mut text, self.at(first));
-        let told = &self.before(self.step())[first as usize..];
+        let told = &self.before(step)[first as usize..];
         told.iter().for_each(|record| narrator.record(record, &self.names));
         drop(narrator);
         let text = String::from_utf8(text).expect("a narrator writes text");
@@ -151,6 +169,11 @@ impl Replay {
     /// The records up to this step.
     pub(super) fn so_far(&self) -> &[Record] {
         self.before(self.step())
+    }
+
+    /// The records after this step.
+    pub(super) fn to_come(&self) -> &[Record] {
+        &self.records[self.step() as usize..]
     }
 
     /// The records up to a step.

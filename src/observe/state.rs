@@ -135,6 +135,49 @@ pub enum Stage {
     Done(End),
 }
 
+impl Stage {
+    /// In a word.
+    ///
+    /// ```
+    /// use corio::observe::event::End;
+    /// use corio::observe::state::Stage;
+    ///
+    /// assert_eq!((Stage::Ready.word(), Stage::Done(End::Cancelled).word()), ("ready", "cancelled"));
+    /// ```
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::New => "new",
+            Stage::Ready => "ready",
+            Stage::Running => "running",
+            Stage::Parked(_) => "parked",
+            Stage::Done(End::Returned) => "returned",
+            Stage::Done(End::Failed) => "failed",
+            Stage::Done(End::Cancelled) => "cancelled",
+            Stage::Done(End::Panicked) => "panicked",
+        }
+    }
+
+    /// As a sign: that of the last thing that happened to the task, where the narration has one.
+    ///
+    /// ```
+    /// use corio::observe::event::{End, Want};
+    /// use corio::observe::state::Stage;
+    ///
+    /// let signs = [Stage::Running, Stage::Parked(Want::Turn), Stage::Done(End::Returned)].map(Stage::sign);
+    /// assert_eq!(signs, ['►', '■', '✔']);
+    /// ```
+    pub fn sign(self) -> char {
+        match self {
+            Stage::New => '○',
+            Stage::Ready => '●',
+            Stage::Running => '►',
+            Stage::Parked(_) => '■',
+            Stage::Done(End::Returned) => '✔',
+            Stage::Done(_) => '✘',
+        }
+    }
+}
+
 /// A timer that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {

@@ -5,8 +5,9 @@ use std::io::{self, BufRead, Write};
 
 use super::event::{Event, Record};
 use super::replay::Replay;
-use super::walk::{Answer, Exchange, LETTERS, Walk};
-use super::words::{Seconds, place, tasks};
+use super::view::Exchange;
+use super::walk::{Answer, Walk, list};
+use super::words::{place, tasks};
 use super::{Names, Observer, Recording};
 
 /// Steps through a recorded run, by what a line of text asks for: from a resume to the next, event by event, to the end of a
@@ -60,7 +61,7 @@ impl Stepper {
     ///
     /// Those of the input and of the output.
     pub fn run(mut self, mut input: impl BufRead, mut out: impl Write) -> io::Result<()> {
-        out.write_all(LETTERS.as_bytes())?;
+        out.write_all(list().as_bytes())?;
         self.talk(0, &mut input, &mut out).map(drop)
     }
 
@@ -130,14 +131,7 @@ impl Stepper {
         let (state, names) = (self.walk.replay().state(), self.walk.replay().names());
         let none = |text: String| if text.is_empty() { "nobody".to_owned() } else { text };
         text += &format!("  ready    {}\n", none(tasks(&state.ready, names, ", ")));
-        let mut timers: Vec<_> = state.timers.iter().collect();
-        timers.sort_by_key(|(id, timer)| (timer.due, **id));
-        let of = |task| if task == 0 { "a callback".to_owned() } else { names.task(task) };
-        let timers = timers.iter().map(|(id, timer)| match timer.due.checked_sub(state.now) {
-            _ if timer.due == u64::MAX => format!("{id}: {}, never", of(timer.task)),
-            left => format!("{id}: {} in {}", of(timer.task), Seconds(left.unwrap_or(0))),
-        });
-        let timers = timers.collect::<Vec<_>>().join(", ");
+        let timers = self.walk.timers().join(", ");
         text += &format!("  timers   {}\n", if timers.is_empty() { "none" } else { &timers });
         if !state.sources.is_empty() {
             let sources: Vec<String> = state.sources.iter().map(u64::to_string).collect();
@@ -178,13 +172,13 @@ fn meanwhile(records: &[Record], replay: &Replay) -> String {
     text + &format!("  ··· {events}{resumed}\n")
 }
 
-/// The last that the loop and a task handed each other, in and out.
+/// The last that the loop and a task handed each other, or a task and a coroutine, in and out.
 fn conversation(walk: &Walk) -> String {
-    let name = walk.replay().names().task(walk.focus());
+    let [left, right] = walk.parties();
     let line = |said: &Exchange| {
         let arrow = match said.to_task {
-            true => format!("loop ── {} ──► {name}", said.what),
-            false => format!("loop ◄── {} ── {name}", said.what),
+            true => format!("{left} ── {} ──► {right}", said.what),
+            false => format!("{left} ◄── {} ── {right}", said.what),
         };
         format!("  {arrow:<60} step {}\n", said.step)
     };
@@ -241,7 +235,7 @@ impl LiveStepper {
         if let Some(from) = self.from {
             return Ok(from);
         }
-        self.out.write_all(LETTERS.as_bytes())?;
+        self.out.write_all(list().as_bytes())?;
         let first = self.stepper.walk.replay().records().first();
         if let Some(Record { event: Event::LoopStart { virtual_clock: false }, .. }) = first {
             writeln!(self.out, "  The clock is real, and goes on while you read.")?;

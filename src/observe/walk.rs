@@ -8,19 +8,27 @@ use super::event::{Event, Place, Record};
 use super::explain::explain;
 use super::replay::Replay;
 use super::state::{Stage, State};
-use super::words::{Sources, handed_in, handed_out, place, want};
+use super::view::stands;
+use super::words::Sources;
 
-/// What the letters are, for a reader.
-pub(super) const LETTERS: &str = "  Enter, s   the next resume              p        back to the stop before this one
-  e          the next event               P        back to the task's resume before this one
-  n          the task's own next resume   g N      to step N; g 0 is the beginning
-  i          the next news of I/O         m NAME   to the mark of that name
-  t          the next timer               c        to what caused this
-  o          the next printed line        w NAME   where a task is, and what it waits for
-  f NAME     the end of a task            B LINE   to stop at file.rs:12, or no longer; B alone lists them
-  r          a breakpoint, or the end     b NAME   its stack, while the program runs
-  ?          what this step is            h, q     this list; to leave
-";
+/// What the letters mean: half of them, and beside each the one that stands next to it in a list.
+const LETTERS: [[(&str, &str); 2]; 9] = [
+    [("Enter, s", "the next resume"), ("p", "back to the stop before this one")],
+    [("e", "the next event"), ("P", "back to the task's resume before this one")],
+    [("n", "the task's own next resume"), ("g N", "to step N; g 0 is the beginning")],
+    [("i", "the next news of I/O"), ("m NAME", "to the mark of that name")],
+    [("t", "the next timer"), ("c", "to what caused this")],
+    [("o", "the next printed line"), ("w NAME", "where a task is, and what it waits for")],
+    [("f NAME", "the end of a task"), ("B LINE", "to stop at file.rs:12, or no longer; B alone lists them")],
+    [("r", "a breakpoint, or the end"), ("b NAME", "its stack, while the program runs")],
+    [("?", "what this step is"), ("h, q", "this list; to leave")],
+];
+
+/// The letters as a list, for a reader.
+pub(super) fn list() -> String {
+    let line = |[(a, does), (b, also)]: [(&str, &str); 2]| format!("  {a:<8}   {does:<26}   {b:<6}   {also}\n");
+    LETTERS.map(line).concat()
+}
 
 /// A reader's way through a recorded run: where he stands, where he has stopped, and where he goes next. It draws nothing:
 /// [`Stepper`](super::Stepper) is a plain way to show it, and a screen may be another.
@@ -43,8 +51,8 @@ pub(super) const LETTERS: &str = "  Enter, s   the next resume              p   
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Walk {
-    replay: Replay,
-    sources: Sources,
+    pub(super) replay: Replay,
+    pub(super) sources: Sources,
     /// Where it stopped, the last one last.
     stops: Vec<u64>,
     breakpoints: BTreeSet<Line>,
@@ -120,32 +128,6 @@ pub enum Answer {
     Awaited,
     /// The reader has seen enough.
     Left,
-}
-
-/// Something that the loop and a task handed each other.
-///
-/// ```
-/// use corio::observe::{Exchange, Recording, Walk};
-/// use corio::{Runner, secs, sleep};
-///
-/// # if !cfg!(feature = "observe") { return Ok(()) }
-/// let recording = Recording::new();
-/// Runner::new().virtual_clock().observer(recording.clone()).run(|| sleep(secs(1)))?;
-/// let mut walk = Walk::new(recording.replay());
-/// let said: Exchange = walk.conversation(1)[0].clone();
-/// assert!(said.to_task && said.what == "send(None)" && said.step == walk.replay().step() && said.at.is_none());
-/// # std::io::Result::Ok(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// When.
-    pub step: u64,
-    /// Into the task, or out of it.
-    pub to_task: bool,
-    /// What it was, in words.
-    pub what: String,
-    /// Where the task paused, if it did.
-    pub at: Option<Place>,
 }
 
 impl Walk {
@@ -224,10 +206,21 @@ impl Walk {
                 .to_owned(),
             ),
             ("?", "") => Answer::Said(wrapped(self.replay.record().map_or("Nothing has happened yet.", explain))),
-            ("h", "") => Answer::Said(LETTERS.trim_end().to_owned()),
+            ("h", "") => Answer::Said(list().trim_end().to_owned()),
             ("q", "") => Answer::Left,
-            _ => Answer::Said(format!("  `{line}` is none of these:\n{}", LETTERS.trim_end())),
+            _ => Answer::Said(format!("  `{line}` is none of these:\n{}", list().trim_end())),
         }
+    }
+
+    /// The letters of [`command`](Walk::command), with what stands behind some of them, and what each does.
+    ///
+    /// ```
+    /// use corio::observe::Walk;
+    ///
+    /// assert!(Walk::letters().any(|(letter, does)| letter == "c" && does == "to what caused this"));
+    /// ```
+    pub fn letters() -> impl Iterator<Item = (&'static str, &'static str)> {
+        (0..2).flat_map(|column| LETTERS.iter().map(move |pair| pair[column]))
     }
 
     fn forward(&mut self, goal: Goal) -> Answer {
@@ -277,8 +270,11 @@ impl Walk {
     }
 
     fn go_to(&mut self, step: u64) -> Answer {
-        self.stops.push(self.replay.step());
+        let here = self.replay.step();
         self.replay.go_to(step);
+        if self.replay.step() != here {
+            self.stops.push(here); // a stop is somewhere else
+        }
         Answer::Moved
     }
 
@@ -339,73 +335,6 @@ impl Walk {
         }
         Answer::Said(text.trim_end().to_owned())
     }
-
-    // ---- what is to be seen -----------------------------------------------------------------------------------------
-
-    /// The task that is looked at: whom the last record is about, or who was resumed last.
-    pub fn focus(&self) -> u64 {
-        let about = self.replay.record().and_then(|record| match record.event {
-            Event::Resume { task, .. }
-            | Event::Yield { task, .. }
-            | Event::NoPause { task, .. }
-            | Event::Complete { task, .. }
-            | Event::Wake { task, .. } => Some(task),
-            _ => None,
-        });
-        let so_far = self.replay.so_far().iter().rev();
-        let resumed = so_far.filter_map(|record| match record.event {
-            Event::Resume { task, .. } => Some(task),
-            _ => None,
-        });
-        about.or_else(|| { resumed }.next()).unwrap_or(1)
-    }
-
-    /// The last that the loop and the task in [`focus`](Walk::focus) have handed each other, the oldest first.
-    pub fn conversation(&self, longest: usize) -> Vec<Exchange> {
-        let (state, names, focus) = (self.replay.state(), self.replay.names(), self.focus());
-        let said = self.replay.so_far().iter().rev().filter_map(|record| {
-            let (to_task, what, at) = match record.event {
-                Event::Resume { task, sent, .. } if task == focus => (true, handed_in(sent).to_owned(), None),
-                Event::Yield { task, want: wanted, at } if task == focus => {
-                    (false, want(wanted, state, names), Some(at))
-                }
-                Event::Complete { task, end } if task == focus => (false, handed_out(end).to_owned(), None),
-                _ => return None,
-            };
-            Some(Exchange { step: record.seq, to_task, what, at })
-        });
-        let mut said: Vec<Exchange> = said.take(longest).collect();
-        said.reverse();
-        said
-    }
-
-    /// What a task waits for at this step, in words, and where; nothing, if it is not parked.
-    pub fn waits(&self, task: u64) -> Option<(String, Place)> {
-        let (state, names) = (self.replay.state(), self.replay.names());
-        let task = state.tasks.get(&task)?;
-        match task.stage {
-            Stage::Parked(wanted) => Some((want(wanted, state, names), task.paused_at?)),
-            _ => None,
-        }
-    }
-
-    /// Where in the source the last record stands, and the sign for what happens there: `■` pauses, `►` goes on, `·` goes by.
-    pub fn stands(&self) -> Option<(Place, char)> {
-        stands(self.replay.record()?, self.replay.state())
-    }
-
-    /// The lines of the source around a place, numbered, with a sign at its own; the place alone if the file is not here.
-    pub fn lines(&mut self, at: Place, sign: char, distance: u32) -> String {
-        let around = self.sources.around(at, distance);
-        if around.is_empty() {
-            return format!("  {sign} {}\n", place(at));
-        }
-        let line = |(number, line): (u32, &str)| {
-            let sign = if number == at.line() { sign } else { ' ' };
-            format!("  {sign} {number:>4} │ {line}").trim_end().to_owned() + "\n"
-        };
-        around.into_iter().map(line).collect()
-    }
 }
 
 impl std::fmt::Debug for Walk {
@@ -416,23 +345,6 @@ impl std::fmt::Debug for Walk {
 
 fn is_resume(record: &Record, of: Option<u64>) -> bool {
     matches!(record.event, Event::Resume { task, .. } if of.is_none_or(|of| of == task))
-}
-
-/// Where in the source a record stands, in the state that it led to.
-fn stands(record: &Record, state: &State) -> Option<(Place, char)> {
-    match record.event {
-        Event::Yield { at, .. } => Some((at, '■')),
-        Event::Resume { task, .. } => {
-            let task = state.tasks.get(&task)?;
-            Some((task.paused_at.unwrap_or(task.spawned_at), '►'))
-        }
-        Event::NoPause { at, .. }
-        | Event::Spawn { at, .. }
-        | Event::GroupOpen { at, .. }
-        | Event::GenYield { at, .. }
-        | Event::Callback { at } => Some((at, '·')),
-        _ => None,
-    }
 }
 
 /// Whether a place is in that line: of the file's path, the end is enough.

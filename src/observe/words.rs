@@ -11,7 +11,14 @@ use crate::timer::Nanos;
 
 /// A place by its file's own name and its line: the same wherever the program was compiled. Names that every crate has
 /// are given their directory.
-pub(crate) fn place(at: Place) -> String {
+///
+/// ```
+/// use corio::observe::place;
+///
+/// let here = std::panic::Location::caller();
+/// assert!(place(here).ends_with(&format!(".rs:{}", here.line())) && !place(here).starts_with('/'));
+/// ```
+pub fn place(at: Place) -> String {
     let path = Path::new(at.file());
     let part = |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     let name = part(Some(path));
@@ -21,12 +28,18 @@ pub(crate) fn place(at: Place) -> String {
     }
 }
 
-/// Loop time in seconds.
-pub(crate) struct Seconds(pub(crate) Nanos);
+/// Loop time in seconds, as all views write it: cut to milliseconds, not rounded, so that nothing is shown before its time.
+///
+/// ```
+/// use corio::observe::Seconds;
+///
+/// assert_eq!(Seconds(1_999_999_999).to_string(), "1.999");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub Nanos);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Cut, not rounded: nothing is shown before its time.
         f.pad(&format!("{}.{:03}", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1_000))
     }
 }

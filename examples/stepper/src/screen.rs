@@ -1,0 +1,255 @@
+//! What is to be seen, and what a key does to it.
+
+use corio::observe::{Answer, Walk};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::path::{Example, Recorded};
+
+/// What is on the screen.
+#[derive(Debug)]
+pub enum Screen {
+    /// The list of the examples.
+    Menu(Menu),
+    /// One of them, recorded.
+    Run(Box<Run>),
+}
+
+/// What is to be done after a key.
+#[derive(Clone, Copy, Debug)]
+pub enum Next {
+    /// To draw, and to wait for the next key.
+    Draw,
+    /// To run this one, and to show it. Programs are run while the terminal is as they expect it, so that is not done here.
+    Record(&'static Example),
+    /// To show the list of the examples.
+    Menu,
+    /// The reader has seen enough.
+    Leave,
+}
+
+/// The list of the examples, and the one that would be taken.
+#[derive(Debug, Default)]
+pub struct Menu {
+    /// Its number.
+    pub chosen: usize,
+}
+
+/// A run that is walked through.
+#[derive(Debug)]
+pub struct Run {
+    /// Which it is.
+    pub(crate) example: &'static Example,
+    /// The way through it.
+    pub walk: Walk,
+    /// A letter that wants a name, and as much of that as is typed.
+    pub(crate) prompt: Option<(char, String)>,
+    /// What lies over the panes.
+    pub(crate) overlay: Option<Overlay>,
+    /// What the last key had to say.
+    pub(crate) message: String,
+    /// Whether the output stands where the loop does, if there is no room for both.
+    pub(crate) output: bool,
+}
+
+/// A text over the panes.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    /// What it is.
+    pub(crate) title: String,
+    /// The text, in lines.
+    pub(crate) text: String,
+    /// Lines and columns that are out of view.
+    pub(crate) scroll: (u16, u16),
+}
+
+/// Keys of the screen's own, for a reader. The others are those of [`Walk::letters`].
+const KEYS: [(&str, &str); 5] = [
+    ("← →", "an event back; an event on"),
+    ("PgUp PgDn", "a tenth of the run back; on"),
+    ("Home End", "the beginning; the end"),
+    ("O", "the output in the place of the loop, in a small window"),
+    ("Esc", "closes this; then: the list of the examples"),
+];
+
+impl Screen {
+    /// The list of the examples, at the one that was seen last.
+    #[must_use]
+    pub fn menu(self) -> Screen {
+        match self {
+            Screen::Menu(_) => self,
+            Screen::Run(run) => Menu::at(run.example).into(),
+        }
+    }
+
+    /// Does what a key says.
+    pub fn key(&mut self, key: KeyEvent) -> Next {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return if key.code == KeyCode::Char('c') { Next::Leave } else { Next::Draw };
+        }
+        match self {
+            Screen::Menu(menu) => menu.key(key.code),
+            Screen::Run(run) => run.key(key.code),
+        }
+    }
+}
+
+impl From<Menu> for Screen {
+    fn from(menu: Menu) -> Screen {
+        Screen::Menu(menu)
+    }
+}
+
+impl From<Run> for Screen {
+    fn from(run: Run) -> Screen {
+        Screen::Run(Box::new(run))
+    }
+}
+
+impl Menu {
+    /// With that example chosen.
+    pub fn at(example: &Example) -> Menu {
+        Menu { chosen: Example::all().iter().position(|other| other.name == example.name).unwrap_or(0) }
+    }
+
+    fn key(&mut self, key: KeyCode) -> Next {
+        const PAGE: usize = 10;
+        let last = Example::all().len() - 1;
+        self.chosen = match key {
+            KeyCode::Up | KeyCode::Char('k') => self.chosen.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.chosen + 1,
+            KeyCode::PageUp => self.chosen.saturating_sub(PAGE),
+            KeyCode::PageDown => self.chosen + PAGE,
+            KeyCode::Home => 0,
+            KeyCode::End => last,
+            KeyCode::Enter => return Next::Record(&Example::all()[self.chosen]),
+            KeyCode::Char('q') | KeyCode::Esc => return Next::Leave,
+            _ => self.chosen,
+        };
+        self.chosen = self.chosen.min(last);
+        Next::Draw
+    }
+}
+
+impl Overlay {
+    fn new(title: String, text: String) -> Overlay {
+        Overlay { title, text, scroll: (0, 0) }
+    }
+}
+
+impl Run {
+    /// At the first resume of what was recorded.
+    pub fn new(example: &'static Example, recorded: Recorded) -> Run {
+        let walk = Walk::new(recorded.replay);
+        // Of a report only what it is about: this screen says the rest, at the step where it happens.
+        let message = recorded.failed.iter().flat_map(|failed| failed.lines()).next().unwrap_or_default().to_owned();
+        Run { example, walk, prompt: None, overlay: None, message, output: false }
+    }
+
+    fn key(&mut self, key: KeyCode) -> Next {
+        if self.prompt.is_some() {
+            return self.typed(key);
+        }
+        if self.overlay.is_some() && self.scrolled(key) {
+            return Next::Draw;
+        }
+        if self.overlay.take().is_some() && matches!(key, KeyCode::Esc | KeyCode::Enter | KeyCode::Char('h' | 'q')) {
+            return Next::Draw;
+        }
+        self.message.clear();
+        let (step, steps) = (self.walk.replay().step(), self.walk.replay().steps());
+        let page = (steps / 10).max(1);
+        match key {
+            KeyCode::Char('h') => self.overlay = Some(help()),
+            KeyCode::Char('O') => self.output = !self.output,
+            KeyCode::Char(letter) if wants_name(letter) => self.prompt = Some((letter, String::new())),
+            KeyCode::Char(letter) => return self.command(&letter.to_string()),
+            KeyCode::Enter => return self.command("s"),
+            KeyCode::Right => return self.command("e"),
+            KeyCode::Left => return self.command(&format!("g {}", step.saturating_sub(1))),
+            KeyCode::PageUp => return self.command(&format!("g {}", step.saturating_sub(page))),
+            KeyCode::PageDown => return self.command(&format!("g {}", step + page)),
+            KeyCode::Home => return self.command("g 0"),
+            KeyCode::End => return self.command(&format!("g {steps}")),
+            KeyCode::Esc => return Next::Menu,
+            _ => {}
+        }
+        Next::Draw
+    }
+
+    /// A key while a name is being typed.
+    fn typed(&mut self, key: KeyCode) -> Next {
+        let Some((letter, name)) = &mut self.prompt else { return Next::Draw };
+        match key {
+            KeyCode::Char(c) => name.push(c),
+            // Nothing left to take away: it was not meant.
+            KeyCode::Backspace if name.pop().is_some() => {}
+            KeyCode::Backspace | KeyCode::Esc => self.prompt = None,
+            KeyCode::Enter => {
+                let line = format!("{letter} {}", name.trim());
+                self.prompt = None;
+                return self.command(line.trim_end());
+            }
+            _ => {}
+        }
+        Next::Draw
+    }
+
+    /// Whether a key has moved the text that lies over the panes.
+    fn scrolled(&mut self, key: KeyCode) -> bool {
+        const ASIDE: u16 = 8;
+        let Some(overlay) = &mut self.overlay else { return false };
+        let (down, right) = overlay.scroll;
+        let (lines, columns) =
+            (overlay.text.lines().count(), overlay.text.lines().map(|line| line.chars().count()).max());
+        let within = |n: u16, all: usize| n.min(u16::try_from(all.saturating_sub(1)).unwrap_or(u16::MAX));
+        overlay.scroll = match key {
+            KeyCode::Up => (down.saturating_sub(1), right),
+            KeyCode::Down => (within(down + 1, lines), right),
+            KeyCode::Left => (down, right.saturating_sub(ASIDE)),
+            KeyCode::Right => (down, within(right + ASIDE, columns.unwrap_or(0))),
+            _ => return false,
+        };
+        true
+    }
+
+    fn command(&mut self, line: &str) -> Next {
+        match self.walk.command(line) {
+            Answer::Moved => {}
+            // Of a record nothing is still to come.
+            Answer::Left | Answer::Awaited => return Next::Leave,
+            Answer::Said(said) if line == "?" => {
+                self.overlay = Some(Overlay::new(format!("step {}", self.walk.replay().step()), narrow(&said)));
+            }
+            Answer::Said(said) if said.lines().count() > 1 => {
+                self.overlay = Some(Overlay::new(line.to_owned(), said));
+            }
+            Answer::Said(said) => said.trim().clone_into(&mut self.message),
+        }
+        Next::Draw
+    }
+}
+
+/// Whether something stands behind a letter. Not so the stack, which a record does not have.
+fn wants_name(letter: char) -> bool {
+    let mut usages = Walk::letters().filter_map(|(usage, _)| usage.split_once(' '));
+    letter != 'b' && usages.any(|(key, _)| key.chars().eq([letter]))
+}
+
+fn help() -> Overlay {
+    let line = |(key, does): (&str, &str)| format!(" {key:<9}  {does}\n");
+    let text = Walk::letters().chain(KEYS).map(line).collect();
+    Overlay::new("keys".to_owned(), text)
+}
+
+/// In lines that the smallest window has room for.
+fn narrow(text: &str) -> String {
+    const WIDTH: usize = 54;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        if lines.last().is_some_and(|line| line.chars().count() + 1 + word.chars().count() > WIDTH) {
+            lines.push(String::new());
+        }
+        lines.last_mut().into_iter().for_each(|line| *line += &format!(" {word}"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,68 @@
+//! The terminal, taken and given back.
+
+use std::io::{self, IsTerminal, Stdout, stdin, stdout};
+use std::ops::{Deref, DerefMut};
+use std::panic::{set_hook, take_hook};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+
+/// Whether there is one, to draw on and to read keys from.
+pub(crate) fn is_there() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// A screen of our own, until this is dropped. A panic gives the other one back before it prints its message.
+pub(crate) struct FullScreen(Terminal<CrosstermBackend<Stdout>>);
+
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl FullScreen {
+    pub(crate) fn enter() -> io::Result<FullScreen> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let print = take_hook();
+            set_hook(Box::new(move |panic| {
+                give_back();
+                print(panic);
+            }));
+        });
+        IS_TAKEN.store(true, Ordering::Relaxed);
+        let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen));
+        let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        terminal.map(FullScreen).inspect_err(|_| give_back())
+    }
+}
+
+impl Deref for FullScreen {
+    type Target = Terminal<CrosstermBackend<Stdout>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for FullScreen {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for FullScreen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Puts everything back as it was. What does not work any more now will not work better later.
+fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::Relaxed) {
+        let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
