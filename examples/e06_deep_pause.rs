@@ -4,6 +4,7 @@
 //! time, for another coroutine, before the first goes on. Which `secret` does each level print on its way back?
 //!
 //! **Shows** V1 (where it stopped), V3 (its locals, and the whole chain of its callers, were still there).
+//! **Covers** what lies behind C11: a pause with callers.
 //!
 //! Run `cargo run --example e06_deep_pause`, and add `-- --quiet` or `-- --detail 2`.
 

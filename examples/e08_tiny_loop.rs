@@ -4,6 +4,7 @@
 //! first, and which line of the loop decides it?
 //!
 //! **Shows** V4 (who ran in between, in which order), V5 (what made it ready, and when).
+//! **Covers** what lies behind C9 and C12: a loop, by hand.
 //!
 //! Run `cargo run --example e08_tiny_loop`, and add `-- --quiet` or `-- --detail 2`.
 

@@ -4,7 +4,7 @@
 //! loop poll, and for how long each time? Who goes first of the two that are due in the same moment?
 //!
 //! **Shows** V5 (what made it ready), V6 (what the loop did when nothing was ready).
-//! **Covers** D6.
+//! **Covers** C9, D6.
 //!
 //! Run `cargo run --example e13_one_turn`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

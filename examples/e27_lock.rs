@@ -4,7 +4,7 @@
 //! second time, at once: does it get it before those who wait?
 //!
 //! **Shows** V4 (who ran in between), V5 (what made it ready, and how many stood before it).
-//! **Covers** A6, D14, D21, the second half.
+//! **Covers** A6, B9, D14, D21, the second half.
 //!
 //! Run `cargo run --example e27_lock`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

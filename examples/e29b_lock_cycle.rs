@@ -4,7 +4,7 @@
 //! what does it wait for? The end of the run then takes one of them away: who eats after all? Which line would you change?
 //!
 //! **Shows** V5 (what made it ready: nothing), V7 (how it ended).
-//! **Covers** the deadlock that none of the articles mentions.
+//! **Covers** what lies behind D12: a deadlock that is a circle.
 //!
 //! Run `cargo run --example e29b_lock_cycle`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

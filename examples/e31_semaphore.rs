@@ -4,7 +4,7 @@
 //! how many there are *at once*. How many per second, it does not.)
 //!
 //! **Shows** V5 (what made it ready, and how many stood before it).
-//! **Covers** A7, D13.
+//! **Covers** A7, B9, D13.
 //!
 //! Run `cargo run --example e31_semaphore`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

@@ -4,7 +4,7 @@
 //! gets the first three?
 //!
 //! **Shows** V4 (who ran in between), V5 (what made it ready).
-//! **Covers** the condition, which the articles leave out.
+//! **Covers** what lies behind A8 and A9: the condition.
 //!
 //! Run `cargo run --example e32b_condvar`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

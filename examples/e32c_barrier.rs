@@ -4,7 +4,7 @@
 //! one of them gives up, how long do the others wait?
 //!
 //! **Shows** V4 (who ran in between), V5 (what made it ready).
-//! **Covers** the barrier, which the articles leave out.
+//! **Covers** what lies behind A9: the barrier.
 //!
 //! Run `cargo run --example e32c_barrier`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

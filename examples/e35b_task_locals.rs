@@ -4,7 +4,7 @@
 //! a child's change reach its parent? Does the main task have a value in the end?
 //!
 //! **Shows** V3 (what belongs to the task was still there), V4 (who ran in between).
-//! **Covers** context variables, which the articles leave out.
+//! **Covers** what lies behind D24: context variables.
 //!
 //! Run `cargo run --example e35b_task_locals`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

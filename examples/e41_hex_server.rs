@@ -4,7 +4,7 @@
 //! which order are they answered, and how many times does the server's loop stop at `accept`?
 //!
 //! **Shows** V1 to V6: a task for each client, and each parked at its own read.
-//! **Covers** C1, C5: the handler is that of the program `examples/hex_server.rs`, included by its path.
+//! **Covers** B9, C1, C5: the handler is that of the program `examples/hex_server.rs`, included by its path.
 //!
 //! Run `cargo run --example e41_hex_server`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` for real sockets.
 

@@ -4,7 +4,7 @@
 //! clients? Whom does Silent hold up?
 //!
 //! **Shows** V4, V5: a client's two tasks, and who wakes the one that writes.
-//! **Covers** D26 (chat servers), A12 (connections that last, and broadcasts).
+//! **Covers** A12, D26: connections that last, broadcasts, chat servers.
 //!
 //! Run `cargo run --example e47_chat`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` for real sockets.
 

@@ -4,7 +4,7 @@
 //! look at first, if the program stood still?
 //!
 //! **Shows** V1 (where it stopped), V5 (what would make it ready).
-//! **Covers** the call graphs of later Pythons, which the articles do not have yet.
+//! **Covers** what lies behind D23: the call graphs of later Pythons.
 //!
 //! Run `cargo run --example e51_where_is_everyone`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

@@ -4,6 +4,7 @@
 //! returns. Where is its `n` between two polls, and how does it know where to go on?
 //!
 //! **Shows** V8 (how the same looks as a state machine). The loop has no part in it: the executor is the thirty lines below.
+//! **Covers** what lies behind C10: what is built, and runs nothing.
 //!
 //! Run `cargo run --example e53_state_machine`, and add `-- --quiet`.
 

@@ -5,6 +5,7 @@
 //!
 //! **Shows** V8 (the same as a state machine). Without the lines that begin with `it is a future`, and but for the places, both
 //! halves leave the same record.
+//! **Covers** what lies behind C6 and D6, in both styles.
 //!
 //! Run `cargo run --example e54_twice`, and add `-- --quiet` or `-- --detail 2`.
 

@@ -4,6 +4,7 @@
 //! and what do they hand each other?
 //!
 //! **Shows** V2 (what it handed out and was handed), V8 (the same as a state machine).
+//! **Covers** what lies behind B7: who waits for whom.
 //!
 //! Run `cargo run --example e55_mixed`, and add `-- --quiet` or `-- --detail 2`.
 

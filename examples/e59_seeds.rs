@@ -4,7 +4,7 @@
 //! the same seed find it again?
 //!
 //! **Shows** V4 (who ran in between), in a loop that is not narrated.
-//! **Covers** testing, which the articles leave out.
+//! **Covers** what lies behind D21: a test that finds it.
 //!
 //! Run `cargo run --example e59_seeds`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

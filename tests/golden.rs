@@ -9,13 +9,22 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::{env, fs, io};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{env, fs, io, thread};
 
 use corio::observe::event::{Event, Record};
 use corio::observe::{Recording, State, Stepper};
 
 #[path = "../examples/common/mod.rs"]
 mod common;
+#[path = "../examples/e01_blocking_server.rs"]
+mod e01_blocking_server;
+#[path = "../examples/e02_thread_server.rs"]
+mod e02_thread_server;
+#[path = "../examples/e03_would_block.rs"]
+mod e03_would_block;
+#[path = "../examples/e04_readiness.rs"]
+mod e04_readiness;
 #[path = "../examples/e05_generator.rs"]
 mod e05_generator;
 #[path = "../examples/e06_deep_pause.rs"]
@@ -124,14 +133,22 @@ mod e42_framing;
 mod e43_backpressure;
 #[path = "../examples/e44_http_get.rs"]
 mod e44_http_get;
+#[path = "../examples/e45_web_server.rs"]
+mod e45_web_server;
 #[path = "../examples/e46_scraper.rs"]
 mod e46_scraper;
 #[path = "../examples/e47_chat.rs"]
 mod e47_chat;
+#[path = "../examples/e48_ten_thousand.rs"]
+mod e48_ten_thousand;
 #[path = "../examples/e49_debug_mode.rs"]
 mod e49_debug_mode;
+#[path = "../examples/e50_logging.rs"]
+mod e50_logging;
 #[path = "../examples/e51_where_is_everyone.rs"]
 mod e51_where_is_everyone;
+#[path = "../examples/e52_record_and_scrub.rs"]
+mod e52_record_and_scrub;
 #[path = "../examples/e53_state_machine.rs"]
 mod e53_state_machine;
 #[path = "../examples/e54_twice.rs"]
@@ -146,8 +163,12 @@ mod e57_supervisor;
 mod e58_graceful_shutdown;
 #[path = "../examples/e59_seeds.rs"]
 mod e59_seeds;
+#[path = "common/mod.rs"]
+mod tests;
 #[path = "common/trace.rs"]
 mod trace;
+
+type Program = fn() -> io::Result<()>;
 
 macro_rules! golden {
     ($($name:ident)*; printed: $($printed:ident)*) => {
@@ -169,40 +190,109 @@ macro_rules! golden {
         )*
 
         const TESTED: &[&str] = &[$(stringify!($name),)* $(stringify!($printed)),*];
+        const WHOLE: &[(&str, Program)] = &[$((stringify!($name), self::$name::program)),*];
+        const PRINTED: &[(&str, Program)] = &[$((stringify!($printed), self::$printed::program)),*];
     };
 }
 
 golden! {
+    e01_blocking_server e02_thread_server e03_would_block e04_readiness
     e05_generator e06_deep_pause e07_by_hand e08_tiny_loop e09_hello_sleep e10_one_after_the_other e11_tasks
     e12_taking_turns e13_one_turn e14_promise e15_never_ran e16_current_loop e17_call_soon_later e18_gather
     e19_gather_errors e20_first_done e20b_race e20c_select e21_cancel e22_timeout e22b_shield e22c_nested_limits
     e23_task_group e23b_nested_groups e24_error_at_join e25_done_callback e26_lost_update e27_lock e28_insert_once
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
-    e42_framing e43_backpressure e44_http_get e46_scraper e47_chat e49_debug_mode
+    e42_framing e43_backpressure e44_http_get e45_web_server e46_scraper e47_chat e49_debug_mode
+    e50_logging
     e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds;
     printed: e36_file_lines e37_block_the_loop e38_to_thread e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
-    e40_wrong_library e56_swap_the_engine
+    e40_wrong_library e48_ten_thousand e52_record_and_scrub e56_swap_the_engine
 }
 
-/// Every example of the learning path stands in the list above, and begins with what a reader wants to know first.
+/// Every example of the learning path stands in the list above.
 #[test]
 fn no_example_is_forgotten() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for entry in fs::read_dir(directory).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let numbered = name.starts_with('e') && name[1..].starts_with(|c: char| c.is_ascii_digit());
-        if !numbered || path.extension().is_none() {
-            continue;
+        if name.starts_with('e') && name[1..].starts_with(|c: char| c.is_ascii_digit()) && path.is_file() {
+            assert!(TESTED.contains(&name), "{name} is not tested here");
         }
-        assert!(TESTED.contains(&name), "{name} is not tested here");
-        let text = fs::read_to_string(&path).unwrap();
-        for part in ["//! **Lesson.** ", "//! **Predict.** ", "//! **Shows** ", &format!("--example {name}`")] {
-            assert!(text.contains(part), "the header of {name} lacks {part:?}");
+    }
+}
+
+/// Twenty times, while others want the processor too.
+#[test]
+fn every_run_is_the_same_under_load() {
+    if !tests::slow("every_run_is_the_same_under_load") {
+        return;
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|s| {
+        let _over = SetOnDrop(&over);
+        for _ in 0..4 {
+            s.spawn(|| {
+                while !over.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
-        let code = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"));
-        assert!(code.count() <= 60, "{name} is too long to be a lesson");
+        for _ in 0..20 {
+            for (name, program) in WHOLE {
+                same_as_golden(name, &record(*program).1);
+            }
+            for (name, program) in PRINTED {
+                same_as_golden(name, &record(*program).0.narrate(0));
+            }
+        }
+    });
+}
+
+/// Whatever ends the test, the busy threads end.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Both programs that hang are found out in the turn in which nobody can go on: after the last pause there is no poll.
+#[test]
+fn a_deadlock_is_explained_within_one_turn() {
+    let hangs: [(Program, &[&str]); 2] = [
+        (
+            e29_queue_hang::program,
+            &[
+                "all 2 tasks wait",
+                "main (1) parked 1.000 s the tasks of group 1 to end",
+                "right (4) parked 0.000 s an item of queue 1",
+            ],
+        ),
+        (
+            e29b_lock_cycle::program,
+            &[
+                "all 3 tasks wait",
+                "Plato (2) parked 0.000 s lock 2, which Hypatia has",
+                "Hypatia (3) parked 0.000 s lock 1, which Plato has",
+                "cycle: Hypatia waits for Plato, Plato waits for Hypatia",
+            ],
+        ),
+    ];
+    for (program, explained) in hangs {
+        let recording = Recording::new();
+        let error = common::launch(common::simulated().observer(recording.clone()), program).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Deadlock);
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in explained {
+            assert!(text.contains(part), "{part:?} is not said by\n{error}");
+        }
+        let records = recording.records();
+        let found = records.iter().position(|record| matches!(record.event, Event::Deadlock { .. })).unwrap();
+        let last = records[..found].iter().rposition(|record| matches!(record.event, Event::Yield { .. })).unwrap();
+        let polled = records[last..].iter().any(|record| matches!(record.event, Event::PollEnter { .. }));
+        assert!(!polled, "{:?}", &records[last..=found]);
     }
 }
 
@@ -240,34 +330,9 @@ fn without_place(event: Event) -> Event {
     }
 }
 
-/// `docs/README.md` lists the examples with their lessons.
-#[test]
-fn the_path_is_listed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut table = "\n| Example | Lesson |\n|---|---|\n".to_owned();
-    let mut names = TESTED.to_vec();
-    names.sort_unstable();
-    for name in names {
-        let text = fs::read_to_string(root.join(format!("examples/{name}.rs"))).unwrap();
-        let header = text.lines().map_while(|line| line.strip_prefix("//!")).take_while(|line| !line.is_empty());
-        let lesson = header.map(str::trim).collect::<Vec<_>>().join(" ");
-        table += &format!("| `{name}` | {} |\n", lesson.trim_start_matches("**Lesson.** "));
-    }
-    let path = root.join("docs/README.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once("<!-- learning path -->\n").unwrap();
-    let (_, after) = rest.split_once("\n<!-- end of path -->").unwrap();
-    let new = format!("{before}<!-- learning path -->\n{table}\n<!-- end of path -->{after}");
-    if env::var_os("BLESS").is_some() {
-        fs::write(&path, &new).unwrap();
-    }
-    assert!(text == new || env::var_os("BLESS").is_some(), "{} is old; BLESS=1 rewrites it", path.display());
-}
-
 /// A session with the stepper for each of its letters, in the words of the examples.
 #[test]
 fn the_stepper_goes_where_it_is_told() {
-    type Program = fn() -> io::Result<()>;
     let sessions: [(&str, Program, &str); 5] = [
         ("e09_hello_sleep", e09_hello_sleep::program, "\nc\nc\n?\np\np\nq\n"),
         (
@@ -360,6 +425,11 @@ fn compare(name: &str, told: &str) {
     if env::var_os("BLESS").is_some() {
         fs::write(&path, told).unwrap();
     }
+    same_as_golden(name, told);
+}
+
+fn same_as_golden(name: &str, told: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
     let golden = fs::read_to_string(&path).unwrap_or_default();
     if let Some(difference) = difference(&golden, told) {
         panic!("{name} is not what {} says.\n{difference}\nIf that is wanted: BLESS=1", path.display());

@@ -1,6 +1,9 @@
 //! Real peers: programs that know nothing of this one talk to our servers, and our clients to theirs.
 
 mod common;
+#[path = "../examples/e45_web_server.rs"]
+#[allow(dead_code)]
+mod e45_web_server;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -173,6 +176,32 @@ fn curl_is_served() {
         // Two requests over one connection.
         assert_eq!(curl(&[&url("one"), &url("two")])?, "GET /one \nGET /two \n");
         assert_eq!(curl(&["-d", "some data", &url("post")])?, "POST /post some data\n");
+        handle.stop();
+        serving.join()
+    })
+    .unwrap();
+}
+
+/// The web server of the learning path is one for others too.
+#[test]
+fn curl_is_answered_by_an_example() {
+    if !has("curl") {
+        return;
+    }
+    run(|| {
+        let (server, address) = server()?;
+        let handle = server.handle();
+        let serving = spawn(move || server.serve(e45_web_server::serve));
+        let curl = |more: &[&str], path: &str| {
+            let url = format!("http://{address}{path}");
+            let args =
+                [&["-sS", "--noproxy", "*", "--max-time", "60", "-w", "%{http_code} %{content_type}"], more, &[&url]];
+            peer("curl", &args.concat(), "")
+        };
+        let kind = "application/json";
+        assert_eq!(curl(&["-d", "255"], "/hex")?, format!("{{\"hex\":\"0xff\",\"number\":255}}\n200 {kind}"));
+        assert!(curl(&["-d", "ada"], "/hex")?.ends_with(&format!("\n400 {kind}")));
+        assert!(curl(&[], "/nothing")?.ends_with(&format!("\n404 {kind}")));
         handle.stop();
         serving.join()
     })

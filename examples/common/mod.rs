@@ -1,4 +1,4 @@
-//! What the examples of the learning path share: who watches them.
+//! What the examples of the learning path share: who watches them, and a client for those that serve with sockets of std's.
 //!
 //! | flag | |
 //! | --- | --- |
@@ -13,8 +13,8 @@
 
 #![allow(dead_code)] // each example compiles its own copy
 
-use std::io::{IsTerminal, Write};
-use std::{env, fs, io};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::{env, fs, io, net::TcpStream};
 
 use corio::observe::{Axis, Narrator, Recording, Stepper};
 use corio::testing::Network;
@@ -22,12 +22,12 @@ use corio::{Backend, Runner, millis};
 
 /// Runs an example's program as its flags say.
 pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
-    env_logger::Builder::from_env("CORIO_LOG")
+    let _ = env_logger::Builder::from_env("CORIO_LOG")
         .format(|out, record| {
             let task = corio::try_current().map_or_else(|| "-".to_owned(), |task| task.name());
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
-        .init();
+        .try_init(); // an example may have its own
     let (mut detail, mut real, mut step, mut live, mut trace) = (1, false, false, false, None);
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
@@ -83,4 +83,12 @@ fn usage() -> io::Error {
         io::ErrorKind::InvalidInput,
         "the flags are --quiet, --detail N, --step, --live, --trace FILE and --real",
     )
+}
+
+/// What a client of a line says and hears, on a socket of std's: it waits for the answer, and so does its thread.
+pub(crate) fn ask(mut stream: &TcpStream, question: &str) -> io::Result<String> {
+    stream.write_all(format!("{question}\n").as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?; // there is no more than this answer in the stream
+    Ok(format!("{question}: {}", answer.trim_end()))
 }
