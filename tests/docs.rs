@@ -42,6 +42,27 @@ fn the_documents_show_what_is_so() {
     assert!(stale.is_empty(), "{}\nBLESS=1 rewrites what is old", stale.join("\n"));
 }
 
+/// Each picture is there; that of a run is told in words as well, for those who do not see it.
+#[test]
+fn every_picture_is_there() {
+    let mut documents = Vec::new();
+    collect(&root().join("docs"), &mut documents);
+    let mut pictures = 0;
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        for picture in text.split("\n![").skip(1) {
+            let (words, rest) = picture.split_once("](").expect("a picture has a place");
+            let file = path.with_file_name(rest.split(')').next().unwrap());
+            assert!(file.exists(), "{}: there is no {}", path.display(), file.display());
+            if file.starts_with(root().join("docs/book/pictures")) {
+                assert!(words.len() > 60, "{}: {words:?} tells little of {}", path.display(), file.display());
+                pictures += 1;
+            }
+        }
+    }
+    assert!(pictures > 5, "{pictures}");
+}
+
 /// Nothing was left to be filled in.
 #[test]
 fn no_document_has_a_gap() {

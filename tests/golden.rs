@@ -7,6 +7,7 @@
 #![allow(clippy::duplicate_mod)] // each of them has its `mod common`
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -163,6 +164,8 @@ mod e57_supervisor;
 mod e58_graceful_shutdown;
 #[path = "../examples/e59_seeds.rs"]
 mod e59_seeds;
+#[path = "common/page.rs"]
+mod page;
 #[path = "common/mod.rs"]
 mod tests;
 #[path = "common/trace.rs"]
@@ -330,6 +333,26 @@ fn without_place(event: Event) -> Event {
     }
 }
 
+/// The pictures of the book, each of some steps of an example: as many as fit beside a text.
+const PICTURES: [(&str, Program, RangeInclusive<u64>); 6] = [
+    ("e11_tasks", e11_tasks::program, 9..=45),
+    ("e13_one_turn", e13_one_turn::program, 8..=38),
+    ("e18_gather", e18_gather::program, 29..=62),
+    ("e20_first_done", e20_first_done::program, 17..=44),
+    ("e21_cancel", e21_cancel::program, 34..=63),
+    ("e27_lock", e27_lock::program, 9..=37),
+];
+
+#[test]
+fn the_pictures_are_of_these_runs() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/book/pictures");
+    for (name, program, steps) in PICTURES {
+        compare_with(&directory.join(format!("{name}.svg")), &record(program).0.svg(steps));
+    }
+    let there = fs::read_dir(directory).unwrap().count();
+    assert_eq!(there, PICTURES.len(), "a picture is of no run");
+}
+
 /// A session with the stepper for each of its letters, in the words of the examples.
 #[test]
 fn the_stepper_goes_where_it_is_told() {
@@ -416,23 +439,30 @@ fn check(name: &str, program: fn() -> io::Result<()>) {
     let (recording, told) = record(program);
     assert_eq!(recording.records(), record(program).0.records(), "{name}: the second run is not the first");
     keeps_the_rules(&recording);
+    assert!(recording.html().len() < 200_000, "{name}: a page that one sends to somebody is not large");
     compare(name, &told);
 }
 
 /// Compares a text with the golden one.
 fn compare(name: &str, told: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
+    compare_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt")), told);
+}
+
+fn compare_with(path: &Path, told: &str) {
     if env::var_os("BLESS").is_some() {
-        fs::write(&path, told).unwrap();
+        fs::write(path, told).unwrap();
     }
-    same_as_golden(name, told);
+    same_as(path, told);
 }
 
 fn same_as_golden(name: &str, told: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
-    let golden = fs::read_to_string(&path).unwrap_or_default();
+    same_as(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt")), told);
+}
+
+fn same_as(path: &Path, told: &str) {
+    let golden = fs::read_to_string(path).unwrap_or_default();
     if let Some(difference) = difference(&golden, told) {
-        panic!("{name} is not what {} says.\n{difference}\nIf that is wanted: BLESS=1", path.display());
+        panic!("the run is not what {} says.\n{difference}\nIf that is wanted: BLESS=1", path.display());
     }
 }
 
@@ -467,6 +497,7 @@ fn without_lines_of_std(told: &str) -> String {
 
 fn keeps_the_rules(recording: &Recording) {
     trace::keep_the_rules(recording);
+    page::keep_the_rules(recording);
     let mut state = State::new();
     for record in recording.records() {
         state.check(&record).unwrap_or_else(|broken| panic!("{record:?}\n{broken}\n{state:#?}"));

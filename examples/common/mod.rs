@@ -7,6 +7,8 @@
 //! | `--step` | runs it first, and then steps through it, also backwards: Enter goes to the next resume, `h` lists the rest |
 //! | `--live` | the same while it runs: back leads to what has been, and what is still to come is waited for |
 //! | `--trace FILE` | writes the run as a trace, for Perfetto or `chrome://tracing` |
+//! | `--html FILE` | writes the run as a page to step through, for any browser |
+//! | `--svg FILE` | writes it as a picture; with `--steps A-B` only those steps |
 //! | `--real` | on the real clock and the real network: a second takes a second |
 //!
 //! `CORIO_LOG=debug` adds the library's log, on standard error: each line with the task that wrote it.
@@ -14,6 +16,7 @@
 #![allow(dead_code)] // each example compiles its own copy
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::{env, fs, io, net::TcpStream};
 
 use corio::observe::{Axis, Narrator, Recording, Stepper};
@@ -28,7 +31,8 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
         .try_init(); // an example may have its own
-    let (mut detail, mut real, mut step, mut live, mut trace) = (1, false, false, false, None);
+    let (mut detail, mut real, mut step, mut live, mut steps) = (1, false, false, false, 0..=u64::MAX);
+    let mut files = Vec::new();
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
         match &*flag {
@@ -36,7 +40,8 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             "--detail" => detail = flags.next().and_then(|n| n.parse().ok()).ok_or_else(usage)?,
             "--step" => step = true,
             "--live" => live = true,
-            "--trace" => trace = Some(flags.next().ok_or_else(usage)?),
+            "--trace" | "--html" | "--svg" => files.push((flag, flags.next().ok_or_else(usage)?)),
+            "--steps" => steps = flags.next().and_then(|steps| range(&steps)).ok_or_else(usage)?,
             "--real" => real = true,
             _ => return Err(usage()),
         }
@@ -48,17 +53,22 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
         return launch(runner.observer(stepper.observe(io::BufReader::new(input), io::stdout())), program);
     }
     // What a program says is heard by whoever observes it, so somebody has to print it then.
-    if !step && (detail > 0 || trace.is_some()) {
+    if !step && (detail > 0 || !files.is_empty()) {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
-    if !step && trace.is_none() {
+    if !step && files.is_empty() {
         return launch(runner, program);
     }
     let recording = Recording::new();
     let ended = launch(runner.observer(recording.clone()), program);
-    if let Some(file) = trace {
-        // On a virtual clock no time passes while something runs: steps show more.
-        fs::write(file, recording.chrome_trace(if real { Axis::Time } else { Axis::Step }))?;
+    for (form, file) in files {
+        let text = match &*form {
+            "--html" => recording.html(),
+            "--svg" => recording.svg(steps.clone()),
+            // On a virtual clock no time passes while something runs: steps show more.
+            _ => recording.chrome_trace(if real { Axis::Time } else { Axis::Step }),
+        };
+        fs::write(file, text)?;
     }
     if step {
         let input = io::stdin().lock();
@@ -78,11 +88,16 @@ pub(crate) fn launch(mut runner: Runner, program: fn() -> io::Result<()>) -> io:
     runner.run(program)
 }
 
+/// Steps, as in `9-36`.
+fn range(steps: &str) -> Option<RangeInclusive<u64>> {
+    let (first, last) = steps.split_once('-')?;
+    Some(first.parse().ok()?..=last.parse().ok()?)
+}
+
 fn usage() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the flags are --quiet, --detail N, --step, --live, --trace FILE and --real",
-    )
+    const FLAGS: &str =
+        "--quiet, --detail N, --step, --live, --trace FILE, --html FILE, --svg FILE, --steps A-B and --real";
+    io::Error::new(io::ErrorKind::InvalidInput, format!("the flags are {FLAGS}"))
 }
 
 /// What a client of a line says and hears, on a socket of std's: it waits for the answer, and so does its thread.

@@ -7,7 +7,8 @@
 //!            ┌──────────┐  records  ┌───────┐  states   ┌► Narrator     the run as a text
 //!  a run ───►│ the loop ├──────────►│ State ├───────────┼► dump()       all tasks at one moment, as a tree
 //!            └──────────┘           └───────┘           └► Recording    everything, to go through afterwards:
-//!                                                              Replay, Walk, and on a terminal Stepper
+//!                                                              Replay, Walk, and on a terminal Stepper;
+//!                                                              a page, a picture, a trace
 //! ```
 //!
 //! With no observer attached the stream costs one branch that is never taken. Observers run on the loop's own stack,
@@ -20,7 +21,9 @@ mod chrome;
 pub(crate) mod dump;
 pub mod event;
 mod explain;
+mod html;
 mod hub;
+mod json;
 mod narrator;
 mod recording;
 mod replay;
@@ -28,6 +31,8 @@ mod replay;
 mod stacks;
 pub mod state;
 mod stepper;
+mod svg;
+mod timeline;
 mod view;
 mod walk;
 pub(crate) mod words;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Want};
 use super::state::State;
-use super::words::{Seconds, Sources, place, tasks, want, why};
+use super::words::{Seconds, Sources, by, place, tasks, want, why};
 use super::{Names, Observer};
 
 /// Tells a run as it happens, a line per event: the step, the time, who does it, and what.
@@ -53,6 +53,14 @@ pub struct Narrator<W> {
     started: bool,
     /// Nobody reads any more.
     deaf: bool,
+}
+
+/// One event, in the columns of a line that tells everything; without who is ready then, which may be many.
+pub(super) struct Told {
+    pub(super) who: String,
+    pub(super) sign: char,
+    pub(super) text: String,
+    pub(super) tail: String,
 }
 
 /// One line of the narration.
@@ -143,6 +151,22 @@ impl<W: Write> Narrator<W> {
         self
     }
 
+    /// Tells one event to whoever writes it down elsewhere. They come in their order, and to this alone.
+    pub(super) fn one(&mut self, record: &Record, names: &Names) -> Told {
+        let running = self.state.running.last().copied().unwrap_or(0);
+        let own = |text| Told { who: who(running, names), sign: ' ', text, tail: String::new() };
+        let told = match record.event {
+            Event::Out { text, .. } => own(names.text(text).to_owned()),
+            Event::Mark { text } => own(heading(names.text(text))),
+            _ => match self.line_of(record, names) {
+                None => own(String::new()),
+                Some(line) => Told { text: line.in_full(names), who: line.who, sign: line.sign, tail: line.tail },
+            },
+        };
+        self.state.apply(record);
+        told
+    }
+
     fn tell(&mut self, record: &Record, names: &Names) {
         match record.event {
             Event::Out { text, .. } if self.detail == 0 => self.print(names.text(text)),
@@ -153,7 +177,7 @@ impl<W: Write> Narrator<W> {
             }
             Event::Mark { text } => {
                 self.finish(names);
-                self.aside(&format!("── {} ──", names.text(text)));
+                self.aside(&heading(names.text(text)));
             }
             _ => {
                 if self.add_to_line(record).is_continue()
@@ -189,7 +213,7 @@ impl<W: Write> Narrator<W> {
     /// What an event is called; `None`: this detail leaves it out.
     fn line_of(&mut self, record: &Record, names: &Names) -> Option<Line> {
         let all = self.detail > 1;
-        let name = |task: u64| if task == 0 { "loop".to_owned() } else { names.task(task) };
+        let name = |task: u64| who(task, names);
         let running = self.state.running.last().copied().unwrap_or(0);
         let mut line = Line {
             first: record.seq,
@@ -273,17 +297,8 @@ impl<W: Write> Narrator<W> {
                 String::new()
             }
             Event::Wake { task, by } => {
-                let by = match by {
-                    By::Itself => "itself".to_owned(),
-                    By::Thread => "another thread".to_owned(),
-                    By::Cancel => "the cancellation".to_owned(),
-                    By::Timer(timer) => format!("timer {timer}"),
-                    By::Io(source) => format!("source {source}"),
-                    By::Task(task) => names.task(task),
-                    By::Loop => "the loop".to_owned(),
-                };
                 line.queue = true;
-                format!("{} is ready, woken by {by}", names.task(task))
+                format!("{} is ready, woken by {}", names.task(task), self::by(by, names))
             }
             Event::Shuffle { .. } => {
                 line.queue = true;
@@ -393,20 +408,8 @@ impl<W: Write> Narrator<W> {
         let Some(line) = self.line.take() else { return };
         let step =
             if line.first == line.last { line.first.to_string() } else { format!("{}-{}", line.first, line.last) };
-        let mut text = line.text;
-        text += &tasks(&line.made, names, ", ");
-        if let [timer] = line.timers[..] {
-            text += &format!("timer {timer} fires");
-        } else if !line.timers.is_empty() {
-            let timers: Vec<String> = line.timers.iter().map(u64::to_string).collect();
-            text += &format!("timers {} fire", timers.join(", "));
-        }
+        let text = line.in_full(names);
         let mut tail = line.tail;
-        if !line.woken.is_empty() {
-            let verb = if line.timers.len() > 1 { "wake" } else { "wakes" };
-            let and = if text.is_empty() { "" } else { " and " };
-            text += &format!("{and}{verb} {}", tasks(&line.woken, names, ", "));
-        }
         if tail.is_empty() && (line.queue || !line.woken.is_empty()) {
             tail = format!("ready: {}", tasks(&self.state.ready, names, ", "));
         }
@@ -431,6 +434,34 @@ impl<W: Write> Narrator<W> {
             self.deaf = writeln!(self.out, "{line}").is_err();
         }
     }
+}
+
+impl Line {
+    /// What happened, with all that it made and woke.
+    fn in_full(&self, names: &Names) -> String {
+        let mut text = self.text.clone() + &tasks(&self.made, names, ", ");
+        if let [timer] = self.timers[..] {
+            text += &format!("timer {timer} fires");
+        } else if !self.timers.is_empty() {
+            let timers: Vec<String> = self.timers.iter().map(u64::to_string).collect();
+            text += &format!("timers {} fire", timers.join(", "));
+        }
+        if !self.woken.is_empty() {
+            let verb = if self.timers.len() > 1 { "wake" } else { "wakes" };
+            let and = if text.is_empty() { "" } else { " and " };
+            text += &format!("{and}{verb} {}", tasks(&self.woken, names, ", "));
+        }
+        text
+    }
+}
+
+fn who(task: u64, names: &Names) -> String {
+    if task == 0 { "loop".to_owned() } else { names.task(task) }
+}
+
+/// A mark, as it stands between the lines.
+fn heading(mark: &str) -> String {
+    format!("── {mark} ──")
 }
 
 impl<W: Write> Observer for Narrator<W> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Names;
-use super::event::{Direction, End, Place, Sent, Thing, Want, Why};
+use super::event::{By, Direction, End, Place, Sent, Thing, Want, Why};
 use super::state::State;
 use crate::timer::Nanos;
 
@@ -119,6 +119,19 @@ pub(super) fn handed_out(end: End) -> &'static str {
     }
 }
 
+/// What made a task ready, after "woken by".
+pub(super) fn by(by: By, names: &Names) -> String {
+    match by {
+        By::Itself => "itself".to_owned(),
+        By::Thread => "another thread".to_owned(),
+        By::Cancel => "the cancellation".to_owned(),
+        By::Timer(timer) => format!("timer {timer}"),
+        By::Io(source) => format!("source {source}"),
+        By::Task(task) => names.task(task),
+        By::Loop => "the loop".to_owned(),
+    }
+}
+
 /// The names of several tasks.
 pub(super) fn tasks<'a>(tasks: impl IntoIterator<Item = &'a u64>, names: &Names, between: &str) -> String {
     tasks.into_iter().map(|task| names.task(*task)).collect::<Vec<_>>().join(between)
@@ -139,7 +152,8 @@ impl Sources {
         numbers.filter_map(|n| Some((n, lines.get(n as usize - 1)?.as_str()))).collect()
     }
 
-    fn lines(&mut self, at: Place) -> &[String] {
+    /// All lines of the file that a place is in; none if it cannot be read.
+    pub(super) fn lines(&mut self, at: Place) -> &[String] {
         self.files.entry(at.file()).or_insert_with(|| read(at.file()))
     }
 
