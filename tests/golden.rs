@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{env, fs, io, thread};
 
 use corio::observe::event::{Event, Record};
-use corio::observe::{Recording, State, Stepper};
+use corio::observe::{Quiz, Recording, State, Stepper};
 
 #[path = "../examples/common/mod.rs"]
 mod common;
@@ -187,6 +187,7 @@ macro_rules! golden {
             #[test]
             fn $printed() {
                 let (recording, _) = record(self::$printed::program);
+                is_a_fair_quiz(stringify!($printed), &recording);
                 keeps_the_rules(&recording);
                 compare(stringify!($printed), &recording.narrate(0));
             }
@@ -412,6 +413,24 @@ impl io::Write for Shared {
     }
 }
 
+/// A quiz is a text too, with answers that are right, wrong, and none.
+#[test]
+fn a_quiz_is_the_same_every_time() {
+    let sessions: [(&str, Program, &str); 3] = [
+        ("e11_tasks", e11_tasks::program, "y\nAda\nmain\n1.0\nnobody\n3\nmain\n\nno\n"),
+        ("e21_cancel", e21_cancel::program, "1 s\n3.5\nJOB\njob\nperhaps\nYES\nsoon\n\ncancelled\nq\n"),
+        ("e27_lock", e27_lock::program, "Ada\nyes\nbarbara\ny\n"),
+    ];
+    for (name, program, typed) in sessions {
+        let mut seen = Vec::new();
+        Quiz::new(&record(program).0).echo(true).run(typed.as_bytes(), &mut seen).unwrap();
+        compare(&format!("quiz_{name}"), &String::from_utf8(seen).unwrap());
+    }
+    let mut seen = Vec::new();
+    Quiz::new(&record(|| Ok(())).0).run(&b"yes\n"[..], &mut seen).unwrap();
+    assert_eq!(String::from_utf8(seen).unwrap(), "This run leaves nothing to predict.\n");
+}
+
 /// Back is the way forward, backwards.
 #[test]
 fn a_replay_is_the_same_from_both_sides() {
@@ -435,8 +454,45 @@ fn a_replay_is_the_same_from_both_sides() {
     }
 }
 
+/// The questions of a run: who types their answers has all of them right, and none is told before it is asked.
+fn is_a_fair_quiz(name: &str, recording: &Recording) {
+    let quiz = Quiz::new(recording);
+    let questions = quiz.questions().to_vec();
+    let count = questions.len();
+    assert!(count <= 9, "{name}: {questions:#?}");
+    assert!(questions.iter().all(|question| question.step < question.answered_at), "{name}: {questions:#?}");
+    let in_order = questions.windows(2).all(|pair| pair[0].answered_at <= pair[1].step);
+    assert!(in_order, "{name}: one answer tells another: {questions:#?}");
+    for question in &questions {
+        assert_eq!(question.judge(&question.answer), Some(true), "{name}: {question:?}");
+        assert_eq!(question.judge("whatever"), None, "{name}: {question:?}");
+        let mut replay = recording.replay();
+        replay.go_to(question.answered_at);
+        // What the answer is, is to be read in the step that answers it.
+        let shows = match &*question.answer {
+            "yes" => "pauses at",
+            "no" => "no pause",
+            "returned" => "✔ returns",
+            "failed" => "✘ fails",
+            "cancelled" => "cancelled",
+            "panicked" => "✘ panics",
+            clock_or_name => clock_or_name,
+        };
+        assert!(replay.told().contains(shows), "{name}: {question:?}\n{}", replay.told());
+    }
+    let typed: String = questions.iter().map(|question| format!("{}\n", question.answer)).collect();
+    let mut seen = Vec::new();
+    quiz.run(typed.as_bytes(), &mut seen).unwrap();
+    let said = match count {
+        0 => "This run leaves nothing to predict.\n".to_owned(),
+        _ => format!("\n{count} of {count}.\n"),
+    };
+    assert!(String::from_utf8(seen).unwrap().ends_with(&said), "{name}: {said:?} is not the end");
+}
+
 fn check(name: &str, program: fn() -> io::Result<()>) {
     let (recording, told) = record(program);
+    is_a_fair_quiz(name, &recording);
     assert_eq!(recording.records(), record(program).0.records(), "{name}: the second run is not the first");
     keeps_the_rules(&recording);
     assert!(recording.html().len() < 200_000, "{name}: a page that one sends to somebody is not large");

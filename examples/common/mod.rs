@@ -6,6 +6,7 @@
 //! | `--detail N` | 1: pauses and resumes, as without a flag; 2: every event; 0: as `--quiet` |
 //! | `--step` | runs it first, and then steps through it, also backwards: Enter goes to the next resume, `h` lists the rest |
 //! | `--live` | the same while it runs: back leads to what has been, and what is still to come is waited for |
+//! | `--quiz` | runs it first, and then asks what comes next, at up to nine of its steps |
 //! | `--trace FILE` | writes the run as a trace, for Perfetto or `chrome://tracing` |
 //! | `--html FILE` | writes the run as a page to step through, for any browser |
 //! | `--svg FILE` | writes it as a picture; with `--steps A-B` only those steps |
@@ -19,7 +20,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::ops::RangeInclusive;
 use std::{env, fs, io, net::TcpStream};
 
-use corio::observe::{Axis, Narrator, Recording, Stepper};
+use corio::observe::{Axis, Narrator, Quiz, Recording, Stepper};
 use corio::testing::Network;
 use corio::{Backend, Runner, millis};
 
@@ -31,7 +32,7 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             writeln!(out, "[{} {} {task}] {}", record.level(), record.target(), record.args())
         })
         .try_init(); // an example may have its own
-    let (mut detail, mut real, mut step, mut live, mut steps) = (1, false, false, false, 0..=u64::MAX);
+    let (mut detail, mut real, mut step, mut live, mut quiz, mut steps) = (1, false, false, false, false, 0..=u64::MAX);
     let mut files = Vec::new();
     let mut flags = env::args().skip(1);
     while let Some(flag) = flags.next() {
@@ -42,6 +43,7 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
             "--live" => live = true,
             "--trace" | "--html" | "--svg" => files.push((flag, flags.next().ok_or_else(usage)?)),
             "--steps" => steps = flags.next().and_then(|steps| range(&steps)).ok_or_else(usage)?,
+            "--quiz" => quiz = true,
             "--real" => real = true,
             _ => return Err(usage()),
         }
@@ -53,10 +55,11 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
         return launch(runner.observer(stepper.observe(io::BufReader::new(input), io::stdout())), program);
     }
     // What a program says is heard by whoever observes it, so somebody has to print it then.
-    if !step && (detail > 0 || !files.is_empty()) {
+    let afterwards = step || quiz;
+    if !afterwards && (detail > 0 || !files.is_empty()) {
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
-    if !step && files.is_empty() {
+    if !afterwards && files.is_empty() {
         return launch(runner, program);
     }
     let recording = Recording::new();
@@ -70,9 +73,12 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
         };
         fs::write(file, text)?;
     }
+    let typed_unseen = !io::stdin().is_terminal();
+    if quiz {
+        Quiz::new(&recording).echo(typed_unseen).run(io::stdin().lock(), io::stdout())?;
+    }
     if step {
-        let input = io::stdin().lock();
-        Stepper::new(&recording).echo(!input.is_terminal()).run(input, io::stdout())?;
+        Stepper::new(&recording).echo(typed_unseen).run(io::stdin().lock(), io::stdout())?;
     }
     ended
 }
@@ -96,7 +102,7 @@ fn range(steps: &str) -> Option<RangeInclusive<u64>> {
 
 fn usage() -> io::Error {
     const FLAGS: &str =
-        "--quiet, --detail N, --step, --live, --trace FILE, --html FILE, --svg FILE, --steps A-B and --real";
+        "--quiet, --detail N, --step, --live, --quiz, --trace FILE, --html FILE, --svg FILE, --steps A-B and --real";
     io::Error::new(io::ErrorKind::InvalidInput, format!("the flags are {FLAGS}"))
 }
 

@@ -7,7 +7,7 @@
 //!            ┌──────────┐  records  ┌───────┐  states   ┌► Narrator     the run as a text
 //!  a run ───►│ the loop ├──────────►│ State ├───────────┼► dump()       all tasks at one moment, as a tree
 //!            └──────────┘           └───────┘           └► Recording    everything, to go through afterwards:
-//!                                                              Replay, Walk, and on a terminal Stepper;
+//!                                                              Replay, Walk, and on a terminal Stepper and Quiz;
 //!                                                              a page, a picture, a trace
 //! ```
 //!
@@ -25,6 +25,8 @@ mod html;
 mod hub;
 mod json;
 mod narrator;
+mod question;
+mod quiz;
 mod recording;
 mod replay;
 #[cfg(feature = "backtrace")]
@@ -45,6 +47,8 @@ pub use self::dump::dump;
 use self::event::{Event, Record};
 pub(crate) use self::hub::Hub;
 pub use self::narrator::Narrator;
+pub use self::question::Question;
+pub use self::quiz::Quiz;
 pub use self::recording::Recording;
 pub use self::replay::Replay;
 #[cfg(feature = "backtrace")]

@@ -74,25 +74,16 @@ impl Stepper {
     /// where he stood then.
     fn talk(&mut self, mut from: u64, input: &mut dyn BufRead, out: &mut dyn Write) -> io::Result<Option<u64>> {
         loop {
-            out.write_all(self.card(from).as_bytes())?;
+            out.write_all(Stepper::card(&mut self.walk, from).as_bytes())?;
             from = self.walk.replay().step();
             loop {
                 let so_far = if self.walk.goes_on() { " so far" } else { "" };
-                write!(out, "step {from} of {}{so_far} > ", self.walk.replay().steps())?;
-                out.flush()?;
-                let mut line = String::new();
-                if input.read_line(&mut line)? == 0 {
-                    writeln!(out)?;
-                    return Ok(None);
-                }
-                if self.echo {
-                    writeln!(out, "{}", line.trim_end())?;
-                }
-                let line = line.trim();
+                let prompt = format!("step {from} of {}{so_far} > ", self.walk.replay().steps());
+                let Some(line) = ask(&prompt, input, out, self.echo)? else { return Ok(None) };
                 let stack = line.strip_prefix('b').filter(|name| name.is_empty() || name.starts_with(' '));
                 let answer = match stack.filter(|_| self.walk.is_at_the_front()) {
                     Some(name) => self.stack(name.trim()),
-                    None => self.walk.command(line),
+                    None => self.walk.command(&line),
                 };
                 match answer {
                     Answer::Moved => break,
@@ -117,34 +108,54 @@ impl Stepper {
     }
 
     /// Everything at a stop. `from` is the one before.
-    fn card(&mut self, from: u64) -> String {
-        let (replay, step) = (self.walk.replay(), self.walk.replay().step());
+    pub(super) fn card(walk: &mut Walk, from: u64) -> String {
+        let (replay, step) = (walk.replay(), walk.replay().step());
         let mut text = String::new();
         if from < step {
             text += &meanwhile(&replay.records()[from as usize..step as usize - 1], replay);
         }
         text += &format!("{:─<100}\n{}\n", "", replay.told());
-        if let Some((at, sign)) = self.walk.stands() {
-            text += &self.walk.lines(at, sign, 2);
+        if let Some((at, sign)) = walk.stands() {
+            text += &walk.lines(at, sign, 2);
         }
-        text += &conversation(&self.walk);
-        let (state, names) = (self.walk.replay().state(), self.walk.replay().names());
+        text += &conversation(walk);
+        let (state, names) = (walk.replay().state(), walk.replay().names());
         let none = |text: String| if text.is_empty() { "nobody".to_owned() } else { text };
         text += &format!("  ready    {}\n", none(tasks(&state.ready, names, ", ")));
-        let timers = self.walk.timers().join(", ");
+        let timers = walk.timers().join(", ");
         text += &format!("  timers   {}\n", if timers.is_empty() { "none" } else { &timers });
         if !state.sources.is_empty() {
             let sources: Vec<String> = state.sources.iter().map(u64::to_string).collect();
             text += &format!("  sources  {}\n", sources.join(", "));
         }
         let parked = state.tasks.keys().filter_map(|id| {
-            let (wanted, at) = self.walk.waits(*id)?;
+            let (wanted, at) = walk.waits(*id)?;
             Some(format!("{} at {}, for {wanted}", names.task(*id), place(at)))
         });
         let parked = parked.collect::<Vec<_>>().join("\n           ");
         text += &format!("  parked   {}\n", none(parked));
         text
     }
+}
+
+/// Asks for a line. Without one, at the end of the input, the prompt's own line ends.
+pub(super) fn ask(
+    prompt: &str,
+    input: &mut (impl BufRead + ?Sized),
+    out: &mut (impl Write + ?Sized),
+    echo: bool,
+) -> io::Result<Option<String>> {
+    out.write_all(prompt.as_bytes())?;
+    out.flush()?;
+    let mut line = String::new();
+    if input.read_line(&mut line)? == 0 {
+        writeln!(out)?;
+        return Ok(None);
+    }
+    if echo {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(Some(line.trim().to_owned()))
 }
 
 /// What happened between two stops: what was printed, and in one line the rest.

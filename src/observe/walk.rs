@@ -269,7 +269,7 @@ impl Walk {
         Answer::Moved
     }
 
-    fn go_to(&mut self, step: u64) -> Answer {
+    pub(super) fn go_to(&mut self, step: u64) -> Answer {
         let here = self.replay.step();
         self.replay.go_to(step);
         if self.replay.step() != here {
