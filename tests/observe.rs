@@ -407,7 +407,8 @@ fn a_dump_needs_no_observer_and_tells_more_with_one() {
         assert!(parts.iter().all(|part| place(row).contains(part)), "{row} lacks one of {parts:?} in\n{plain}");
     }
     let watched = virtual_clock().observer(Recording::new()).run(look).unwrap();
-    assert!(watched.contains("parked 2.000 s  timer 2, due 9.000"), "{watched}");
+    assert!(watched.contains("parked 2.000 s   timer 2, due 9.000"), "{watched}");
+    assert!(watched.contains("running 0.000 s"), "its resume was told before it ran:\n{watched}");
 }
 
 #[test]

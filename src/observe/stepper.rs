@@ -66,6 +66,16 @@ impl Stepper {
     }
 
     /// For [`Runner::observer`](crate::Runner::observer): stops the run wherever the reader wants to look, and reads lines.
+    ///
+    /// ```
+    /// use corio::observe::Stepper;
+    /// use corio::{Runner, secs, sleep};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let stepper = Stepper::live().observe(&b"t\nq\n"[..], std::io::sink());
+    /// Runner::new().virtual_clock().observer(stepper).run(|| sleep(secs(1)))?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn observe(self, input: impl BufRead + 'static, out: impl Write + 'static) -> LiveStepper {
         LiveStepper { stepper: self, input: Box::new(input), out: Box::new(out), from: None, has_left: false }
     }
