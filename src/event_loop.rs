@@ -512,8 +512,8 @@ impl EventLoop {
         let core = &task.core;
         let Some(activation) = core.activation().or_else(|| self.begin(&task, input)) else { return };
         core.set_state(State::Running);
-        self.emit_resume(core, input);
         core.take_notified();
+        self.emit_resume(core, input);
         self.budget.set(BUDGET);
         self.refused.set(0);
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
@@ -574,7 +574,9 @@ impl EventLoop {
     #[inline(never)]
     fn tell_resume(&self, core: &TaskCore, input: Input) {
         self.record(Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
-        self.flush();
+        if self.current.get().is_null() {
+            self.hub.flush_within_a_step();
+        }
     }
 
     #[inline(always)]

@@ -6,10 +6,8 @@
 #![allow(dead_code)] // the examples' own `main` functions
 #![allow(clippy::duplicate_mod)] // each of them has its `mod common`
 
-use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{env, fs, io, thread};
 
@@ -381,7 +379,7 @@ fn the_stepper_goes_where_it_is_told() {
 fn the_live_stepper_stops_the_run() {
     let typed =
         "\n\ne\np\nP\nn\nw grace\nc\nB e11_tasks.rs:20\nr\nb\nt\nf ada\no\nr\nr\nB e11_tasks.rs:20\nr\ng 9\ns\nq\n";
-    let seen = Shared::default();
+    let seen = tests::Written::default();
     let stepper = Stepper::live().echo(true).observe(typed.as_bytes(), seen.clone());
     common::launch(common::simulated().observer(stepper), e11_tasks::program).unwrap();
     compare("live_e11_tasks", &seen.text());
@@ -390,26 +388,6 @@ fn the_live_stepper_stops_the_run() {
         let (stepper, recording) = (Stepper::live().observe(typed.as_bytes(), io::sink()), Recording::new());
         common::launch(common::simulated().observer(stepper).observer(recording.clone()), e11_tasks::program).unwrap();
         assert_eq!(recording.records(), record(e11_tasks::program).0.records());
-    }
-}
-
-/// What is written into it can be read.
-#[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
-
-impl Shared {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.borrow().clone()).unwrap()
-    }
-}
-
-impl io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

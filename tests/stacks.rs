@@ -10,7 +10,7 @@ use corio::observe::{Names, Recording, Stepper, dump_stacks};
 use corio::{Builder, Coroutine, Runner, aio, gather, millis, secs, sleep, sync::Mutex, yield_now};
 
 mod common;
-use common::watchdog;
+use common::{Written, watchdog};
 
 macro_rules! chain {
     ($($name:ident calls $next:ident)*) => { $(
@@ -148,24 +148,14 @@ fn t06_a_dump_changes_nothing() {
 #[test]
 fn the_live_stepper_shows_stacks() {
     let _watchdog = watchdog();
-    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    struct Into(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
-    impl io::Write for Into {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.borrow_mut().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let stepper =
-        Stepper::live().observe(&b"b\nb cook\nt\nb main\nb cook\np\nb cook\nr\nb\nq\n"[..], Into(seen.clone()));
+    let seen = Written::default();
+    let stepper = Stepper::live().observe(&b"b\nb cook\nt\nb main\nb cook\np\nb cook\nr\nb\nq\n"[..], seen.clone());
     Runner::new()
         .virtual_clock()
         .observer(stepper)
         .run(|| Builder::new().name("cook").spawn(|| breakfast(5))?.join())
         .unwrap();
-    let text = String::from_utf8(seen.borrow().clone()).unwrap();
+    let text = seen.text();
     let answers: Vec<&str> = text.split("> ").skip(1).map(|answer| answer.lines().next().unwrap_or_default()).collect();
     assert!(answers[0].contains("main (1) runs"), "{text}");
     assert!(answers[1].contains("no task is called `cook`"), "{text}");

@@ -292,6 +292,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The task that it is about, if it tells of a turn of one: that this begins, goes by, ends, or is to come.
+    pub(super) fn task(&self) -> Option<u64> {
+        match *self {
+            Event::Resume { task, .. }
+            | Event::Yield { task, .. }
+            | Event::NoPause { task, .. }
+            | Event::Complete { task, .. }
+            | Event::Wake { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+}
+
 /// What a task is handed when it is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {

@@ -13,10 +13,9 @@ use super::explain::explain;
 use super::json::Text;
 use super::narrator::{Narrator, Told};
 use super::state::{Stage, State};
-use super::timeline::{Doing, LOOP, Timeline, What, about, parks};
+use super::timeline::{Doing, LOOP, Timeline, What, parks};
 use super::view::stands;
-use super::words::{Sources, place, want};
-use super::words::{handed_in, handed_out};
+use super::words::{Sources, handed_in, handed_out, place, want};
 use super::{Names, Recording};
 use crate::timer::Nanos;
 
@@ -136,7 +135,7 @@ impl Run<'_> {
             self.resumed = task;
         }
         let (at, cause, lane) = (record.at, record.cause, self.lane(record));
-        let focus = about(record).unwrap_or(self.resumed);
+        let focus = record.event.task().unwrap_or(self.resumed);
         let [who, text, tail, explained] =
             [&*who, text.trim(), &*tail, explain(record)].map(|text| self.texts.number(text));
         // What has no place of its own is told beside that where the task has been last.
@@ -160,7 +159,7 @@ impl Run<'_> {
     fn lane(&self, record: &Record) -> u64 {
         match record.event {
             Event::Out { task, .. } | Event::WouldBlock { task, .. } | Event::Polled { task, .. } => task,
-            _ => about(record).or(self.state.running.last().copied()).unwrap_or(LOOP),
+            _ => record.event.task().or(self.state.running.last().copied()).unwrap_or(LOOP),
         }
     }
 
@@ -179,7 +178,7 @@ impl Run<'_> {
 
     fn queue(&self, before: usize, record: &Record) -> String {
         let ready = &self.state.ready;
-        match (ready.len().cmp(&before), ready.back(), about(record)) {
+        match (ready.len().cmp(&before), ready.back(), record.event.task()) {
             (std::cmp::Ordering::Greater, Some(last), _) => last.to_string(),
             (std::cmp::Ordering::Less, _, Some(task)) => format!("-{task}"),
             _ if matches!(record.event, Event::Shuffle { .. }) => {
@@ -192,7 +191,7 @@ impl Run<'_> {
     }
 
     fn parking(&mut self, was_parked: bool, record: &Record) -> String {
-        let Some((id, task)) = about(record).and_then(|id| Some((id, self.state.tasks.get(&id)?))) else {
+        let Some((id, task)) = record.event.task().and_then(|id| Some((id, self.state.tasks.get(&id)?))) else {
             return "0".to_owned();
         };
         match (task.stage, task.paused_at) {

@@ -78,7 +78,7 @@ struct Call {
 }
 
 /// The program's own calls, innermost first. What stands below and above them is the library.
-pub(crate) fn calls(task: &TaskRef) -> Result<Vec<String>, NoStack> {
+fn calls(task: &TaskRef) -> Result<Vec<String>, NoStack> {
     let mut calls = Vec::new();
     for frame in frames(task)? {
         let before = calls.len();

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::Names;
-use super::event::{By, End, Event, Record, Sent};
+use super::event::{By, End, Event, Record};
 use super::state::{Stage, State};
-use super::words::{Seconds, by, place, want, why};
+use super::words::{Seconds, by, handed_in, place, want, why};
 use crate::timer::Nanos;
 
 /// The lane of the loop. That of a task is its id.
@@ -213,21 +213,9 @@ impl Timeline {
     }
 }
 
-/// The task whose stage a record tells of.
-pub(super) fn about(record: &Record) -> Option<u64> {
-    match record.event {
-        Event::Resume { task, .. }
-        | Event::Yield { task, .. }
-        | Event::NoPause { task, .. }
-        | Event::Complete { task, .. }
-        | Event::Wake { task, .. } => Some(task),
-        _ => None,
-    }
-}
-
-/// Whether that task is parked.
+/// Whether the task that a record is about is parked.
 pub(super) fn parks(record: &Record, state: &State) -> bool {
-    let task = about(record).and_then(|task| state.tasks.get(&task));
+    let task = record.event.task().and_then(|task| state.tasks.get(&task));
     task.is_some_and(|task| matches!(task.stage, Stage::Parked(_)))
 }
 
@@ -261,7 +249,7 @@ impl Fold<'_> {
             Event::Resume { task, sent, nth } => {
                 self.end(task, at);
                 let run = self.begin(task, at, Doing::Runs, "runs", "runs");
-                self.note(run, "sent", handed(sent).to_owned());
+                self.note(run, "sent", handed_in(sent).to_owned());
                 self.note(run, "resume", nth.to_string());
                 self.ran.insert(task, run);
                 if let Some(arrow) = self.woken.remove(&task) {
@@ -382,15 +370,5 @@ impl Fold<'_> {
         self.drawn.lanes.push((LOOP, "loop".to_owned()));
         self.drawn.lanes.extend(self.state.tasks.keys().map(|task| (*task, self.names.task(*task))));
         self.drawn
-    }
-}
-
-/// What a task is handed when it is resumed.
-fn handed(sent: Sent) -> &'static str {
-    match sent {
-        Sent::Start => "send(None), from the top",
-        Sent::Nothing => "send(None)",
-        Sent::Cancelled => "a cancellation",
-        Sent::Throw => "the end of the run, by force",
     }
 }

@@ -58,17 +58,12 @@ impl Walk {
     pub fn focus(&self) -> u64 {
         let mut so_far = self.replay.so_far().iter().rev();
         let about = self.replay.record().and_then(|record| match record.event {
-            Event::Resume { task, .. }
-            | Event::Yield { task, .. }
-            | Event::NoPause { task, .. }
-            | Event::Complete { task, .. }
-            | Event::Wake { task, .. } => Some(task),
             // Whose it was is said where it was set; 0 is a callback.
             Event::TimerFire { timer: fired } => so_far.clone().find_map(|record| match record.event {
                 Event::TimerArm { timer, task: task @ 1.., .. } if timer == fired => Some(task),
                 _ => None,
             }),
-            _ => None,
+            event => event.task(),
         });
         let resumed = || {
             so_far.find_map(|record| match record.event {

@@ -19,9 +19,10 @@ const MOST: usize = 200;
 
 thread_local! {
     /// What the task that was asked last has said.
-    static SAID: RefCell<Said> = const { RefCell::new(Said { frames: Vec::new(), no_room: false }) };
+    static SAID: RefCell<Said> = RefCell::default();
 }
 
+#[derive(Default)]
 struct Said {
     frames: Vec<Frame>,
     no_room: bool,
@@ -82,12 +83,10 @@ pub(crate) fn frames(task: &TaskRef) -> Result<Vec<Frame>, NoStack> {
     if !activation.report() {
         return Err(NoStack::Future);
     }
-    let mut frames =
-        SAID.with_borrow_mut(
-            |said| {
-                if said.no_room { Err(NoStack::NoRoom) } else { Ok(std::mem::take(&mut said.frames)) }
-            },
-        )?;
+    let Said { mut frames, no_room } = SAID.take();
+    if no_room {
+        return Err(NoStack::NoRoom);
+    }
     // Its stack hangs on the loop's, which has resumed it to ask: that is not its own. A coroutine in which it stands is.
     let top = std::ptr::from_ref(activation).addr();
     let own = top.saturating_sub(core.stack_size.bytes())..top;

@@ -360,3 +360,23 @@ pub(crate) fn slow(test: &str) -> bool {
     }
     wanted
 }
+
+/// What is written into it can be read.
+#[derive(Clone, Default)]
+pub(crate) struct Written(Rc<RefCell<Vec<u8>>>);
+
+impl Written {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
