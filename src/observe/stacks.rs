@@ -1,6 +1,6 @@
 //! The calls in which paused tasks stand, for readers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dump::dump;
 use crate::event_loop::EventLoop;
@@ -74,7 +74,8 @@ fn why_not(why: NoStack) -> &'static str {
 /// A call on a stack.
 struct Call {
     name: String,
-    place: String,
+    file: Option<PathBuf>,
+    line: u32,
 }
 
 /// The program's own calls, innermost first. What stands below and above them is the library.
@@ -82,26 +83,41 @@ fn calls(task: &TaskRef) -> Result<Vec<String>, NoStack> {
     let mut calls = Vec::new();
     for frame in frames(task)? {
         let before = calls.len();
+        let address = || format!("{:?}", frame.ip());
         backtrace::resolve_frame(&frame, |symbol| {
-            let name = symbol.name().map_or_else(|| format!("{:?}", frame.ip()), |name| format!("{name:#}"));
-            let file = symbol.filename().and_then(Path::file_name).map(|file| file.to_string_lossy().into_owned());
-            let place = file.map_or(String::new(), |file| format!("{file}:{}", symbol.lineno().unwrap_or(0)));
-            calls.push(Call { name, place });
+            calls.push(Call {
+                name: symbol.name().map_or_else(address, |name| format!("{name:#}")),
+                file: symbol.filename().map(Path::to_owned),
+                line: symbol.lineno().unwrap_or(0),
+            });
         });
         if calls.len() == before {
-            calls.push(Call { name: format!("{:?}", frame.ip()), place: String::new() });
+            calls.push(Call { name: address(), file: None, line: 0 });
         }
     }
-    let first = calls.iter().position(|call| !is_of_the_wait(&call.name)).unwrap_or(0);
+    let first = calls.iter().position(|call| !call.is_of_the_wait()).unwrap_or(0);
     let root = calls.iter().position(|call| call.name.starts_with("corio::task::body::task_root"));
     let calls = &calls[first..root.unwrap_or(calls.len()).max(first)];
     let width = calls.iter().map(|call| call.name.chars().count()).max().unwrap_or(0);
-    Ok(calls.iter().map(|call| format!("{:width$}  {}", call.name, call.place).trim_end().to_owned()).collect())
+    Ok(calls.iter().map(|call| format!("{:width$}  {}", call.name, call.place()).trim_end().to_owned()).collect())
 }
 
-/// Whether a function belongs to the wait itself: the walk, and the library down to the call that the program made.
-fn is_of_the_wait(name: &str) -> bool {
-    // `<corio::Mutex<T> as Trait>::method` begins with a bracket.
-    let of = name.trim_start_matches(['<', '&']).split("::").next().unwrap_or(name);
-    matches!(of, "corio" | "corosensei" | "backtrace" | "core" | "std")
+impl Call {
+    /// Whether it belongs to the wait itself: the walk, and the library down to the call that the program made.
+    fn is_of_the_wait(&self) -> bool {
+        const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+        const OTHERS: [&str; 4] = ["/library/std/", "/library/core/", "/backtrace-0.", "/corosensei-0."];
+        // What was inlined has a name without its crate, if there is no more debug information than that of lines.
+        let file = self.file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+        // `<corio::Mutex<T> as Trait>::method` begins with a bracket.
+        let of = self.name.trim_start_matches(['<', '&']).split("::").next().unwrap_or(&self.name);
+        file.starts_with(SOURCES)
+            || OTHERS.iter().any(|other| file.contains(other))
+            || matches!(of, "corio" | "corosensei" | "backtrace" | "core" | "std")
+    }
+
+    fn place(&self) -> String {
+        let name = self.file.as_deref().and_then(Path::file_name);
+        name.map_or(String::new(), |name| format!("{}:{}", name.to_string_lossy(), self.line))
+    }
 }
