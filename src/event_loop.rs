@@ -981,6 +981,7 @@ impl EventLoop {
         if left == Some(Duration::ZERO) {
             return false;
         }
+        self.receive_visitors();
         let timeout = if self.remote.about_to_sleep() { Some(Duration::ZERO) } else { left };
         self.reactor.poll(timeout, self);
         self.remote.awake();
@@ -1013,6 +1014,7 @@ impl EventLoop {
 
     /// Waits until something can become ready, or until `latest`; `false` if nothing ever can.
     fn sleep(&self, latest: Option<Nanos>) -> bool {
+        self.receive_visitors();
         let (timer, news) = (self.next_timer(), self.reactor.next_news());
         let next = earlier(timer, news);
         if next.is_none() && !self.has_outside_hope() {
@@ -1036,7 +1038,7 @@ impl EventLoop {
                 self.fire_timers();
                 self.flush();
             }
-            _ => self.poll(timeout, why),
+            _ => self.poll(until, timeout, why),
         }
         // ANCHOR_END: jump
         true
@@ -1068,18 +1070,50 @@ impl EventLoop {
     /// kernel has nothing to tell: what other threads send is seen in the inbox.
     #[inline(never)]
     fn look(&self) {
+        self.receive_visitors();
         if self.reactor.waiters() > 0 {
-            self.poll(Some(0), PollReason::Ready);
+            self.poll(None, Some(0), PollReason::Ready);
         } else {
             self.resumes_since_poll.set(0);
             self.fire_timers();
         }
     }
 
-    fn poll(&self, timeout: Option<Nanos>, why: PollReason) {
+    /// Waits for news for as long as `timeout` says, which is at `until`, if it is more than a look.
+    fn poll(&self, until: Option<Nanos>, timeout: Option<Nanos>, why: PollReason) {
         self.resumes_since_poll.set(0);
         self.emit(move || Event::PollEnter { timeout, why });
         let may_sleep = timeout != Some(0);
+        let mut left = timeout;
+        let events = loop {
+            let events = self.wait_for_news(left, may_sleep);
+            if events > 0 || !may_sleep {
+                break events;
+            }
+            self.receive_visitors();
+            if !self.may_wait_on(until) {
+                break 0;
+            }
+            left = until.map(|until| until.saturating_sub(self.clock.now()));
+        };
+        self.emit(move || Event::PollReturn { events });
+        self.fire_timers();
+        self.flush();
+    }
+
+    /// Whether a poll that has brought nothing goes on, because nothing has changed: a signal came, which whoever listens for
+    /// learns by letter, or somebody who only looks. From what the loop does, nobody shall see that they were there.
+    fn may_wait_on(&self, until: Option<Nanos>) -> bool {
+        let is_early = until.is_none_or(|until| self.clock.now() < until);
+        let is_next = self.reactor.next_news().is_none_or(|news| until.is_some_and(|until| until <= news));
+        let has_reason =
+            if until.is_none() { self.has_outside_hope() } else { !self.clock.is_virtual() || self.holds_time() };
+        is_early && !self.remote.has_news() && is_next && has_reason
+    }
+
+    /// Returns how many pieces there were.
+    #[inline]
+    fn wait_for_news(&self, timeout: Option<Nanos>, may_sleep: bool) -> u32 {
         // From here on another thread must ring; what it sent before is seen now.
         let must_look = may_sleep && self.remote.about_to_sleep() || timeout.is_none() && !self.has_outside_hope();
         let timeout = if must_look { Some(0) } else { timeout };
@@ -1094,9 +1128,15 @@ impl EventLoop {
             let step = timeout.map_or(passed, |limit| passed.min(limit));
             self.clock.advance_to(self.clock.now().saturating_add(step));
         }
-        self.emit(move || Event::PollReturn { events });
-        self.fire_timers();
-        self.flush();
+        events
+    }
+
+    /// Lets those look who have come to look: nobody runs, and nothing of the loop is borrowed.
+    #[inline]
+    fn receive_visitors(&self) {
+        if self.remote.has_visitors() {
+            self.remote.take_visitors().into_iter().for_each(|visit| visit(self));
+        }
     }
 
     /// Phase 1: what other threads have sent. Not all of it, if it is much: I/O and timers have their turn in between.

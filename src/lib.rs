@@ -100,6 +100,7 @@ mod gather;
 mod handles;
 pub mod io;
 mod lab;
+pub mod live;
 mod loan;
 mod local;
 #[cfg(feature = "env_logger")]

@@ -20,7 +20,7 @@ mod tests;
 mod watch;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -174,6 +174,8 @@ pub(crate) struct Reactor {
 /// One registered source.
 pub(crate) struct Slot {
     token: Token,
+    /// As it was registered, for views: the source may have been closed since.
+    fd: RawFd,
     readable: Cell<bool>,
     writable: Cell<bool>,
     /// The direction has ended: it never waits again.
@@ -343,6 +345,7 @@ impl Reactor {
         self.registrar.register(fd, token)?;
         entry.insert(Rc::new(Slot {
             token,
+            fd,
             readable: Cell::new(false),
             writable: Cell::new(false),
             read_ended: Cell::new(false),
@@ -377,11 +380,11 @@ impl Reactor {
         }
     }
 
-    /// The numbers of the program's sources.
-    pub(crate) fn source_ids(&self) -> BTreeSet<u64> {
+    /// The numbers of the program's sources, and their descriptors; those of a network in memory are negative.
+    pub(crate) fn descriptors(&self) -> BTreeMap<u64, RawFd> {
         let slots = self.slots.borrow();
-        let generations = slots.iter().map(|(_, slot)| slot.token.generation);
-        generations.filter(|generation| *generation != OWN).map(u64::from).collect()
+        let all = slots.iter().map(|(_, slot)| (slot.token.generation, slot.fd));
+        all.filter(|(generation, _)| *generation != OWN).map(|(id, fd)| (id.into(), fd)).collect()
     }
 
     pub(crate) fn waiters(&self) -> usize {
@@ -457,7 +460,7 @@ impl Reactor {
         });
         match result {
             Ok(()) => {}
-            // A signal came: look at the timers and the inbox, then wait for what is left of the time.
+            // A signal came: the loop waits for what is left of the time.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => crate::fatal(format_args!("the kernel refuses to poll: {error}")),
         }

@@ -26,6 +26,9 @@ pub(crate) enum Message {
     Freed(Token),
 }
 
+/// Somebody on another thread who wants to look at a loop, and changes nothing.
+pub(crate) type Visit = Box<dyn FnOnce(&EventLoop) + Send>;
+
 /// A loop's letter box, shared by everyone who knows the loop.
 ///
 /// Senders ring (one system call) only when the loop sleeps or is about to: `sleeping` is set before the loop looks into
@@ -37,6 +40,9 @@ pub(crate) struct Remote {
     inbox: Mutex<Inbox>,
     news: AtomicBool,
     sleeping: AtomicBool,
+    /// Not among the letters: those may make somebody ready, so while there are any, a loop may hope, and a virtual clock waits.
+    visits: Mutex<Vec<Visit>>,
+    has_visitors: AtomicBool,
     /// Handles that live: while there are any, another thread may still send.
     handles: AtomicUsize,
     /// A waker of one of its tasks was cloned on another thread.
@@ -69,6 +75,8 @@ impl Remote {
             inbox: Mutex::new(Inbox { letters: VecDeque::new(), closed: false }),
             news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
+            visits: Mutex::default(),
+            has_visitors: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             lent: AtomicBool::new(false),
             born: crate::sys::forks(),
@@ -98,6 +106,24 @@ impl Remote {
         }
         self.ring_if_asleep();
         Ok(())
+    }
+
+    /// Lets somebody look at the loop, between two steps.
+    pub(crate) fn visit(&self, visit: Visit) {
+        self.visits.lock().unwrap_or_else(PoisonError::into_inner).push(visit);
+        self.has_visitors.store(true, Ordering::SeqCst);
+        self.ring_if_asleep();
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_visitors(&self) -> bool {
+        self.has_visitors.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_visitors(&self) -> Vec<Visit> {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_visitors.store(false, Ordering::SeqCst);
+        mem::take(&mut visits)
     }
 
     fn ring_if_asleep(&self) {
@@ -144,10 +170,10 @@ impl Remote {
         mem::take(&mut inbox.letters)
     }
 
-    /// The loop is about to sleep; `true` if it must not, because there is news.
+    /// The loop is about to sleep; `true` if it must not, because there is news, or somebody wants to look.
     pub(crate) fn about_to_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        self.news.load(Ordering::SeqCst)
+        self.news.load(Ordering::SeqCst) || self.has_visitors.load(Ordering::SeqCst)
     }
 
     pub(crate) fn awake(&self) {

@@ -24,9 +24,11 @@ use crate::event_loop::{EventLoop, Hook, Phase, Switch, Turn};
 use crate::executor::{self, Executor};
 use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
+use crate::live;
 use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
 use crate::reactor::Backend;
+use crate::signal::Signal;
 use crate::task::body::{Function, Main, drop_quietly};
 use crate::task::future::Polled;
 use crate::task::{Body, IntoResult, TaskCore, TaskRef, Ticket, caller, cancel_all};
@@ -117,6 +119,11 @@ pub struct Runner {
     debug: Option<Level>,
     slow_step: Option<Duration>,
     hooks: Vec<Hook>,
+    /// `None`: as the environment says.
+    live: Option<bool>,
+    dump_on: Option<Signal>,
+    /// The loop has a follower.
+    is_followed: bool,
     stage: Stage,
 }
 
@@ -144,6 +151,9 @@ impl Runner {
             debug: None,
             slow_step: None,
             hooks: Vec::new(),
+            live: None,
+            dump_on: None,
+            is_followed: false,
             stage: Stage::Fresh,
         }
     }
@@ -418,6 +428,46 @@ impl Runner {
         self
     }
 
+    /// Whether the program lets itself be seen while it runs, on a socket for its own user only; if not set, the environment
+    /// variable `CORIO_LIVE` says so (yes, unless it is empty or `0`). See [`live`](crate::live).
+    ///
+    /// What is in the way of it goes to the log, at level warn and with the target `corio::live`; the run is not held up.
+    ///
+    /// ```
+    /// use corio::{Runner, live, to_thread};
+    ///
+    /// let answer = Runner::new().live_view(true).run(|| {
+    ///     to_thread(|| live::ask(std::process::id(), live::Question::Json))?
+    /// })?;
+    /// assert!(answer.contains(r#""kind":"thread","text":"a helper thread""#));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn live_view(mut self, on: bool) -> Runner {
+        self.live = Some(on);
+        self
+    }
+
+    /// Writes a dump of all tasks to stderr whenever that signal comes, also while a task blocks the loop; see
+    /// [`live`](crate::live). Python: `faulthandler.register`.
+    ///
+    /// A thread writes it, and the run does not notice. A signal that cannot be listened for, such as SIGKILL, is named in the
+    /// log, and nothing else happens.
+    ///
+    /// ```
+    /// use corio::signal::Signal;
+    /// use corio::{Runner, millis, process::Command, sleep};
+    ///
+    /// Runner::new().dump_on(Signal::User1).run(|| {
+    ///     Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
+    ///     sleep(millis(1))
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn dump_on(mut self, signal: Signal) -> Runner {
+        self.dump_on = Some(signal);
+        self
+    }
+
     /// Runs; see [`run`](crate::run()). It may be called again when it has returned, with any outcome.
     ///
     /// # Errors
@@ -499,6 +549,10 @@ impl Runner {
         for hook in self.hooks.drain(..) {
             lp.add_hook(hook);
         }
+        if !self.is_followed && (self.live.unwrap_or_else(live::wanted) || self.dump_on.is_some()) {
+            self.is_followed = true;
+            lp.hub.attach(Box::new(live::Follower));
+        }
         if let Some(slow) = self.slow_step {
             lp.debug.set_slow(slow);
         }
@@ -551,7 +605,8 @@ impl Runner {
             };
             return Err(error::misuse(text).into());
         }
-        let (grace, ctrl_c) = (self.grace, self.ctrl_c);
+        let (grace, ctrl_c, dump_on) = (self.grace, self.ctrl_c, self.dump_on);
+        let live = self.live.unwrap_or_else(live::wanted);
         let lp = self.made()?;
         lp.grace.set(grace);
         if size.is_some() {
@@ -574,7 +629,9 @@ impl Runner {
             let bomb = AbortOnUnwind;
             // SAFETY: the guard lives in this block, the loop longer: the runner is borrowed for the whole call.
             let entered = unsafe { lp.enter() };
+            let view = live::open(lp, live, dump_on);
             let trouble = drive(lp, &main, grace, ctrl_c);
+            drop(view);
             drop(entered);
             std::mem::forget(bomb);
             trouble

@@ -280,6 +280,32 @@ pub(crate) fn wait_ready(fd: i32, write: bool, deadline: Option<Instant>) -> io:
     }
 }
 
+/// The user in whose name this process acts.
+pub(crate) fn user() -> u32 {
+    // SAFETY: it reads a number, and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The user in whose name the other end of a Unix socket was connected.
+pub(crate) fn peer_user(fd: i32) -> io::Result<u32> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+        let mut len = size_of_val(&peer) as libc::socklen_t;
+        let room = (&raw mut peer).cast();
+        // SAFETY: room for the structure of that option, and its size.
+        check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, room, &raw mut len) })?;
+        Ok(peer.uid)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let (mut user, mut group) = (0, 0);
+        // SAFETY: room for two numbers.
+        check(unsafe { libc::getpeereid(fd, &raw mut user, &raw mut group) })?;
+        Ok(user)
+    }
+}
+
 /// Whether a descriptor is that of a regular file or a directory, for which nobody can wait.
 pub(crate) fn is_regular_file(fd: i32) -> io::Result<bool> {
     let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();

@@ -97,7 +97,7 @@ fn every_document_is_a_documentation_test() {
     }
 }
 
-/// What a page of `docs/learn` quotes of a run, a step and what follows, stands in the run that it shows.
+/// What a page of `docs/learn` quotes of a run, a step and what follows or what somebody waits for, stands in the run that it shows.
 #[test]
 fn every_step_that_is_quoted_is_shown() {
     let mut pages = Vec::new();
@@ -105,8 +105,9 @@ fn every_step_that_is_quoted_is_shown() {
     for page in pages {
         let text = fs::read_to_string(&page).unwrap().replace('\n', " ");
         let mut quoted = 0;
-        for quote in text.split('`').skip(1).step_by(2).filter(|quote| quote.starts_with(|c: char| c.is_ascii_digit()))
-        {
+        let says_what_for = |quote: &str| quote.starts_with("lock ") || quote.starts_with("timer ");
+        let is_of_a_run = |quote: &str| quote.starts_with(|c: char| c.is_ascii_digit()) || says_what_for(quote);
+        for quote in text.split('`').skip(1).step_by(2).filter(|quote| is_of_a_run(quote)) {
             quoted += 1;
             assert!(text.matches(quote).count() > 1, "{}: {quote:?} is not shown", page.display());
         }

@@ -162,6 +162,8 @@ mod e57_supervisor;
 mod e58_graceful_shutdown;
 #[path = "../examples/e59_seeds.rs"]
 mod e59_seeds;
+#[path = "../examples/e60_hung_server.rs"]
+mod e60_hung_server;
 #[path = "common/page.rs"]
 mod page;
 #[path = "common/mod.rs"]
@@ -207,7 +209,8 @@ golden! {
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
     e42_framing e43_backpressure e44_http_get e45_web_server e46_scraper e47_chat e49_debug_mode
     e50_logging
-    e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds;
+    e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds
+    e60_hung_server;
     printed: e36_file_lines e37_block_the_loop e38_to_thread e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
     e40_wrong_library e48_ten_thousand e52_record_and_scrub e56_swap_the_engine
 }

@@ -18,7 +18,7 @@ const PARTS: [(&str, &[RangeInclusive<u32>]); 10] = [
     ("F. Streams, iterators, scopes", &[33..=36]),
     ("G. Blocking and processor work", &[37..=40]),
     ("H. Network", &[41..=48]),
-    ("I. Looking", &[49..=52, 59..=59]),
+    ("I. Looking", &[49..=52, 59..=60]),
     ("J. The other way to pause", &[53..=56]),
 ];
 

@@ -11,11 +11,14 @@ use std::rc::Rc;
 use corio::net::{TcpListener, TcpStream};
 use corio::observe::event::{End, Event, Record, Sent, Want, Why};
 use corio::observe::state::Stage;
-use corio::observe::{self, Narrator, Recording, State};
+use corio::observe::{self, Names, Narrator, Observer, Recording, State, mark};
 use corio::{
     Builder, CancelScope, Generator, LoopHandle, Runner, Task, call_later, call_soon, current, is_timed_out, millis,
     say, scope, secs, shield, sleep, spawn, timeout, yield_now,
 };
+
+mod common;
+use common::in_child;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -441,4 +444,87 @@ fn a_deadlock_without_a_circle_says_what_each_waits_for() {
     let text = error.to_string();
     assert!(text.starts_with("deadlock at 0.000 s: the only task waits, and nothing can ever wake it."), "{text}");
     assert!(text.contains("due never") && !text.contains("cycle"), "{text}");
+}
+
+fn sim_with(observer: impl Observer + 'static) -> Runner {
+    Runner::new().virtual_clock().observer(observer)
+}
+
+/// Notes the name of each task at its resumes, and one record later than its end.
+#[derive(Clone, Default)]
+struct Background {
+    seen: Rc<RefCell<Vec<String>>>,
+    ended: Option<u64>,
+}
+
+impl Observer for Background {
+    fn record(&mut self, record: &Record, names: &Names) {
+        if let Some(task) = self.ended.take_if(|_| matches!(record.event, Event::Resume { .. })) {
+            self.seen.borrow_mut().push(format!("{} has ended", names.task(task)));
+        }
+        match record.event {
+            Event::Resume { task: task @ 2.., .. } => self.seen.borrow_mut().push(names.task(task)),
+            Event::Complete { task, .. } => self.ended = Some(task),
+            Event::Out { text, .. } | Event::Mark { text } => self.seen.borrow_mut().push(names.text(text).to_owned()),
+            _ => {}
+        }
+    }
+
+    fn is_background(&self) -> bool {
+        true
+    }
+}
+
+fn two_greetings() -> io::Result<()> {
+    for name in ["Ada", "Grace"] {
+        let greet = move || {
+            say!("hello, {name}");
+            Ok(())
+        };
+        Builder::new().name(name).spawn(greet)?.join()?;
+    }
+    mark("greeted");
+    yield_now()
+}
+
+#[test]
+fn a_background_observer_sees_all_and_what_it_was_told_is_forgotten() {
+    let background = Background::default();
+    sim_with(background.clone()).run(two_greetings).unwrap();
+    let told = ["Ada", "hello, Ada", "task-2 has ended", "Grace", "hello, Grace", "task-3 has ended", "greeted"];
+    assert_eq!(*background.seen.borrow(), told);
+
+    let (background, recording) = (Background::default(), Recording::new());
+    sim_with(background.clone()).observer(recording.clone()).run(two_greetings).unwrap();
+    let told = ["Ada", "hello, Ada", "Ada has ended", "Grace", "hello, Grace", "Grace has ended", "greeted"];
+    assert_eq!(*background.seen.borrow(), told, "with somebody in front nothing is");
+    assert!(recording.narrate(1).contains("hello, Grace\n") && recording.narrate(1).contains("── greeted ──"));
+}
+
+#[test]
+fn a_background_observer_takes_no_lines_from_the_terminal() {
+    const NAME: &str = "a_background_observer_takes_no_lines_from_the_terminal";
+    let ended = in_child(NAME, || sim_with(Background::default()).run(two_greetings).unwrap());
+    assert!(ended.succeeded().stdout.contains("hello, Ada\nhello, Grace\n"), "{ended:?}");
+}
+
+#[test]
+fn a_recording_that_comes_after_others_in_the_background_has_its_own_texts() {
+    let mut runner = sim_with(Background::default());
+    runner.run(two_greetings).unwrap();
+    let recording = Recording::new();
+    let mut runner = runner.observer(recording.clone());
+    runner.run(two_greetings).unwrap();
+    let told = recording.narrate(0);
+    assert!(told.contains("hello, Ada") && told.contains("hello, Grace"), "{told}");
+}
+
+#[test]
+fn whoever_watches_after_one_that_panicked_is_told_of_his_own_run_only() {
+    let mut runner = sim_with(|record: &Record, _: &Names| assert!(record.seq < 5, "enough"));
+    runner.run(two_greetings).unwrap(); // its story breaks off while main runs
+    let recording = Recording::new();
+    runner.observer(recording.clone()).run(two_greetings).unwrap(); // debug builds compare each step with the tables
+    let records = recording.records();
+    assert!(matches!(records[0].event, Event::LoopStart { .. }) && records.last().unwrap().event == Event::LoopStop);
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::event::{By, Event, Record};
 use super::{Names, Observer, State};
@@ -17,9 +17,34 @@ pub(crate) struct Hub {
     on: Cell<bool>,
     /// Observers do.
     observed: Cell<bool>,
+    /// Not all of them watch in the background.
+    noticed: Cell<bool>,
     /// Others do.
     overheard: Cell<bool>,
     stream: RefCell<Stream>,
+}
+
+/// What the records up to the last flush say: since when, and by which names, which the loop's tables do not know. Another
+/// thread may look at it while a task blocks the loop.
+#[derive(Default)]
+pub(crate) struct Picture {
+    pub(crate) state: State,
+    pub(crate) names: Arc<Names>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct SharedPicture(Arc<Mutex<Picture>>);
+
+impl SharedPicture {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Picture> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An observer, and whether it watches in the background.
+struct Watching {
+    observer: Box<dyn Observer>,
+    in_background: bool,
 }
 
 #[derive(Default)]
@@ -27,12 +52,10 @@ struct Stream {
     seq: u64,
     /// What happened since the observers were last called.
     pending: Vec<Record>,
-    names: Rc<Names>,
     causes: Causes,
-    /// What the records up to the last flush say. It knows since when; the loop's tables do not.
-    fold: State,
+    picture: SharedPicture,
     flushes: u64,
-    observers: Vec<Box<dyn Observer>>,
+    observers: Vec<Watching>,
 }
 
 impl Hub {
@@ -40,6 +63,7 @@ impl Hub {
         Hub {
             on: Cell::new(false),
             observed: Cell::new(false),
+            noticed: Cell::new(false),
             overheard: Cell::new(false),
             stream: RefCell::default(),
         }
@@ -51,13 +75,25 @@ impl Hub {
     }
 
     pub(crate) fn attach(&self, observer: Box<dyn Observer>) {
-        self.stream.borrow_mut().observers.push(observer);
+        let in_background = observer.is_background();
+        let mut stream = self.stream.borrow_mut();
+        if !self.is_observed() {
+            // Between two runs nothing is so; what was last told is of one that its observers have not seen to the end.
+            stream.picture.lock().state = State::new();
+        }
+        stream.observers.push(Watching { observer, in_background });
+        self.noticed.set(self.noticed.get() || !in_background);
         self.set_observed(true);
     }
 
     /// Whether there are observers: only then records are kept for the next flush.
     pub(crate) fn is_observed(&self) -> bool {
         self.observed.get()
+    }
+
+    /// Whether the program's own lines are for an observer to show.
+    pub(super) fn is_noticed(&self) -> bool {
+        self.noticed.get()
     }
 
     fn set_observed(&self, observed: bool) {
@@ -80,21 +116,24 @@ impl Hub {
     }
 
     pub(super) fn name(&self, task: u64, name: String) {
-        Rc::make_mut(&mut self.stream.borrow_mut().names).tasks.insert(task, name);
+        self.with_names(|names| drop(names.tasks.insert(task, name)));
     }
 
+    /// Keeps a printed line, or the name of a mark, until it has been handed out.
     pub(super) fn text(&self, text: String) -> u32 {
-        let stream = &mut *self.stream.borrow_mut();
-        let texts = &mut Rc::make_mut(&mut stream.names).texts;
-        texts.push(text);
-        u32::try_from(texts.len() - 1).expect("fewer than 2^32 texts")
+        self.with_names(|names| names.add_text(text))
+    }
+
+    fn with_names<R>(&self, f: impl FnOnce(&mut Names) -> R) -> R {
+        f(Arc::make_mut(&mut self.stream.borrow().picture.lock().names))
     }
 
     /// Hands what has happened to the observers. Nothing is borrowed while they run.
     #[cold]
     pub(crate) fn flush(&self, lp: &EventLoop) {
         self.hand_out(|fold, flush| {
-            if cfg!(debug_assertions) {
+            // Who is always on in the background is to be cheap.
+            if cfg!(debug_assertions) && self.is_noticed() {
                 compare(fold, flush, lp);
             }
         });
@@ -111,17 +150,18 @@ impl Hub {
             if stream.pending.is_empty() {
                 return;
             }
+            let Picture { state, names } = &mut *stream.picture.lock();
             for record in &stream.pending {
-                stream.fold.apply(record);
+                state.apply(record);
                 if let Event::Complete { task, .. } = record.event {
-                    stream.fold.forget(task); // a long run has many
+                    state.forget(task); // a long run has many
                 }
             }
             stream.flushes += 1;
-            check(&stream.fold, stream.flushes);
-            (mem::take(&mut stream.pending), stream.names.clone(), mem::take(&mut stream.observers))
+            check(state, stream.flushes);
+            (mem::take(&mut stream.pending), names.clone(), mem::take(&mut stream.observers))
         };
-        let panics = |observer: &mut Box<dyn Observer>| {
+        let panics = |Watching { observer, .. }: &mut Watching| {
             let told = catch_unwind(AssertUnwindSafe(|| {
                 pending.iter().for_each(|record| observer.record(record, &names));
             }));
@@ -131,10 +171,16 @@ impl Hub {
             true
         };
         let silenced: Vec<_> = observers.extract_if(.., panics).collect();
-        silenced.into_iter().for_each(|observer| drop_quietly(observer, "an observer that panicked"));
-        let stream = &mut *self.stream.borrow_mut();
+        silenced.into_iter().for_each(|watching| drop_quietly(watching.observer, "an observer that panicked"));
+        let told_texts = names.texts.len();
+        drop(names);
         // With nobody left to tell, lines that the program prints go where they would go unwatched.
         self.set_observed(!observers.is_empty());
+        self.noticed.set(observers.iter().any(|watching| !watching.in_background));
+        if !self.noticed.get() {
+            self.with_names(|names| names.forget(&pending, told_texts)); // such a run may go on for ever
+        }
+        let stream = &mut *self.stream.borrow_mut();
         stream.observers = observers;
         if stream.pending.is_empty() {
             // The buffer goes on to the next step.
@@ -144,12 +190,9 @@ impl Hub {
     }
 
     /// What has happened, as far as it was flushed, if anybody watches.
-    pub(super) fn with_fold(&self, f: impl FnOnce(&State)) {
-        if let Ok(stream) = self.stream.try_borrow()
-            && self.is_observed()
-        {
-            f(&stream.fold);
-        }
+    pub(crate) fn picture(&self) -> Option<SharedPicture> {
+        let stream = self.stream.try_borrow().ok()?;
+        self.is_observed().then(|| stream.picture.clone())
     }
 }
 

@@ -43,9 +43,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use self::chrome::Axis;
-pub use self::dump::dump;
+pub use self::dump::{dump, dump_json};
 use self::event::{Event, Record};
-pub(crate) use self::hub::Hub;
+pub(crate) use self::hub::{Hub, SharedPicture};
 pub use self::narrator::Narrator;
 pub use self::question::Question;
 pub use self::quiz::Quiz;
@@ -88,6 +88,48 @@ pub trait Observer {
     /// Something happened. Called on the loop's own stack, in the order of the records. A panic is logged, and the
     /// observer is not called again.
     fn record(&mut self, record: &Record, names: &Names);
+
+    /// Whether it watches in the background, as what is always on in a server does. Asked once, before the first record.
+    ///
+    /// While nobody else watches, what the program prints by [`say!`](crate::say) goes to the terminal all the same, and
+    /// [`Names`] forgets what has been told: the name of a task after its end, and each printed line. `false` if not said
+    /// otherwise.
+    ///
+    /// ```
+    /// use corio::observe::event::{Event, Record};
+    /// use corio::observe::{Names, Observer};
+    /// use corio::{Runner, say, spawn};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// struct Load(Rc<Cell<i32>>);
+    ///
+    /// impl Observer for Load {
+    ///     fn record(&mut self, record: &Record, _: &Names) {
+    ///         match record.event {
+    ///             Event::Spawn { .. } => self.0.set(self.0.get() + 1),
+    ///             Event::Complete { .. } => self.0.set(self.0.get() - 1),
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///
+    ///     fn is_background(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let load = Rc::new(Cell::new(0));
+    /// let now = load.clone();
+    /// Runner::new().observer(Load(load)).run(move || {
+    ///     let task = spawn(|| Ok(()));
+    ///     say!("{} tasks", now.get()); // it is printed, as if nobody watched; and the second task is not told yet
+    ///     task.join()
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    fn is_background(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&Record, &Names)> Observer for F {
@@ -120,13 +162,15 @@ impl<F: FnMut(&Record, &Names)> Observer for F {
 pub struct Names {
     tasks: BTreeMap<u64, String>,
     texts: Vec<String>,
+    /// The number of the first of these texts.
+    first: u32,
 }
 
 impl Names {
     /// What the tasks of a loop are called.
     pub(crate) fn of(lp: &EventLoop) -> Names {
         let tasks = lp.all_tasks().iter().map(|task| (task.core.id(), task.core.name())).collect();
-        Names { tasks, texts: Vec::new() }
+        Names { tasks, ..Names::default() }
     }
 
     /// The name of a task.
@@ -136,7 +180,24 @@ impl Names {
 
     /// A printed line, or the name of a mark.
     pub fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", String::as_str)
+        self.texts.get(number.wrapping_sub(self.first) as usize).map_or("", String::as_str)
+    }
+
+    /// Numbers of texts begin anew after 2^32: only in the background there can be so many, and few are kept there.
+    fn add_text(&mut self, text: String) -> u32 {
+        self.texts.push(text);
+        self.first.wrapping_add(self.texts.len() as u32 - 1)
+    }
+
+    /// Lets go of what these records were the last to speak of, and of that many texts.
+    fn forget(&mut self, told: &[Record], texts: usize) {
+        for record in told {
+            if let Event::Complete { task, .. } = record.event {
+                self.tasks.remove(&task);
+            }
+        }
+        self.texts.drain(..texts);
+        self.first = self.first.wrapping_add(texts as u32);
     }
 }
 
@@ -170,8 +231,8 @@ fn with_hub(f: impl FnOnce(&EventLoop, &Hub)) {
 /// What [`say!`](crate::say) calls.
 #[doc(hidden)]
 pub fn say(line: fmt::Arguments<'_>) {
-    let mut watched = false;
-    with_hub(|_, _| watched = true);
+    let (mut watched, mut shown) = (false, false);
+    with_hub(|_, hub| (watched, shown) = (true, hub.is_noticed()));
     if !watched {
         println!("{line}");
         return;
@@ -179,6 +240,9 @@ pub fn say(line: fmt::Arguments<'_>) {
     // Printing a value is the user's code. It may even yield out of a coroutine, which may outlive this loop: nothing of
     // the loop is held meanwhile.
     let line = line.to_string();
+    if !shown {
+        println!("{line}");
+    }
     with_hub(|lp, hub| {
         let text = hub.text(line);
         lp.emit(|| Event::Out { task: lp.current_id(), text });
@@ -207,8 +271,8 @@ pub fn mark(name: &str) {
     });
 }
 
-/// Prints a line, like `println!`. While somebody watches the run, the line takes its place among the events instead, in
-/// their order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
+/// Prints a line, like `println!`. While somebody watches the run, and not only in the
+/// [background](crate::observe::Observer::is_background), the line takes its place among the events instead, in their order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
 ///
 /// ```
 /// use corio::{run, say};

@@ -69,7 +69,12 @@ impl Observer for Recording {
             // The names at the end are those that tasks have been given.
             Event::LoopStop => kept.clone_from(names),
             Event::Spawn { task, .. } => drop(kept.tasks.insert(task, names.task(task))),
-            Event::Out { .. } | Event::Mark { .. } => kept.texts.extend_from_slice(&names.texts[kept.texts.len()..]),
+            Event::Out { .. } | Event::Mark { .. } => {
+                if kept.texts.is_empty() {
+                    kept.first = names.first;
+                }
+                kept.texts.extend_from_slice(names.texts.get(kept.texts.len()..).unwrap_or_default());
+            }
             _ => {}
         }
     }

@@ -1,14 +1,19 @@
 //! The calls in which paused tasks stand, for readers.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::dump::dump;
+use backtrace::Frame;
+
+use super::Names;
+use super::dump::{Dump, no_loop};
 use crate::event_loop::EventLoop;
-use crate::task::TaskRef;
+use crate::task::caller;
 use crate::task::report::{NoStack, frames};
 
-/// [`dump`], and below it the calls in which each paused task stands: which function waits, which one called it, and so on up to
-/// the task's own. With the feature `backtrace`.
+/// [`dump`](super::dump()), and below it the calls in which each paused task stands: which function waits, which one called it, and so on up to
+/// the task's own. Calls of std and of this library in between are left out. With the feature `backtrace`.
 ///
 /// A task that is asked does not notice: not a line of it runs, and no record is made. What cannot be shown is said: a task that
 /// runs, or has not begun, or is a future, or stands so deep that a look at its stack would need more room than there is.
@@ -35,29 +40,46 @@ use crate::task::report::{NoStack, frames};
 /// ```
 #[track_caller]
 pub fn dump_stacks() -> String {
-    let mut text = dump();
-    EventLoop::with_current(|lp| {
-        for task in lp.map(EventLoop::all_tasks).unwrap_or_default() {
-            text += &format!("\n{}", one(&task));
-        }
-    });
-    text
+    let at = caller();
+    EventLoop::with_current(|lp| lp.map_or_else(no_loop, |lp| Dump::with_stacks(lp).seen_from(lp, at).to_string()))
 }
 
 /// Where one task of this thread's loop stands.
 pub(super) fn stack_of(id: u64) -> String {
-    let all = EventLoop::with_current(|lp| lp.map(EventLoop::all_tasks)).unwrap_or_default();
-    let task = all.iter().find(|task| task.core.id() == id);
-    task.map_or("  it has ended".to_owned(), |task| one(task).trim_end().to_owned())
+    EventLoop::with_current(|lp| {
+        let task = lp.and_then(|lp| lp.find(id));
+        task.map_or("  it has ended".to_owned(), |task| {
+            told(&task.core.name(), id, &frames(&task)).trim_end().to_owned()
+        })
+    })
 }
 
-fn one(task: &TaskRef) -> String {
-    let name = format!("{} ({})", task.core.name(), task.core.id());
-    match calls(task) {
-        Ok(calls) => {
-            format!("{name} stands in\n{}", calls.iter().map(|call| format!("    {call}\n")).collect::<String>())
+/// Where all tasks of a loop stand: addresses, whose names are looked up when they are shown, on whatever thread.
+pub(super) struct Stacks(BTreeMap<u64, Result<Vec<Frame>, NoStack>>);
+
+impl Stacks {
+    /// Asks each task.
+    pub(super) fn of(lp: &EventLoop) -> Option<Stacks> {
+        Some(Stacks(lp.all_tasks().iter().map(|task| (task.core.id(), frames(task))).collect()))
+    }
+
+    /// The program's own calls of one of them, innermost first.
+    pub(super) fn calls(&self, id: u64) -> Option<Vec<String>> {
+        self.0.get(&id)?.as_ref().ok().map(|frames| calls(frames))
+    }
+
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, names: &Names) -> fmt::Result {
+        self.0.iter().try_for_each(|(id, frames)| write!(f, "\n{}", told(&names.task(*id), *id, frames)))
+    }
+}
+
+fn told(name: &str, id: u64, frames: &Result<Vec<Frame>, NoStack>) -> String {
+    match frames {
+        Ok(frames) => {
+            let calls = calls(frames);
+            format!("{name} ({id}) stands in\n{}", calls.iter().map(|call| format!("    {call}\n")).collect::<String>())
         }
-        Err(why) => format!("{name} {}\n", why_not(why)),
+        Err(why) => format!("{name} ({id}) {}\n", why_not(*why)),
     }
 }
 
@@ -78,13 +100,13 @@ struct Call {
     line: u32,
 }
 
-/// The program's own calls, innermost first. What stands below and above them is the library.
-fn calls(task: &TaskRef) -> Result<Vec<String>, NoStack> {
+/// The program's own calls, innermost first, without those of the library and of std below, between and above them.
+fn calls(frames: &[Frame]) -> Vec<String> {
     let mut calls = Vec::new();
-    for frame in frames(task)? {
+    for frame in frames {
         let before = calls.len();
         let address = || format!("{:?}", frame.ip());
-        backtrace::resolve_frame(&frame, |symbol| {
+        backtrace::resolve_frame(frame, |symbol| {
             calls.push(Call {
                 name: symbol.name().map_or_else(address, |name| format!("{name:#}")),
                 file: symbol.filename().map(Path::to_owned),
@@ -95,16 +117,19 @@ fn calls(task: &TaskRef) -> Result<Vec<String>, NoStack> {
             calls.push(Call { name: address(), file: None, line: 0 });
         }
     }
-    let first = calls.iter().position(|call| !call.is_of_the_wait()).unwrap_or(0);
-    let root = calls.iter().position(|call| call.name.starts_with("corio::task::body::task_root"));
-    let calls = &calls[first..root.unwrap_or(calls.len()).max(first)];
+    if let Some(root) = calls.iter().position(|call| call.name.starts_with("corio::task::body::task_root")) {
+        calls.truncate(root);
+    }
+    if !calls.iter().all(Call::is_of_a_library) {
+        calls.retain(|call| !call.is_of_a_library());
+    }
     let width = calls.iter().map(|call| call.name.chars().count()).max().unwrap_or(0);
-    Ok(calls.iter().map(|call| format!("{:width$}  {}", call.name, call.place()).trim_end().to_owned()).collect())
+    calls.iter().map(|call| format!("{:width$}  {}", call.name, call.place()).trim_end().to_owned()).collect()
 }
 
 impl Call {
-    /// Whether it belongs to the wait itself: the walk, and the library down to the call that the program made.
-    fn is_of_the_wait(&self) -> bool {
+    /// Whether it is this library's, or one of std or of what this library stands on.
+    fn is_of_a_library(&self) -> bool {
         const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
         const OTHERS: [&str; 4] = ["/library/std/", "/library/core/", "/backtrace-0.", "/corosensei-0."];
         // What was inlined has a name without its crate, if there is no more debug information than that of lines.

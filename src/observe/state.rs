@@ -511,7 +511,7 @@ impl State {
         state.running.extend(lp.running().map(|task| task.core.id()));
         state.ready.extend(lp.ready_ids());
         state.timers.extend(lp.timers());
-        state.sources.extend(lp.reactor.source_ids());
+        state.sources.extend(lp.reactor.descriptors().into_keys());
         state
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::event::{Event, Place, Record};
-use super::state::{Stage, State, Timer};
+use super::state::{Stage, State};
 use super::walk::Walk;
-use super::words::{Seconds, handed_in, handed_out, place, want};
+use super::words::{self, handed_in, handed_out, place, want};
 
 /// Something that two parties handed each other: the loop and a task, or a task and a coroutine.
 ///
@@ -279,15 +279,7 @@ impl Walk {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn timers(&self) -> Vec<String> {
-        let (state, names) = (self.replay.state(), self.replay.names());
-        let mut timers: Vec<_> = state.timers.iter().collect();
-        timers.sort_by_key(|(id, timer)| (timer.due, **id));
-        let of = |task| if task == 0 { "a callback".to_owned() } else { names.task(task) };
-        let timer = |(id, timer): (&u64, &Timer)| match timer.due.checked_sub(state.now) {
-            _ if timer.due == u64::MAX => format!("{id}: {}, never", of(timer.task)),
-            left => format!("{id}: {} in {}", of(timer.task), Seconds(left.unwrap_or(0))),
-        };
-        timers.into_iter().map(timer).collect()
+        words::timers(self.replay.state(), self.replay.names())
     }
 
     /// What a task waits for at this step, in words, and where; nothing, if it is not parked.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Names;
-use super::event::{By, Direction, End, Place, Sent, Thing, Want, Why};
-use super::state::State;
+use super::event::{By, Direction, End, Place, Purpose, Sent, Thing, Want, Why};
+use super::state::{State, Timer};
 use crate::timer::Nanos;
 
 /// A place by its file's own name and its line: the same wherever the program was compiled. Names that every crate has
@@ -89,6 +89,18 @@ fn thing(thing: Thing) -> &'static str {
     }
 }
 
+/// The timers that are set, the one that is due first first: whose, and how long they have still to go.
+pub(super) fn timers(state: &State, names: &Names) -> Vec<String> {
+    let mut timers: Vec<_> = state.timers.iter().collect();
+    timers.sort_by_key(|(id, timer)| (timer.due, **id));
+    let of = |task| if task == 0 { "a callback".to_owned() } else { names.task(task) };
+    let timer = |(id, timer): (&u64, &Timer)| match timer.due.checked_sub(state.now) {
+        _ if timer.due == Nanos::MAX => format!("{id}: {}, never", of(timer.task)),
+        left => format!("{id}: {} in {}", of(timer.task), Seconds(left.unwrap_or(0))),
+    };
+    timers.into_iter().map(timer).collect()
+}
+
 /// Why somebody is asked to end.
 pub(super) fn why(why: Why) -> &'static str {
     match why {
@@ -97,6 +109,16 @@ pub(super) fn why(why: Why) -> &'static str {
         Why::Sibling => "its group failed",
         Why::Interrupt => "Ctrl-C, or SIGTERM",
         Why::Shutdown => "the run is ending",
+    }
+}
+
+/// What a timer does, in a word.
+pub(super) fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Wake => "wake",
+        Purpose::Limit => "limit",
+        Purpose::Shield => "shield",
+        Purpose::Callback => "callback",
     }
 }
 

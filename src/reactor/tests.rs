@@ -130,7 +130,7 @@ fn under(script: Vec<Step>, main: impl FnOnce(&Arc<Calls>, &Arc<Remote>) -> Join
     }
     main.join().unwrap();
     assert_eq!(lp.reactor.waiters(), 0);
-    assert!(lp.reactor.source_ids().is_empty(), "a registration was left behind");
+    assert!(lp.reactor.descriptors().is_empty(), "a registration was left behind");
     lp.remote.close();
     drop(entered);
     calls

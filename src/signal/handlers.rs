@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::Signal;
-use super::listener::{Ear, forget, listen};
+use super::listener::OnSignal;
 use crate::event_loop::EventLoop;
 use crate::remote::Message;
 use crate::task::body::drop_quietly;
@@ -18,7 +17,7 @@ use crate::task::caller;
 pub(crate) struct SignalHandlers(RefCell<BTreeMap<i32, Rc<Handler>>>);
 
 struct Handler {
-    ear: Arc<Ear>,
+    bell: OnSignal,
     /// Taken out while it runs.
     callback: RefCell<Option<Box<dyn FnMut()>>>,
 }
@@ -64,8 +63,8 @@ pub fn add_signal_handler(signal: Signal, f: impl FnMut() + 'static) -> io::Resu
             // If the loop is gone, nobody listens.
             let _ = remote.send(Message::Call(Box::new(move || call(number)), at));
         };
-        let ear = listen([signal], Some(Box::new(tell)))?;
-        let handler = Rc::new(Handler { ear, callback: RefCell::new(Some(Box::new(f))) });
+        let bell = OnSignal::new(signal, tell)?;
+        let handler = Rc::new(Handler { bell, callback: RefCell::new(Some(Box::new(f))) });
         let before = lp.signal_handlers.0.borrow_mut().insert(number, handler);
         if let Some(before) = before {
             before.end();
@@ -140,7 +139,7 @@ fn call(number: i32) {
 
 impl Handler {
     fn end(&self) {
-        forget(&self.ear);
+        self.bell.forget();
         let callback = self.callback.borrow_mut().take();
         drop_quietly(callback, "a signal handler that was removed");
     }

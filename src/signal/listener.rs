@@ -45,7 +45,7 @@ pub struct Signals {
 }
 
 /// What the thread knows of a listener.
-pub(super) struct Ear {
+struct Ear {
     numbers: Vec<i32>,
     /// One bit for each number.
     heard: AtomicU64,
@@ -59,7 +59,7 @@ pub(super) struct Ear {
 static EARS: Mutex<Vec<Arc<Ear>>> = Mutex::new(Vec::new());
 
 /// Begins to listen.
-pub(super) fn listen(
+fn listen(
     signals: impl IntoIterator<Item = Signal>,
     callback: Option<Box<dyn Fn() + Send + Sync>>,
 ) -> io::Result<Arc<Ear>> {
@@ -96,7 +96,7 @@ pub(super) fn listen(
 }
 
 /// Listens no more. What was heard and not taken is lost.
-pub(super) fn forget(ear: &Arc<Ear>) {
+fn forget(ear: &Arc<Ear>) {
     if !ear.gone.swap(true, Ordering::SeqCst) {
         ear.numbers.iter().for_each(|number| table::listens(*number, false));
         ears().retain(|other| !Arc::ptr_eq(other, ear));
@@ -107,6 +107,26 @@ pub(super) fn forget(ear: &Arc<Ear>) {
 
 fn ears() -> std::sync::MutexGuard<'static, Vec<Arc<Ear>>> {
     EARS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A callback for a signal, on the thread of the listeners, until this is dropped.
+pub(crate) struct OnSignal(Arc<Ear>);
+
+impl OnSignal {
+    pub(crate) fn new(signal: Signal, f: impl Fn() + Send + Sync + 'static) -> io::Result<OnSignal> {
+        Ok(OnSignal(listen([signal], Some(Box::new(f)))?))
+    }
+
+    /// Earlier than by dropping it.
+    pub(super) fn forget(&self) {
+        forget(&self.0);
+    }
+}
+
+impl Drop for OnSignal {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 /// The thread that hears the handler's bell.

@@ -22,6 +22,7 @@ use std::io;
 
 pub(crate) use self::handlers::{SignalHandlers, remove_all};
 pub use self::handlers::{add_signal_handler, remove_signal_handler};
+pub(crate) use self::listener::OnSignal;
 pub use self::listener::{IncomingSignals, Signals};
 pub(crate) use self::watch::watch;
 

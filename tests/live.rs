@@ -1,0 +1,677 @@
+//! The live view: asked from other threads, from other processes, and by signals.
+
+#![cfg(feature = "observe")]
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use corio::live::{self, Question};
+use corio::net::{TcpListener, TcpStream};
+use corio::observe::event::{Event, Record};
+use corio::observe::{self, Recording};
+use corio::signal::Signal;
+use corio::sync::{Mutex, Semaphore};
+use corio::testing::Network;
+use corio::{
+    Backend, Builder, Runner, gather, is_cancelled, millis, scope, secs, sleep, spawn, timeout, to_thread, yield_now,
+};
+use serde_json::Value;
+
+mod common;
+#[cfg(feature = "backtrace")]
+#[path = "../examples/e60_hung_server.rs"]
+#[allow(dead_code)] // its `main`
+mod e60_hung_server;
+use common::{Directory, child_command, finish, in_child, plays, watchdog};
+
+fn own(question: Question) -> io::Result<String> {
+    live::ask(std::process::id(), question)
+}
+
+/// Compares a text that stands in the documents with its file; `BLESS=1` rewrites that.
+fn is_golden(name: &str, told: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, told).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), told, "{} is old; BLESS=1 rewrites it", path.display());
+}
+
+/// With a `#` for each time and each line: they differ from run to run, and from one edition of this file to the next.
+fn without_numbers(told: &str) -> String {
+    let mut text = String::new();
+    let mut rest = told;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let length = rest[at..].find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len() - at);
+        let number = rest[at..at + length].trim_end_matches('.');
+        let is_place = rest[..at].ends_with(".rs:");
+        text += &rest[..at];
+        text += if number.contains('.') || is_place { "#" } else { number };
+        rest = &rest[at + number.len()..];
+    }
+    text + rest
+}
+
+/// What is shown of the loop with that task: other tests have theirs.
+fn section<'a>(answer: &'a str, task: &str) -> &'a str {
+    let sections = answer.split("\n── loop ").find(|section| section.contains(task));
+    sections.unwrap_or_else(|| panic!("nothing of {task}:\n{answer}"))
+}
+
+fn loop_with(answer: &str, task: &str) -> Value {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}:\n{answer}"));
+    assert_eq!((answer["format_version"].as_u64(), answer["pid"].as_u64()), (Some(1), Some(std::process::id().into())));
+    let has_it = |shown: &&Value| shown["tasks"].as_array().unwrap().iter().any(|other| other["name"] == task);
+    answer["loops"].as_array().unwrap().iter().find(has_it).unwrap_or_else(|| panic!("no {task} in {answer}")).clone()
+}
+
+/// Somebody who asks, again and again, until this is dropped.
+struct Crowd {
+    over: Arc<AtomicBool>,
+    answers: Arc<AtomicU32>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn new(task: &'static str) -> Crowd {
+        let (over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (its_over, its_answers) = (over.clone(), answers.clone());
+        let thread = thread::spawn(move || {
+            for question in [Question::Ps, Question::Stacks, Question::Json].into_iter().cycle() {
+                if its_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                // Before the run and after it there may be nobody.
+                let answer = own(question).unwrap_or_default();
+                let by_the_loop = !answer.contains("does not answer") && !answer.contains(r#""blocked":true"#);
+                its_answers.fetch_add(u32::from(by_the_loop && answer.contains(task)), Ordering::SeqCst);
+            }
+        });
+        Crowd { over, answers, thread: Some(thread) }
+    }
+
+    fn answers(&self) -> u32 {
+        self.answers.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// Sockets, timers, time limits and a task that is always ready, on the virtual clock, for as many rounds as are wanted.
+fn recorded(looked_at: bool, mut goes_on: impl FnMut() -> bool) -> Vec<Record> {
+    let recording = Recording::new();
+    let network = Network::new().latency(millis(1)..=millis(3));
+    let runner = Runner::new().virtual_clock().seed(7).backend(Backend::Simulated(network)).live_view(looked_at);
+    let ended = runner.observer(recording.clone()).run(|| {
+        let busy = Builder::new().name("busy").spawn(|| -> io::Result<()> {
+            loop {
+                (0..100).try_for_each(|_| yield_now())?; // meanwhile no time passes
+                sleep(millis(1))?;
+            }
+        })?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let echo = spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            io::copy(&mut stream.try_clone()?, &mut stream)
+        });
+        let mut stream = TcpStream::connect(address)?;
+        for n in 0.. {
+            if !goes_on() {
+                break;
+            }
+            if n == 9 {
+                busy.cancel(); // from now on the loop sleeps as well
+            }
+            stream.write_all(b"ping")?;
+            stream.read_exact(&mut [0; 4])?;
+            let _ = timeout(millis(3), || sleep(millis(n % 5)));
+        }
+        drop(stream);
+        echo.join()
+    });
+    ended.unwrap();
+    recording.records()
+}
+
+#[test]
+fn t06_a_run_is_the_same_with_a_crowd_that_looks_at_it() {
+    let _watchdog = watchdog();
+    let (crowd, rounds) = (Crowd::new("main (1)"), Cell::new(0));
+    let with = recorded(true, || {
+        rounds.set(rounds.get() + 1);
+        rounds.get() < 50 || crowd.answers() < 20
+    });
+    drop(crowd);
+    let mut left = rounds.get();
+    let without = recorded(false, || {
+        left -= 1;
+        left > 0
+    });
+    for (without, with) in without.iter().zip(&with) {
+        assert_eq!(without, with);
+    }
+    assert_eq!(without.len(), with.len());
+}
+
+/// A poll that somebody has ended who only looks goes on, for what is left of its time, and nothing tells of it.
+#[test]
+fn t06_a_sleep_is_one_poll_however_many_look() {
+    let _watchdog = watchdog();
+    let recording = Recording::new();
+    let answered = Runner::new().ctrl_c(false).live_view(true).observer(recording.clone()).run(|| {
+        let _sleeper = Builder::new().name("sleeper").spawn(|| sleep(millis(300)))?;
+        yield_now()?;
+        let crowd = Crowd::new("sleeper (2)");
+        let start = corio::now();
+        sleep(millis(200))?;
+        assert!(corio::now() - start >= millis(200), "it woke too early");
+        Ok(crowd.answers())
+    });
+    assert!(answered.unwrap() > 0);
+    let polls = recording.records().into_iter().filter(|record| matches!(record.event, Event::PollEnter { .. }));
+    assert_eq!(polls.count(), 1, "{}", recording.narrate(2));
+}
+
+/// Neither does a signal that the loop's own thread gets.
+#[test]
+fn t06_a_dump_by_a_signal_leaves_the_records_as_they_were() {
+    const NAME: &str = "t06_a_dump_by_a_signal_leaves_the_records_as_they_were";
+    let ended = in_child(NAME, || {
+        let recording = Recording::new();
+        let start = std::time::Instant::now();
+        let runner = Runner::new().dump_on(Signal::User1).observer(recording.clone());
+        // SAFETY: a number without a condition.
+        let this_thread = unsafe { libc::pthread_self() };
+        let signals = thread::spawn(move || {
+            for _ in 0..10 {
+                thread::sleep(millis(10));
+                // SAFETY: that thread runs until this one has been joined.
+                unsafe { libc::pthread_kill(this_thread, libc::SIGUSR1) };
+            }
+        });
+        runner.ctrl_c(false).run(|| sleep(millis(300))).unwrap();
+        signals.join().unwrap();
+        assert!(start.elapsed() >= millis(300), "it woke too early");
+        let polls = recording.records().into_iter().filter(|record| matches!(record.event, Event::PollEnter { .. }));
+        assert_eq!(polls.count(), 1, "{}", recording.narrate(2));
+    });
+    assert!(ended.succeeded().stderr.contains("main (1)"), "{ended:?}");
+}
+
+#[test]
+fn who_blocks_the_loop_is_said_while_he_does() {
+    let _watchdog = watchdog();
+    let told = Runner::new().live_view(true).run(|| {
+        let seen = Arc::new(AtomicBool::new(false));
+        let (asks, asked) = (seen.clone(), seen);
+        let waiter = Builder::new().name("waiter").spawn(|| sleep(secs(3600)))?;
+        let spinner = Builder::new().name("spinner").spawn(move || {
+            yield_now()?;
+            while !asked.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            Ok(())
+        })?;
+        yield_now()?;
+        let reader = thread::spawn(move || {
+            let answers = [Question::Ps, Question::Json, Question::Stacks].map(own);
+            asks.store(true, Ordering::SeqCst);
+            answers.map(Result::unwrap)
+        });
+        spinner.join()?;
+        waiter.cancel();
+        Ok(reader.join().unwrap())
+    });
+    let [ps, json, stacks] = told.unwrap();
+    let shown = section(&ps, "spinner (3)");
+    assert!(shown.contains("It does not answer: spinner (3) blocks it, for "), "{ps}");
+    assert!(shown.contains("It went on at live.rs:"), "{ps}");
+    assert!(shown.contains("waiter (2)   parked") && shown.contains("main (1)     parked"), "{ps}");
+    let head = shown[shown.find("loop at").unwrap()..].split("\n\n").next().unwrap();
+    is_golden("blocked", &(without_numbers(head) + "\n"));
+    assert!(section(&stacks, "spinner (3)").contains("blocks it"), "{stacks}");
+    let shown = loop_with(&json, "spinner");
+    assert_eq!((&shown["blocked"], &shown["running"]), (&Value::Bool(true), &serde_json::json!([3])), "{shown}");
+    assert!(shown["tasks"][2]["in_state"].as_u64().unwrap() >= 300_000_000, "{shown}");
+}
+
+#[test]
+fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
+    let _watchdog = watchdog();
+    let told = Runner::new().live_view(true).run(|| {
+        let seen = Arc::new(AtomicBool::new(false));
+        let asks = seen.clone();
+        let reader = thread::spawn(move || {
+            while !seen.swap(false, Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            let answer = own(Question::Ps);
+            seen.store(true, Ordering::SeqCst);
+            answer.unwrap()
+        });
+        let _named = Builder::new().name("held up by a callback").spawn(|| sleep(secs(3600)))?;
+        yield_now()?;
+        corio::call_soon(move || {
+            asks.store(true, Ordering::SeqCst);
+            thread::sleep(millis(1));
+            while !asks.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            thread::sleep(millis(600)); // longer than anybody waits for an answer
+        });
+        to_thread(move || reader.join().unwrap())
+    });
+    let told = told.unwrap();
+    assert!(
+        section(&told, "held up by a callback").contains("no task runs: a callback or an observer blocks it"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_picture_for_programs_says_all_of_it() {
+    let _watchdog = watchdog();
+    let json = Runner::new().live_view(true).run(|| {
+        let (lock, permits) = (Mutex::new(()), Semaphore::new(0));
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        scope(|s| {
+            let (lock, permits, listener) = (&lock, &permits, &listener);
+            drop(Builder::new().name("holder").spawn_scoped(s, || {
+                let _held = lock.lock()?;
+                permits.acquire().map(drop)
+            })?);
+            drop(Builder::new().name("other").spawn_scoped(s, || lock.lock().map(drop))?);
+            drop(Builder::new().name("host").spawn_scoped(s, || listener.accept().map(drop))?);
+            drop(Builder::new().name("hasty").spawn_scoped(s, || timeout(secs(50), || sleep(secs(90))))?);
+            yield_now()?;
+            let answer = to_thread(|| own(Question::Json))?;
+            s.cancel();
+            answer
+        })
+    });
+    let shown = loop_with(&json.unwrap(), "holder");
+    let task = |name: &str| shown["tasks"].as_array().unwrap().iter().find(|task| task["name"] == name).unwrap();
+    let id = |name: &str| task(name)["id"].as_u64().unwrap();
+    assert_eq!(
+        (&shown["blocked"], &shown["cycle"], &shown["running"]),
+        (&false.into(), &Value::Null, &serde_json::json!([]))
+    );
+    assert_eq!((&shown["ready"], shown["helper_threads"].as_u64()), (&serde_json::json!([]), Some(1)));
+    assert_eq!(task("main")["waits_for"], serde_json::json!({"kind": "thread", "text": "a helper thread"}));
+    let waits = &task("other")["waits_for"];
+    assert_eq!((&waits["kind"], waits["holder"].as_u64()), (&"thing".into(), Some(id("holder"))), "{waits}");
+    assert!(waits["text"].as_str().unwrap().ends_with(", which holder has"), "{waits}");
+    let source = &task("host")["waits_for"];
+    assert_eq!(source["kind"], "readable");
+    let sources = shown["sources"].as_array().unwrap();
+    let own = sources.iter().find(|other| other["id"] == source["source"]).unwrap();
+    assert!(own["descriptor"].as_i64().unwrap() > 2, "{own}");
+    let limits = shown["timers"].as_array().unwrap().iter().filter(|timer| timer["task"] == id("hasty"));
+    let mut purposes: Vec<&str> = limits.map(|timer| timer["purpose"].as_str().unwrap()).collect();
+    purposes.sort_unstable();
+    assert_eq!(purposes, ["limit", "wake"]);
+    let group = &shown["groups"].as_array().unwrap()[0];
+    assert_eq!((&group["owner"], &task("hasty")["group"]), (&serde_json::json!(1), &group["id"]));
+    assert!(task("hasty")["in_state"].as_u64().is_some() && task("hasty")["cancelled"].is_null());
+    assert!(task("hasty")["paused_at"]["file"].as_str().unwrap().ends_with("live.rs"));
+    assert_eq!(task("host").get("stack"), None);
+}
+
+#[test]
+fn a_circle_is_named() {
+    let _watchdog = watchdog();
+    let told = Runner::new().virtual_clock().run(|| {
+        let (one, other) = (Mutex::new(()), Mutex::new(()));
+        let ended = scope(|s| {
+            let (one, other) = (&one, &other);
+            let both = move |first: &Mutex<()>, second: &Mutex<()>| {
+                let _first = first.lock()?;
+                yield_now()?;
+                second.lock().map(drop)
+            };
+            s.spawn(move || both(one, other));
+            s.spawn(move || both(other, one));
+            sleep(secs(1))?;
+            let told = (observe::dump(), observe::dump_json());
+            s.cancel();
+            Ok(told)
+        });
+        ended.map(|told: (String, String)| told)
+    });
+    let (text, json) = told.unwrap();
+    assert!(text.ends_with("\ncycle: task-2 waits for task-3, task-3 waits for task-2\n"), "{text}");
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["cycle"], serde_json::json!([2, 3]));
+    assert_eq!(observe::dump_json(), "null");
+}
+
+#[test]
+fn all_loops_of_a_process_are_shown() {
+    let _watchdog = watchdog();
+    let name = |n: u32| format!("one of several, number {n}");
+    let ready = Arc::new(std::sync::Barrier::new(3));
+    let done = Arc::new(std::sync::Barrier::new(3));
+    let threads: Vec<_> = (0..2)
+        .map(|n| {
+            let (ready, done) = (ready.clone(), done.clone());
+            thread::spawn(move || {
+                Runner::new().live_view(true).run(|| {
+                    let _other = Builder::new().name(name(n)).spawn(|| sleep(secs(3600)))?;
+                    yield_now()?;
+                    to_thread(move || {
+                        ready.wait();
+                        done.wait();
+                    })
+                })
+            })
+        })
+        .collect();
+    ready.wait();
+    let (told, json) = (own(Question::Ps).unwrap(), own(Question::Json).unwrap());
+    done.wait();
+    for (n, thread) in (0..2).zip(threads) {
+        assert!(!section(&told, &name(n)).contains(&name(1 - n)), "{told}");
+        assert_eq!(loop_with(&json, &name(n))["tasks"].as_array().unwrap().len(), 2);
+        thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_runner_is_shown_in_each_of_its_runs_and_not_between() {
+    const NAME: &str = "a_runner_is_shown_in_each_of_its_runs_and_not_between";
+    // In a process of its own: nobody else is shown there.
+    in_child(NAME, || {
+        let mut runner = Runner::new().live_view(true);
+        for run in 1..=3 {
+            let told = runner.run(|| to_thread(|| own(Question::Ps))?).unwrap();
+            assert!(told.contains(&format!("main ({run})")), "{told}");
+            let error = own(Question::Ps).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(error.to_string().contains("CORIO_LIVE=1"), "{error}");
+            assert!(!live::processes().contains(&std::process::id()));
+        }
+        // Who does not want to be seen is not.
+        let unseen = Runner::new().run(|| to_thread(|| own(Question::Ps).is_err()));
+        assert!(unseen.unwrap());
+    })
+    .succeeded();
+}
+
+/// The socket of this process, if its runtime directory is that one.
+fn socket(runtime: &Path, pid: u32) -> PathBuf {
+    runtime.join("corio").join(format!("{pid}.sock"))
+}
+
+#[test]
+fn the_socket_is_its_owners_only() {
+    const NAME: &str = "the_socket_is_its_owners_only";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
+        Runner::new().live_view(true).run(|| to_thread(move || look_at_the_lock(&runtime))).unwrap();
+        std::process::exit(0);
+    }
+    let runtime = Directory::new();
+    let mut child = child_command(NAME);
+    child.env("XDG_RUNTIME_DIR", runtime.path(""));
+    finish(child).succeeded();
+    assert!(fs::read_dir(runtime.path("corio")).unwrap().next().is_none(), "the socket is left behind");
+}
+
+fn look_at_the_lock(runtime: &Path) {
+    let (directory, path) = (runtime.join("corio"), socket(runtime, std::process::id()));
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
+    let asked = |mut stream: UnixStream| {
+        stream.write_all(b"ps\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(asked(UnixStream::connect(&path).unwrap()).contains("main (1)"));
+    if fs::metadata(&path).unwrap().uid() != 0 {
+        return; // only root can be somebody else
+    }
+    let nobody = |script: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(&path).uid(65_534).gid(65_534).stderr(Stdio::inherit()).output()
+    };
+    let script = "import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+try:
+    peer.connect(sys.argv[1])
+    peer.sendall(b'ps\\n')
+    print(len(peer.recv(1000)))
+except OSError as error:
+    print(type(error).__name__)";
+    let said =
+        |output: io::Result<std::process::Output>| output.map(|output| String::from_utf8(output.stdout).unwrap());
+    match said(nobody(script)) {
+        Err(error) => println!("SKIPPED: no python3 to be somebody else: {error}"),
+        Ok(said) => assert_eq!(said.trim(), "PermissionError"),
+    }
+    // The door stands open, and still nobody else is answered.
+    for path in [runtime, &directory] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+    if let Ok(said) = said(nobody(script)) {
+        assert!(["0", "ConnectionResetError", "BrokenPipeError"].contains(&said.trim()), "{said}");
+    }
+}
+
+#[test]
+fn a_directory_that_others_may_enter_is_not_used() {
+    const NAME: &str = "a_directory_that_others_may_enter_is_not_used";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Ps))?).unwrap();
+        assert!(told.contains("main (1)"), "another place is found");
+        std::process::exit(0);
+    }
+    let (open, own, other) = (Directory::new(), Directory::new(), Directory::new());
+    fs::create_dir(open.path("corio")).unwrap();
+    fs::set_permissions(open.path("corio"), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(other.path(""), own.path("corio")).unwrap();
+    for runtime in [&open, &own] {
+        let mut child = child_command(NAME);
+        child.env("XDG_RUNTIME_DIR", runtime.path(""));
+        finish(child).succeeded();
+    }
+    assert!(
+        fs::read_dir(open.path("corio")).unwrap().next().is_none()
+            && fs::read_dir(other.path("")).unwrap().next().is_none()
+    );
+}
+
+#[test]
+fn the_environment_can_ask_for_it_and_a_killed_programs_socket_is_in_nobodys_way() {
+    const NAME: &str = "the_environment_can_ask_for_it_and_a_killed_programs_socket_is_in_nobodys_way";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
+        let path = socket(&runtime, std::process::id());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // of one that had this number
+        assert!(own(Question::Ps).is_err() && !live::processes().contains(&std::process::id()));
+        let told = corio::run(|| to_thread(|| own(Question::Ps))?).unwrap();
+        assert!(told.contains("main (1)"));
+        std::process::exit(0);
+    }
+    let runtime = Directory::new();
+    let mut child = child_command(NAME);
+    child.env("XDG_RUNTIME_DIR", runtime.path("")).env("CORIO_LIVE", "1");
+    finish(child).succeeded();
+}
+
+#[test]
+fn guests_without_manners_hold_nobody_up_for_long() {
+    const NAME: &str = "guests_without_manners_hold_nobody_up_for_long";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
+        let ended = Runner::new().live_view(true).run(|| {
+            let tasks: Vec<_> = (0..5_000).map(|_| spawn(|| sleep(secs(3600)))).collect();
+            yield_now()?;
+            let told = to_thread(move || {
+                let connect = || UnixStream::connect(socket(&runtime, std::process::id())).unwrap();
+                let silent = connect();
+                let mut deaf = connect();
+                deaf.write_all(b"json\n").unwrap(); // more than a socket holds, and nobody reads it
+                let mut rude = connect();
+                rude.write_all(&[b'x'; 10_000]).ok();
+                let mut strange = connect();
+                strange.write_all(b"\xff\xfe\n").unwrap();
+                let mut hasty = connect();
+                hasty.write_all(b"ps\n").unwrap();
+                drop(hasty); // it does not wait for the answer
+                let told = own(Question::Ps);
+                let mut answer = String::new();
+                strange.read_to_string(&mut answer).unwrap();
+                assert!(answer.contains("cannot be asked; `ps`, `json` and `stacks` can"), "{answer}");
+                drop((silent, deaf, rude));
+                told
+            });
+            drop(tasks);
+            told?
+        });
+        let told = ended.unwrap();
+        assert!(told.contains("task-5001 (5001)") && told.contains("timers") && told.contains(", and 4980 more\n"));
+        std::process::exit(0);
+    }
+    let runtime = Directory::new();
+    let mut child = child_command(NAME);
+    child.env("XDG_RUNTIME_DIR", runtime.path(""));
+    finish(child).succeeded();
+}
+
+#[test]
+fn a_signal_writes_the_tasks_to_stderr_also_while_one_blocks() {
+    const NAME: &str = "a_signal_writes_the_tasks_to_stderr_also_while_one_blocks";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let ended = Runner::new().dump_on(Signal::User1).run(|| {
+            let _sleeper = Builder::new().name("sleeper").spawn(|| sleep(secs(3600)))?;
+            yield_now()?;
+            println!("ready");
+            sleep(secs(3600))
+        });
+        assert!(is_cancelled(&ended.unwrap_err()));
+        let ended = Runner::new().dump_on(Signal::User1).run(|| {
+            Builder::new().name("spinner").spawn(|| -> io::Result<()> {
+                println!("spinning");
+                let mut word = String::new();
+                io::stdin().read_line(&mut word).map(drop) // blocks the thread
+            })?;
+            sleep(secs(3600))
+        });
+        assert!(is_cancelled(&ended.unwrap_err()));
+        // A signal that nobody can listen for is no reason not to run.
+        Runner::new().dump_on(Signal::of_number(9)).run(|| Ok(())).unwrap();
+        std::process::exit(0);
+    }
+    let _watchdog = watchdog();
+    let mut child = child_command(NAME);
+    let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let (mut out, mut told) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let until = |from: &mut dyn Read, word: &str| {
+        let (mut seen, mut byte) = (Vec::new(), [0]);
+        while !String::from_utf8_lossy(&seen).contains(word) {
+            assert_eq!(from.read(&mut byte).unwrap(), 1, "it ended: {}", String::from_utf8_lossy(&seen));
+            seen.push(byte[0]);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    };
+    let pid = child.id().to_string();
+    let kill = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    until(&mut out, "ready\n");
+    kill("-USR1");
+    let dump = until(&mut told, "\ntimers ");
+    assert!(dump.contains("sleeper (2)") && dump.contains("main (1)     parked"), "{dump}");
+    kill("-INT");
+    until(&mut out, "spinning\n");
+    kill("-USR1");
+    let dump = until(&mut told, "\ntimers ");
+    assert!(dump.contains("It does not answer: spinner (2) blocks it"), "{dump}");
+    drop(child.stdin.take());
+    kill("-INT");
+    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(feature = "backtrace")]
+#[test]
+fn stacks_are_shown_from_outside() {
+    let _watchdog = watchdog();
+    #[inline(never)]
+    fn wait_for_the_guest() -> io::Result<()> {
+        sleep(secs(3600))
+    }
+    let told = Runner::new().live_view(true).run(|| {
+        let _host = Builder::new().name("the host of the party").spawn(|| wait_for_the_guest())?;
+        yield_now()?;
+        to_thread(|| Ok::<_, io::Error>((own(Question::Stacks)?, own(Question::Json)?)))?
+    });
+    let (text, json) = told.unwrap();
+    let shown = section(&text, "the host of the party");
+    assert!(shown.contains("the host of the party (2) stands in\n") && shown.contains("wait_for_the_guest"), "{text}");
+    assert!(loop_with(&json, "the host of the party")["tasks"][1].get("stack").is_none());
+}
+
+/// The text of `docs/learn/a-server-that-hangs.md`.
+#[cfg(feature = "backtrace")]
+#[test]
+fn the_stacks_of_the_server_that_hangs() {
+    let _watchdog = watchdog();
+    let told = std::rc::Rc::new(std::cell::RefCell::new(String::new()));
+    let says = told.clone();
+    let look = move |record: &Record, names: &observe::Names| {
+        if matches!(record.event, Event::Mark { text } if names.text(text) == "asking") {
+            says.replace(observe::dump_stacks());
+        }
+    };
+    let network = Network::new().latency(millis(10)..=millis(10));
+    let runner = Runner::new().virtual_clock().backend(Backend::Simulated(network));
+    runner.observer(look).run(e60_hung_server::program).unwrap();
+    let told = told.take();
+    let stacks = &told[told.find("main (1) stands in").unwrap_or_else(|| panic!("{told}"))..];
+    // Main's own is that of whoever starts it.
+    let (_, stacks) = stacks.split_once("\n\n").unwrap();
+    is_golden("stacks_e60_hung_server", &stacks.replace("live::e60_hung_server", "e60_hung_server"));
+}
+
+#[cfg(not(feature = "backtrace"))]
+#[test]
+fn without_the_feature_it_is_said_that_there_are_no_stacks() {
+    let _watchdog = watchdog();
+    let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Stacks))?);
+    assert!(told.unwrap().ends_with("built with corio's feature `backtrace`.\n"));
+}
+
+#[test]
+fn many_come_and_go_while_runs_begin_and_end() {
+    let _watchdog = watchdog();
+    let crowds = [Crowd::new("main"), Crowd::new("main")];
+    for _ in 0..100 {
+        let total = Runner::new().live_view(true).run(|| gather(0..5, |n| sleep(millis(n % 2)).map(|()| n)));
+        assert_eq!(total.unwrap().into_iter().sum::<u64>(), 10);
+    }
+    drop(crowds);
+}
