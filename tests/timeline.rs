@@ -144,6 +144,16 @@ fn a_long_run_makes_a_long_page_and_no_more() {
     let records = grown(one.0, two.0);
     assert!((1.98..2.02).contains(&records), "{records}");
     assert!(grown(one.1, two.1) < 2.1 && grown(one.2, two.2) < 2.2, "{one:?} {two:?}");
+    // Many tasks, one after the other: the states that a replay keeps have all of them.
+    let replay = |tasks: u64| {
+        let recording =
+            record(Runner::new().virtual_clock(), move || (0..tasks).try_for_each(|_| spawn(yield_now).join()));
+        let before = ALLOCATED.get();
+        assert_eq!(recording.replay().steps(), recording.records().len() as u64);
+        ALLOCATED.get() - before
+    };
+    let (one, two) = (replay(2_000), replay(4_000));
+    assert!(grown(one, two) < 2.3, "{one} {two}");
     // A crowd that is ready: nobody tells at each step of all of them.
     let crowd = |tasks: u64| {
         measure(&record(Runner::new().virtual_clock(), move || {

@@ -4,7 +4,7 @@ use super::event::Record;
 use super::state::State;
 use super::{Names, Narrator, Observer};
 
-/// How many records lie between two states that are kept.
+/// How many records lie between two states that are kept, or more.
 const EVERY: usize = 256;
 
 /// A recorded run, seen from one of its steps: forwards and backwards, as often as one likes. From
@@ -43,15 +43,15 @@ pub struct Replay {
     state: State,
     /// After the last record.
     end: State,
-    /// Those before the first record, after the 256th, and so on.
-    kept: Vec<State>,
+    /// Some of the states, each with the number of records that led to it; the first one is that before all of them.
+    kept: Vec<(usize, State)>,
 }
 
 impl Replay {
     pub(super) fn new(records: Vec<Record>, names: Names) -> Replay {
         let start = State::new();
-        let mut replay =
-            Replay { records: Vec::new(), names, end: start.clone(), kept: vec![start.clone()], state: start };
+        let kept = vec![(0, start.clone())];
+        let mut replay = Replay { records: Vec::new(), names, end: start.clone(), kept, state: start };
         records.iter().for_each(|record| replay.append(record));
         replay
     }
@@ -60,8 +60,10 @@ impl Replay {
     pub(super) fn append(&mut self, record: &Record) {
         self.end.apply(record);
         self.records.push(*record);
-        if self.records.len().is_multiple_of(EVERY) {
-            self.kept.push(self.end.clone());
+        // The more tasks a state has, the rarer it is kept: all of them together are about as large as the records.
+        let last = self.kept.last().map_or(0, |(records, _)| *records);
+        if self.records.len() - last >= EVERY.max(self.end.tasks.len()) {
+            self.kept.push((self.records.len(), self.end.clone()));
         }
     }
 
@@ -182,9 +184,9 @@ impl Replay {
     }
 
     fn at(&self, step: u64) -> State {
-        let near = step as usize / EVERY;
-        let mut state = self.kept[near].clone();
-        self.before(step)[near * EVERY..].iter().for_each(|record| state.apply(record));
+        let near = self.kept.partition_point(|(records, _)| *records <= step as usize) - 1;
+        let (records, mut state) = self.kept[near].clone();
+        self.before(step)[records..].iter().for_each(|record| state.apply(record));
         state
     }
 }
