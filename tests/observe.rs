@@ -362,6 +362,26 @@ fn what_the_program_prints_stands_alone_at_detail_0() {
     }
 }
 
+/// Nobody reads a hundred names at each step, and a text of them would grow with the square of the tasks.
+#[test]
+fn of_a_crowd_only_the_first_are_named() {
+    let (recording, _) = watched(virtual_clock(), || {
+        let tasks: Vec<_> = (0..100).map(|_| spawn(|| sleep(secs(1)))).collect();
+        tasks.into_iter().try_for_each(|task| task.join())
+    });
+    let told = recording.narrate(1);
+    for begins in ["creates task-2, task-3, ", "timers 1, 2, "] {
+        let line = told.lines().find(|line| line.contains(begins)).unwrap();
+        assert!(line.contains("task-31, and 70 more"), "{line}");
+    }
+    let longest = recording.narrate(2).lines().map(str::len).max().unwrap();
+    assert!(longest < 500, "{longest}");
+    let mut seen = Vec::new();
+    observe::Stepper::new(&recording).run(&b"t\nq\n"[..], &mut seen).unwrap();
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(seen.contains("\n           and 71 more\nstep "), "main is parked too:\n{seen}");
+}
+
 #[test]
 fn nobody_reads_the_narration() {
     struct Broken;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Want};
 use super::state::State;
-use super::words::{Seconds, Sources, by, place, tasks, want, why};
+use super::words::{Seconds, Sources, by, place, some, tasks, want, why};
 use super::{Names, Observer};
 
 /// Tells a run as it happens, a line per event: the step, the time, who does it, and what.
@@ -411,7 +411,7 @@ impl<W: Write> Narrator<W> {
         let text = line.in_full(names);
         let mut tail = line.tail;
         if tail.is_empty() && (line.queue || !line.woken.is_empty()) {
-            tail = format!("ready: {}", tasks(&self.state.ready, names, ", "));
+            tail = format!("ready: {}", tasks(&self.state.ready, names));
         }
         let time = Seconds(line.at);
         let told = format!("{step:>7} {time:>9}  {:<10} {} {text:<52}  {tail}", line.who, line.sign);
@@ -439,17 +439,16 @@ impl<W: Write> Narrator<W> {
 impl Line {
     /// What happened, with all that it made and woke.
     fn in_full(&self, names: &Names) -> String {
-        let mut text = self.text.clone() + &tasks(&self.made, names, ", ");
+        let mut text = self.text.clone() + &tasks(&self.made, names);
         if let [timer] = self.timers[..] {
             text += &format!("timer {timer} fires");
         } else if !self.timers.is_empty() {
-            let timers: Vec<String> = self.timers.iter().map(u64::to_string).collect();
-            text += &format!("timers {} fire", timers.join(", "));
+            text += &format!("timers {} fire", some(self.timers.iter().map(u64::to_string), ", "));
         }
         if !self.woken.is_empty() {
             let verb = if self.timers.len() > 1 { "wake" } else { "wakes" };
             let and = if text.is_empty() { "" } else { " and " };
-            text += &format!("{and}{verb} {}", tasks(&self.woken, names, ", "));
+            text += &format!("{and}{verb} {}", tasks(&self.woken, names));
         }
         text
     }

@@ -204,7 +204,7 @@ fn next(record: &Record, records: &[Record], state: &State, names: &Names) -> Op
     let why = match (state.ready.front(), woken_by, record.event) {
         (Some(first), ..) if *first != task => return None, // somebody has put them into another order
         (Some(_), ..) if state.ready.len() < 2 => return None, // nothing to think about
-        (Some(_), ..) => format!("It is the first in the queue: {}.", tasks(&state.ready, names, ", ")),
+        (Some(_), ..) => format!("It is the first in the queue: {}.", tasks(&state.ready, names)),
         (None, Some(By::Timer(timer)), _) if state.next_timer().is_some_and(|(first, _)| first == timer) => {
             format!("Nobody is ready, and timer {timer} is the first that is due.")
         }

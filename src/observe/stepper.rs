@@ -7,7 +7,7 @@ use super::event::{Event, Record};
 use super::replay::Replay;
 use super::view::Exchange;
 use super::walk::{Answer, Walk, list};
-use super::words::{place, tasks};
+use super::words::{place, some, tasks};
 use super::{Names, Observer, Recording};
 
 /// Steps through a recorded run, by what a line of text asks for: from a resume to the next, event by event, to the end of a
@@ -131,19 +131,16 @@ impl Stepper {
         text += &conversation(walk);
         let (state, names) = (walk.replay().state(), walk.replay().names());
         let none = |text: String| if text.is_empty() { "nobody".to_owned() } else { text };
-        text += &format!("  ready    {}\n", none(tasks(&state.ready, names, ", ")));
-        let timers = walk.timers().join(", ");
+        text += &format!("  ready    {}\n", none(tasks(&state.ready, names)));
+        let timers = some(walk.timers().into_iter(), ", ");
         text += &format!("  timers   {}\n", if timers.is_empty() { "none" } else { &timers });
         if !state.sources.is_empty() {
-            let sources: Vec<String> = state.sources.iter().map(u64::to_string).collect();
-            text += &format!("  sources  {}\n", sources.join(", "));
+            text += &format!("  sources  {}\n", some(state.sources.iter().map(u64::to_string), ", "));
         }
-        let parked = state.tasks.keys().filter_map(|id| {
-            let (wanted, at) = walk.waits(*id)?;
-            Some(format!("{} at {}, for {wanted}", names.task(*id), place(at)))
-        });
-        let parked = parked.collect::<Vec<_>>().join("\n           ");
-        text += &format!("  parked   {}\n", none(parked));
+        let parked: Vec<_> = state.tasks.keys().filter_map(|id| Some((*id, walk.waits(*id)?))).collect();
+        let parked = parked.into_iter();
+        let parked = parked.map(|(id, (wanted, at))| format!("{} at {}, for {wanted}", names.task(id), place(at)));
+        text += &format!("  parked   {}\n", none(some(parked, "\n           ")));
         text
     }
 }
@@ -188,7 +185,7 @@ fn meanwhile(records: &[Record], replay: &Replay) -> String {
         1 => "1 event".to_owned(),
         events => format!("{events} events"),
     };
-    let resumed = tasks(&resumed, replay.names(), ", ");
+    let resumed = tasks(&resumed, replay.names());
     let resumed = if resumed.is_empty() { resumed } else { format!("; resumed: {resumed}") };
     text + &format!("  ··· {events}{resumed}\n")
 }

@@ -155,8 +155,20 @@ pub(super) fn by(by: By, names: &Names) -> String {
 }
 
 /// The names of several tasks.
-pub(super) fn tasks<'a>(tasks: impl IntoIterator<Item = &'a u64>, names: &Names, between: &str) -> String {
-    tasks.into_iter().map(|task| names.task(*task)).collect::<Vec<_>>().join(between)
+pub(super) fn tasks<'a>(
+    tasks: impl IntoIterator<Item = &'a u64, IntoIter: ExactSizeIterator>,
+    names: &Names,
+) -> String {
+    some(tasks.into_iter().map(|task| names.task(*task)), ", ")
+}
+
+/// The first of a list, and how many more there are: nobody reads a thousand names in a line.
+pub(super) fn some(items: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+    const MOST: usize = 30;
+    let more = items.len().saturating_sub(MOST);
+    let mut shown: Vec<String> = items.take(MOST).collect();
+    shown.extend((more > 0).then(|| format!("and {more} more")));
+    shown.join(between)
 }
 
 /// Source files, as far as they can be read where the program runs.
