@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, io, process};
 
 use corio::observe::state::Stage;
-use corio::observe::{Recording, Replay, mark};
+use corio::observe::{Quiz, Recording, Replay, mark};
 use corio::{Builder, Runner, say, secs, sleep, spawn, yield_now};
 
 #[path = "common/browser.rs"]
@@ -154,15 +154,23 @@ fn a_long_run_makes_a_long_page_and_no_more() {
     };
     let (one, two) = (replay(2_000), replay(4_000));
     assert!(grown(one, two) < 2.3, "{one} {two}");
-    // A crowd that is ready: nobody tells at each step of all of them.
+    // A crowd that is ready: nobody tells at each step of all of them, or asks which is next.
     let crowd = |tasks: u64| {
-        measure(&record(Runner::new().virtual_clock(), move || {
+        record(Runner::new().virtual_clock(), move || {
             let tasks: Vec<_> = (0..tasks).map(|_| spawn(|| sleep(secs(1)))).collect();
             tasks.into_iter().try_for_each(|task| task.join())
-        }))
+        })
     };
-    let (one, two) = (crowd(150), crowd(300));
+    let (small, large) = (crowd(150), crowd(300));
+    let (one, two) = (measure(&small), measure(&large));
     assert!(grown(one.1, two.1) < 2.2 && grown(one.2, two.2) < 2.4, "{one:?} {two:?}");
+    let quiz = |recording: &Recording| {
+        let before = ALLOCATED.get();
+        assert!(!Quiz::new(recording).questions().is_empty());
+        ALLOCATED.get() - before
+    };
+    let (one, two) = (quiz(&small), quiz(&large));
+    assert!(grown(one, two) < 2.4, "{one} {two}");
 }
 
 // ---- in a browser ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ use crate::timer::Nanos;
 /// How many are asked at most.
 const MOST: usize = 9;
 
+/// Which of more tasks than these is next, nobody can choose.
+const CROWD: usize = 30;
+
 /// Something to predict about a recorded run; from [`Quiz::questions`](super::Quiz::questions).
 ///
 /// ```
@@ -160,7 +163,7 @@ fn all(replay: &Replay) -> [Vec<Question>; 7] {
     let (records, names) = (replay.records(), replay.names());
     let virtual_clock =
         matches!(records.first().map(|first| first.event), Some(Event::LoopStart { virtual_clock: true }));
-    let mut state = State::new(); // before the record
+    let mut state = State::new(); // before the record, without the tasks that have ended
     let mut sources = Sources::default();
     for (n, record) in records.iter().enumerate() {
         let before = &records[..n];
@@ -177,6 +180,9 @@ fn all(replay: &Replay) -> [Vec<Question>; 7] {
             _ => {}
         }
         state.apply(record);
+        if let Event::Complete { task, .. } = record.event {
+            state.forget(task);
+        }
         if let Event::Yield { .. } | Event::Complete { .. } = record.event {
             let sort = if state.ready.is_empty() { &mut nobody } else { &mut queue };
             sort.extend(next(record, records, &state, names));
@@ -190,8 +196,8 @@ fn all(replay: &Replay) -> [Vec<Question>; 7] {
 
 /// Who is resumed after a pause or an end, if what is so then says it.
 fn next(record: &Record, records: &[Record], state: &State, names: &Names) -> Option<Question> {
-    if !state.running.is_empty() {
-        return None; // whoever has started it at once goes on
+    if !state.running.is_empty() || state.tasks.len() > CROWD {
+        return None; // whoever has started it at once goes on; or there are too many
     }
     let mut later = records[record.seq as usize..].iter();
     let resume =
@@ -213,8 +219,7 @@ fn next(record: &Record, records: &[Record], state: &State, names: &Names) -> Op
         }
         _ => return None, // it comes from outside, which nobody can know
     };
-    let alive = state.tasks.iter().filter(|(_, task)| !task.is_done());
-    let of: Vec<(u64, String)> = alive.map(|(id, _)| (*id, names.task(*id))).collect();
+    let of: Vec<(u64, String)> = state.tasks.keys().map(|id| (*id, names.task(*id))).collect();
     (of.len() > 1).then(|| Question {
         step: record.seq,
         text: "Which task is resumed next?".to_owned(),
@@ -270,9 +275,11 @@ fn returns_at(record: &Record, rest: &[Record], state: &State) -> Option<Questio
 /// How a task ends, asked when it is resumed for the last time.
 fn how_it_ends(before: &[Record], record: &Record, (task, end): (u64, End), state: &State, names: &Names) -> Question {
     let is_its = |record: &&Record| matches!(record.event, Event::Resume { task: resumed, .. } if resumed == task);
-    let resumed = before.iter().rev().find(is_its);
+    let seen = state.tasks.get(&task);
+    let has_begun = seen.is_some_and(|task| task.resumes > 0);
+    let resumed = if has_begun { before.iter().rev().find(is_its) } else { None };
     let name = names.task(task);
-    let asked = state.tasks.get(&task).and_then(|task| task.cancel);
+    let asked = seen.and_then(|task| task.cancel);
     let asked = asked.map_or_else(String::new, |reason| format!(" It was asked to end: {}.", why(reason)));
     let (answer, why) = match end {
         End::Returned => ("returned", "Its function returns a value."),
