@@ -163,8 +163,16 @@ impl<W: Write> Narrator<W> {
                 Some(line) => Told { text: line.in_full(names), who: line.who, sign: line.sign, tail: line.tail },
             },
         };
-        self.state.apply(record);
+        self.go_on(record);
         told
+    }
+
+    /// The state after a record. Nothing is told of a task that has ended, and a long run has many.
+    fn go_on(&mut self, record: &Record) {
+        self.state.apply(record);
+        if let Event::Complete { task, .. } = record.event {
+            self.state.forget(task);
+        }
     }
 
     fn tell(&mut self, record: &Record, names: &Names) {
@@ -188,7 +196,7 @@ impl<W: Write> Narrator<W> {
                 }
             }
         }
-        self.state.apply(record);
+        self.go_on(record);
         if self.detail > 1 || record.event == Event::LoopStop {
             self.finish(names);
         }
@@ -333,8 +341,8 @@ impl<W: Write> Narrator<W> {
                 let call = if direction == Direction::Read { "reading" } else { "writing" };
                 format!("{call} would block")
             }
+            Event::PollEnter { why: PollReason::Ready, .. } if !all => return None,
             Event::PollEnter { timeout, why } => match (why, timeout, self.state.next_timer()) {
-                (PollReason::Ready, ..) if !all => return None,
                 (PollReason::Ready, ..) => "looks for news, without waiting".to_owned(),
                 (PollReason::Timer, Some(timeout), Some((timer, _))) => {
                     format!("nothing is ready, timer {timer} is next: poll for {}", Seconds(timeout))
