@@ -349,10 +349,18 @@ fn what_the_program_prints_stands_alone_at_detail_0() {
         say!("one");
         sleep(secs(1))?;
         say!("two\nand three");
+        say!("");
         observe::mark("a mark is not printed by the program");
         Ok(())
     });
-    assert_eq!(recording.narrate(0), "one\ntwo\nand three\n");
+    assert_eq!(recording.narrate(0), "one\ntwo\nand three\n\n");
+    // The same lines, set off, also the empty one; and a step tells of itself alone.
+    let off = format!("{:19}two\n{:19}and three", "", "");
+    assert!(recording.narrate(1).contains(&format!("\n{off}\n\n{:19}── a mark", "")), "{}", recording.narrate(1));
+    let replay = recording.replay();
+    let printed = recording.records().into_iter().filter(|record| matches!(record.event, Event::Out { .. }));
+    let told: Vec<String> = printed.map(|record| replay.told_at(record.seq)).collect();
+    assert_eq!(told, [format!("{:19}one", ""), off, String::new()]);
     // At detail 2, every step is there.
     let told = recording.narrate(2);
     for record in recording.records() {

@@ -426,11 +426,9 @@ impl<W: Write> Narrator<W> {
         self.print(told.trim_end());
     }
 
-    /// A line of the program's own.
+    /// Lines of the program's own.
     fn aside(&mut self, text: &str) {
-        for line in text.lines() {
-            self.print(&format!("{:19}{line}", ""));
-        }
+        self.print(&set_off(text));
     }
 
     fn print(&mut self, line: &str) {
@@ -441,6 +439,16 @@ impl<W: Write> Narrator<W> {
         if !self.deaf {
             self.deaf = writeln!(self.out, "{line}").is_err();
         }
+    }
+}
+
+impl Narrator<Vec<u8>> {
+    /// Tells one event more, and gives back what was written of that.
+    pub(super) fn last(mut self, record: &Record, names: &Names) -> String {
+        self.out.clear();
+        self.record(record, names);
+        let told = String::from_utf8(self.out).expect("a narrator writes text");
+        told.strip_suffix('\n').unwrap_or(&told).to_owned()
     }
 }
 
@@ -464,6 +472,12 @@ impl Line {
 
 fn who(task: u64, names: &Names) -> String {
     if task == 0 { "loop".to_owned() } else { names.task(task) }
+}
+
+/// What the program prints, as it stands between the lines: set off. Its empty lines are lines too.
+pub(super) fn set_off(text: &str) -> String {
+    let line = |line: &str| if line.is_empty() { String::new() } else { format!("{:19}{line}", "") };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A mark, as it stands between the lines.

@@ -126,15 +126,12 @@ impl Replay {
     /// ```
     pub fn told_at(&self, step: u64) -> String {
         let step = step.min(self.steps());
-        let mut text = Vec::new();
         // What was said of a task just before may be a part of it.
         let first = step.saturating_sub(2);
-        let mut narrator = Narrator::of_a_moment(&mut text, self.at(first));
-        let told = &self.before(step)[first as usize..];
-        told.iter().for_each(|record| narrator.record(record, &self.names));
-        drop(narrator);
-        let text = String::from_utf8(text).expect("a narrator writes text");
-        text.lines().last().unwrap_or_default().to_owned()
+        let Some((last, before)) = self.before(step)[first as usize..].split_last() else { return String::new() };
+        let mut narrator = Narrator::of_a_moment(Vec::new(), self.at(first));
+        before.iter().for_each(|record| narrator.record(record, &self.names));
+        narrator.last(last, &self.names)
     }
 
     /// Goes to a step, or to the last one if there are not so many.

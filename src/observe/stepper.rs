@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
 use super::event::{Event, Record};
+use super::narrator::set_off;
 use super::replay::Replay;
 use super::view::Exchange;
 use super::walk::{Answer, Walk, list};
@@ -171,11 +172,7 @@ fn meanwhile(records: &[Record], replay: &Replay) -> String {
     let mut resumed = BTreeSet::new();
     for record in records {
         match record.event {
-            Event::Out { text: number, .. } => {
-                for line in replay.names().text(number).lines() {
-                    text += &format!("{:19}{line}\n", "");
-                }
-            }
+            Event::Out { text: number, .. } => text += &(set_off(replay.names().text(number)) + "\n"),
             Event::Resume { task, .. } => drop(resumed.insert(task)),
             _ => {}
         }

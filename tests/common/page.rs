@@ -99,7 +99,7 @@ fn says_what_the_replay_says(run: &Value, recording: &Recording) {
         let (told, record) = (replay.told(), replay.record().unwrap());
         assert_eq!((number(&row[0]), number(&row[1])), (record.at, record.cause));
         let says = [text(&row[5]), text(&row[6]), text(&row[7])];
-        for part in says.iter().filter_map(|part| part.lines().last()) {
+        for part in says.iter().flat_map(|part| part.lines()) {
             assert!(told.contains(part.trim()), "step {step}: {part:?} is not in {told:?}");
         }
     }

@@ -176,7 +176,7 @@ pub(super) fn output(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
             Event::Out { text, .. } => Some(replay.names().text(text)),
             _ => None,
         });
-    let lines: Vec<&str> = printed.flat_map(str::lines).collect();
+    let lines: Vec<&str> = printed.flat_map(|text| text.split('\n')).collect();
     let first = lines.len().saturating_sub(inside.height.into());
     let line = |line: &&str| Line::raw(cut(line, inside.width.into()));
     frame.render_widget(Paragraph::new(lines[first..].iter().map(line).collect::<Vec<_>>()), inside);
