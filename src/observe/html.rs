@@ -130,12 +130,13 @@ impl Run<'_> {
         let Told { who, sign, text, tail } = self.narrator.one(record, self.names);
         let before = self.state.ready.len();
         let was_parked = parks(record, &self.state);
+        let about = self.about(record);
         self.state.apply(record);
         if let Event::Resume { task, .. } = record.event {
             self.resumed = task;
         }
         let (at, cause, lane) = (record.at, record.cause, self.lane(record));
-        let focus = record.event.task().unwrap_or(self.resumed);
+        let focus = about.unwrap_or(self.resumed);
         let [who, text, tail, explained] =
             [&*who, text.trim(), &*tail, explain(record)].map(|text| self.texts.number(text));
         // What has no place of its own is told beside that where the task has been last.
@@ -153,6 +154,16 @@ impl Run<'_> {
             stop(record),
             change.join(",")
         )
+    }
+
+    /// Whom a record that comes next is about, as in [`Walk::focus`](super::Walk::focus).
+    fn about(&self, record: &Record) -> Option<u64> {
+        match record.event {
+            Event::TimerFire { timer } => {
+                self.state.timers.get(&timer).map(|timer| timer.task).filter(|task| *task != 0)
+            }
+            event => event.task(),
+        }
     }
 
     /// Where a step is marked in the picture.

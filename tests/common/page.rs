@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corio::observe::state::Stage;
-use corio::observe::{Recording, State};
+use corio::observe::{Answer, Recording, State, Walk};
 use serde_json::Value;
 
 /// Checks a recording's page and its picture.
 pub(crate) fn keep_the_rules(recording: &Recording) {
-    says_what_the_replay_says(&is_sound(recording), recording);
+    let run = is_sound(recording);
+    says_what_the_replay_says(&run, recording);
+    goes_where_the_stepper_goes(&run, recording);
 }
 
 /// The same, but for the words: a name of several lines does not stand on one.
@@ -102,6 +104,23 @@ fn says_what_the_replay_says(run: &Value, recording: &Recording) {
         for part in says.iter().flat_map(|part| part.lines()) {
             assert!(told.contains(part.trim()), "step {step}: {part:?} is not in {told:?}");
         }
+    }
+}
+
+/// The letters stop at the same steps, and look at the same task.
+fn goes_where_the_stepper_goes(run: &Value, recording: &Recording) {
+    let steps = rows(run, "steps");
+    let mut walk = Walk::new(recording.replay());
+    for letter in ["s", "i", "t", "o", "r"] {
+        walk.command("g 0");
+        let mut stops = Vec::new();
+        while walk.command(letter) == Answer::Moved {
+            let step = walk.replay().step();
+            stops.push(step);
+            assert_eq!(number(&steps[step as usize - 1][3]), walk.focus(), "step {step}");
+        }
+        let is_stop = |(step, row): (u64, &Vec<Value>)| (row[10] == letter).then_some(step);
+        assert_eq!((1..).zip(&steps).filter_map(is_stop).collect::<Vec<_>>(), stops, "{letter}");
     }
 }
 
