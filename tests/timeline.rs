@@ -87,6 +87,9 @@ fn there_is_a_picture_of_whatever_was_recorded() {
         assert_eq!(steps, *same);
     }
     assert!(recording.svg(1000..).contains(">45</text>"), "there is always one step");
+    let long = turns(400).svg(1_000..=1_003);
+    assert!(long.contains(">1000</text>") && long.contains(">1002</text>"), "{long}");
+    assert!(!long.contains(">1001</text>"), "it has no room beside that of the step before");
 }
 
 /// Every example writes them, as its flags say.

@@ -141,10 +141,14 @@ impl Picture<'_> {
     }
 
     fn axis(&self, svg: &mut String, bottom: u64) {
+        // Of numbers that are wider than a step, not every one is written.
+        let every = ((self.end - 1).to_string().len() as u64 * LETTER + 4).div_ceil(STEP);
         for step in self.first..self.end {
             let x = self.x(step);
             let _ = writeln!(svg, "<path stroke=\"#eee\" d=\"M{x} {}V{bottom}\"/>", AXIS - 4);
-            let _ = writeln!(svg, "<text x=\"{}\" y=\"14\" fill=\"#555\" font-size=\"9\">{step}</text>", x + 3);
+            if (step - self.first).is_multiple_of(every) {
+                let _ = writeln!(svg, "<text x=\"{}\" y=\"14\" fill=\"#555\" font-size=\"9\">{step}</text>", x + 3);
+            }
         }
         let _ = writeln!(svg, "<text x=\"4\" y=\"14\" fill=\"#555\">step</text>");
     }
