@@ -386,11 +386,13 @@ fn the_live_stepper_stops_the_run() {
     let stepper = Stepper::live().echo(true).observe(typed.as_bytes(), seen.clone());
     common::launch(common::simulated().observer(stepper), e11_tasks::program).unwrap();
     compare("live_e11_tasks", &seen.text());
-    // Whoever leaves, or has nothing more to say, lets the run go on.
+    // Whoever leaves, or has nothing more to say, lets the run go on, and sees what it prints.
     for typed in ["q\n", "s\n", ""] {
-        let (stepper, recording) = (Stepper::live().observe(typed.as_bytes(), io::sink()), Recording::new());
+        let (seen, recording) = (tests::Written::default(), Recording::new());
+        let stepper = Stepper::live().observe(typed.as_bytes(), seen.clone());
         common::launch(common::simulated().observer(stepper).observer(recording.clone()), e11_tasks::program).unwrap();
         assert_eq!(recording.records(), record(e11_tasks::program).0.records());
+        assert!(seen.text().ends_with("Goodbye, Barbara!\n1.0 seconds have passed\n"), "{}", seen.text());
     }
 }
 

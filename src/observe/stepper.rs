@@ -66,7 +66,8 @@ impl Stepper {
         self.talk(0, &mut input, &mut out).map(drop)
     }
 
-    /// For [`Runner::observer`](crate::Runner::observer): stops the run wherever the reader wants to look, and reads lines.
+    /// For [`Runner::observer`](crate::Runner::observer): stops the run wherever the reader wants to look, and reads lines. When he
+    /// has left, what the program prints is written as it comes.
     ///
     /// ```
     /// use corio::observe::Stepper;
@@ -229,7 +230,14 @@ pub struct LiveStepper {
 
 impl Observer for LiveStepper {
     fn record(&mut self, record: &Record, names: &Names) {
-        if self.has_left || !self.stepper.walk.see(record, names) {
+        if self.has_left {
+            // Nobody else prints it, as long as somebody observes.
+            if let Event::Out { text, .. } = record.event {
+                let _ = writeln!(self.out, "{}", names.text(text));
+            }
+            return;
+        }
+        if !self.stepper.walk.see(record, names) {
             return;
         }
         let talked = self.begin().and_then(|from| self.stepper.talk(from, &mut *self.input, &mut *self.out));
