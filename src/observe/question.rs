@@ -94,9 +94,9 @@ impl Question {
             },
             Kind::Clock { at } => {
                 let seconds = typed.strip_suffix('s').unwrap_or(&typed).trim_end().parse::<f64>().ok()?;
-                // As exact as it is shown.
-                let millis = (seconds * 1e3).round();
-                (0.0..1e15).contains(&millis).then_some(millis as u64 == at / 1_000_000)
+                // As exact as it is shown: cut to milliseconds.
+                let nanos = (seconds * 1e9).round();
+                (0.0..1e18).contains(&nanos).then_some(nanos as u64 / 1_000_000 == at / 1_000_000)
             }
             Kind::End => {
                 let stem = ["return", "fail", "cancel", "panic"].into_iter().find(|stem| typed.starts_with(stem))?;
