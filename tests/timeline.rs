@@ -101,12 +101,15 @@ fn the_flags_of_an_example_write_the_same() {
         let file = env::temp_dir().join(format!("corio-flag-{}.{form}", process::id()));
         (file, text)
     });
-    let mut example = Command::new(support::example("e11_tasks"));
-    let ran = example.arg("--html").arg(&page.0).arg("--svg").arg(&picture.0).args(["--steps", "9-45", "--quiet"]);
-    assert!(ran.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::null()).status().unwrap().success());
-    for (file, text) in [page, picture] {
-        assert!(fs::read_to_string(&file).unwrap() == text, "{} is another", file.display());
-        fs::remove_file(file).unwrap();
+    for watched in ["--quiet", "--live"] {
+        let mut example = Command::new(support::example("e11_tasks"));
+        let ran = example.arg("--html").arg(&page.0).arg("--svg").arg(&picture.0).args(["--steps", "9-45", watched]);
+        ran.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(ran.status().unwrap().success());
+        for (file, text) in [&page, &picture] {
+            assert!(fs::read_to_string(file).unwrap() == *text, "{} is another, {watched}", file.display());
+            fs::remove_file(file).unwrap();
+        }
     }
 }
 

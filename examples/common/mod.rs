@@ -49,14 +49,14 @@ pub(crate) fn watch(program: fn() -> io::Result<()>) -> io::Result<()> {
         }
     }
     let mut runner = if real { Runner::new() } else { simulated() };
+    // These run it first, unseen.
+    let afterwards = step || quiz;
     if live {
         let input = io::stdin();
         let stepper = Stepper::live().echo(!input.is_terminal());
-        return launch(runner.observer(stepper.observe(io::BufReader::new(input), io::stdout())), program);
-    }
-    // What a program says is heard by whoever observes it, so somebody has to print it then.
-    let afterwards = step || quiz;
-    if !afterwards && (detail > 0 || !files.is_empty()) {
+        runner = runner.observer(stepper.observe(io::BufReader::new(input), io::stdout()));
+    } else if !afterwards && (detail > 0 || !files.is_empty()) {
+        // What a program says is heard by whoever observes it, so somebody has to print it then.
         runner = runner.observer(Narrator::new(io::stdout()).detail(detail));
     }
     if !afterwards && files.is_empty() {
