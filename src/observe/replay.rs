@@ -93,7 +93,7 @@ impl Replay {
 
     /// What happened last; nothing, before the first step.
     pub fn record(&self) -> Option<&Record> {
-        self.before(self.step()).last()
+        self.up_to(self.step()).last()
     }
 
     /// All records, the one of step 1 first.
@@ -128,7 +128,7 @@ impl Replay {
         let step = step.min(self.steps());
         // What was said of a task just before may be a part of it.
         let first = step.saturating_sub(2);
-        let Some((last, before)) = self.before(step)[first as usize..].split_last() else { return String::new() };
+        let Some((last, before)) = self.up_to(step)[first as usize..].split_last() else { return String::new() };
         let mut narrator = Narrator::of_a_moment(Vec::new(), self.at(first));
         before.iter().for_each(|record| narrator.record(record, &self.names));
         narrator.last(last, &self.names)
@@ -160,14 +160,14 @@ impl Replay {
 
     /// Goes back to the nearest step before this one that is wanted. If there is none, it stays and says so.
     pub fn back(&mut self, mut is_wanted: impl FnMut(&Record) -> bool) -> bool {
-        let earlier = self.before(self.step().saturating_sub(1));
+        let earlier = self.up_to(self.step().saturating_sub(1));
         let found = earlier.iter().rev().find(|record| is_wanted(record));
         found.map(|record| record.seq).inspect(|step| self.go_to(*step)).is_some()
     }
 
     /// The records up to this step.
     pub(super) fn so_far(&self) -> &[Record] {
-        self.before(self.step())
+        self.up_to(self.step())
     }
 
     /// The records after this step.
@@ -176,14 +176,14 @@ impl Replay {
     }
 
     /// The records up to a step.
-    fn before(&self, step: u64) -> &[Record] {
+    pub(super) fn up_to(&self, step: u64) -> &[Record] {
         &self.records[..step as usize]
     }
 
     fn at(&self, step: u64) -> State {
         let near = self.kept.partition_point(|(records, _)| *records <= step as usize) - 1;
         let (records, mut state) = self.kept[near].clone();
-        self.before(step)[records..].iter().for_each(|record| state.apply(record));
+        self.up_to(step)[records..].iter().for_each(|record| state.apply(record));
         state
     }
 }

@@ -181,8 +181,7 @@ impl Walk {
 
     /// Where a coroutine paused last before a step.
     fn paused(&self, coroutine: u64, before: u64) -> Option<Place> {
-        let earlier = self.replay.records().iter().rev().skip_while(|record| record.seq >= before);
-        earlier.into_iter().find_map(|record| match record.event {
+        self.replay.up_to(before.saturating_sub(1)).iter().rev().find_map(|record| match record.event {
             Event::GenYield { coroutine: paused, at } if paused == coroutine => Some(at),
             _ => None,
         })
