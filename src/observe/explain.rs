@@ -55,7 +55,7 @@ pub(super) fn explain(record: &Record) -> &'static str {
             "A timer is set. The loop never sleeps longer than to the first that is due. (docs/book/time.md)"
         }
         Event::TimerFire { .. } => "A timer is due: whom it belongs to becomes ready. (docs/book/time.md)",
-        Event::TimerDrop { .. } => "A timer is given up: what it would have limited is over. (docs/book/time.md)",
+        Event::TimerDrop { .. } => "A timer is given up: what it was set for is over. (docs/book/time.md)",
         Event::IoArm { .. } | Event::IoDrop { .. } => {
             "The loop asks the kernel from now on, or no longer, to tell it of news of this descriptor. (docs/book/reactor.md)"
         }

@@ -206,7 +206,7 @@ fn conversation(walk: &Walk) -> String {
 /// Back leads through what has happened; what is still to come is waited for. At the front, `b` shows in which calls a task
 /// stands, in builds with the feature `backtrace`. What a task does within one step is told when the step is over: it has
 /// paused, or ended, when one stops there. On the virtual clock a look changes nothing. The real clock, and what is connected,
-/// go on while one reads.
+/// go on while one reads. It ends with the run: of a [`Runner`](crate::Runner) that runs several times, the first one is shown.
 ///
 /// ```
 /// use corio::observe::{LiveStepper, Stepper};

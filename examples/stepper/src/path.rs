@@ -27,7 +27,7 @@ pub struct Example {
 pub struct Recorded {
     /// All of it, to walk through.
     pub replay: Replay,
-    /// The error that it ended with, or what it panicked with.
+    /// The error that it ended with, or that it panicked.
     pub failed: Option<String>,
 }
 

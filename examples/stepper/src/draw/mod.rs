@@ -81,7 +81,7 @@ fn draw_overlay(overlay: &Overlay, frame: &mut Frame<'_>) {
     let all = frame.area();
     let size = |n: usize, most: u16| u16::try_from(n + 2).unwrap_or(u16::MAX).min(most);
     let widest = overlay.text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-    let width = size(widest.max(overlay.title.len() + 2), all.width);
+    let width = size(widest.max(overlay.title.chars().count() + 2), all.width);
     let height = size(overlay.text.lines().count(), all.height);
     let area = all.centered(Constraint::Length(width), Constraint::Length(height));
     let text = Paragraph::new(&*overlay.text).scroll(overlay.scroll);
