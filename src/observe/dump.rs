@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::os::fd::RawFd;
 
+use std::collections::BTreeMap;
+
 use super::Names;
 use super::event::{Direction, Place, Want};
 use super::hub::SharedPicture;
@@ -372,22 +374,28 @@ fn cycle(state: &State, names: &Names) -> String {
 /// A table whose first column is a tree.
 fn tree(state: &State, names: &Names, longest: usize) -> String {
     let mut rows = vec![TITLES.map(str::to_owned)];
-    let roots = state.tasks.iter().filter(|(_, task)| state.owner(task).is_none());
+    let (mut roots, mut groups, mut tasks) =
+        (Vec::new(), BTreeMap::<_, Vec<Node>>::new(), BTreeMap::<_, Vec<Node>>::new());
+    for (id, group) in &state.groups {
+        groups.entry(group.owner).or_default().push(Node::Group(*id));
+    }
+    for (id, task) in &state.tasks {
+        let siblings = if state.owner(task).is_none() { &mut roots } else { tasks.entry(task.group).or_default() };
+        siblings.push(Node::Task(*id));
+    }
     // What is still to be written, the next one last, each with the prefix of its lines.
     let mut rest: Vec<(Node, String, String)> =
-        roots.rev().map(|(id, _)| (Node::Task(*id), String::new(), String::new())).collect();
+        roots.into_iter().rev().map(|root| (root, String::new(), String::new())).collect();
     while let Some((node, own, below)) = rest.pop() {
-        let children: Vec<Node> = match node {
+        let children = match node {
             Node::Task(id) => {
-                let groups = state.groups.iter().filter(|(_, group)| group.owner == id);
                 rows.push(row(&state.tasks[&id], format!("{own}{} ({id})", names.task(id)), state, names));
-                groups.map(|(group, _)| Node::Group(*group)).collect()
+                groups.remove(&id).unwrap_or_default()
             }
             Node::Group(id) => {
-                let children = state.tasks.iter().filter(|(_, task)| task.group == id);
                 let opened = place(state.groups[&id].at);
                 rows.push([format!("{own}group {id}"), String::new(), String::new(), opened, String::new()]);
-                children.map(|(child, _)| Node::Task(*child)).collect()
+                tasks.remove(&id).unwrap_or_default()
             }
         };
         let last = children.len().saturating_sub(1);
