@@ -334,6 +334,36 @@ fn an_observer_may_use_the_library() {
     assert_eq!(kept.narrate(0), "I\nsomebody sleeps\nam awake\n");
 }
 
+/// The numbers of steps, tasks and texts are those of one loop.
+#[test]
+fn a_recording_is_of_one_loop() {
+    let recording = Recording::new();
+    for lines in [3, 1] {
+        let mut runner = virtual_clock().observer(recording.clone());
+        runner
+            .run(|| {
+                (0..lines).for_each(|n| say!("{n} of {lines}"));
+                Ok(())
+            })
+            .unwrap();
+    }
+    assert_eq!(recording.narrate(0), "0 of 1\n");
+    let mut runner = virtual_clock().observer(recording.clone());
+    runner
+        .run(|| {
+            say!("one run");
+            Ok(())
+        })
+        .unwrap();
+    runner
+        .run(|| {
+            say!("and another");
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(recording.narrate(0), "one run\nand another\n");
+}
+
 #[test]
 fn unwatched_nothing_is_recorded() {
     let recording = Recording::new();

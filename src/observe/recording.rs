@@ -8,7 +8,8 @@ use super::{Names, Narrator, Observer};
 /// Keeps all records of a run, to look at them afterwards, as often as one likes, forwards and backwards.
 ///
 /// It is a handle: the clone that is given to [`Runner::observer`](crate::Runner::observer) and the one that is kept are
-/// the same recording. A record takes 64 bytes at most; nothing is thrown away.
+/// the same recording. A record takes 64 bytes at most; nothing is thrown away. The runs of one
+/// [`Runner`](crate::Runner) follow each other in it; given to another one, it begins anew.
 ///
 /// ```
 /// use corio::observe::Recording;
@@ -64,6 +65,10 @@ impl Recording {
 impl Observer for Recording {
     fn record(&mut self, record: &Record, names: &Names) {
         let (records, kept) = &mut *self.tape.borrow_mut();
+        if record.seq == 1 {
+            // Another loop: its numbers begin anew, and so do its tasks and texts.
+            (*records, *kept) = Default::default();
+        }
         records.push(*record);
         match record.event {
             // The names at the end are those that tasks have been given.
