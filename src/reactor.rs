@@ -275,8 +275,8 @@ impl Slot {
     }
 
     /// The number by which events and dumps call it.
-    pub(crate) fn id(&self) -> u32 {
-        self.token.generation
+    pub(crate) fn id(&self) -> u64 {
+        u64::from(self.token.generation)
     }
 }
 

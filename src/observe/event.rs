@@ -333,7 +333,7 @@ pub enum Want {
     /// A source of I/O.
     Io {
         /// The source.
-        source: u32,
+        source: u64,
         /// The direction.
         direction: Direction,
     },

@@ -405,7 +405,7 @@ impl State {
                     (By::Timer(_), want) => {
                         matches!(want, Want::Io { .. } | Want::Any { .. } | Want::Worker | Want::Remote | Want::Message)
                     }
-                    (By::Io(source), Want::Io { source: own, .. }) => u64::from(own) == source,
+                    (By::Io(source), Want::Io { source: own, .. }) => own == source,
                     (By::Io(_), want) => matches!(want, Want::Any { .. }),
                     (By::Task(ended), Want::Join { task }) => ended == task,
                     (By::Task(ended), Want::Children { group }) => {
