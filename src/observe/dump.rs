@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::os::fd::RawFd;
 
-use std::collections::BTreeMap;
-
 use super::Names;
 use super::event::{Direction, Place, Want};
 use super::hub::SharedPicture;
@@ -313,8 +311,8 @@ impl Dump {
         let (kind, numbers): (_, &[(&str, u64)]) = match wanted {
             Want::Turn => ("turn", &[]),
             Want::Sleep { timer } => ("timer", &[("timer", timer)]),
-            Want::Io { source, direction: Direction::Read } => ("readable", &[("source", source.into())]),
-            Want::Io { source, direction: Direction::Write } => ("writable", &[("source", source.into())]),
+            Want::Io { source, direction: Direction::Read } => ("readable", &[("source", source)]),
+            Want::Io { source, direction: Direction::Write } => ("writable", &[("source", source)]),
             Want::Join { task } => ("task", &[("task", task)]),
             Want::Children { group } => ("group", &[("group", group)]),
             Want::Step { step, next } => ("step", &[("step", step.into()), ("next", next.into())]),
