@@ -1,13 +1,13 @@
 //! **Lesson.** Between two pauses a task runs undisturbed; at a pause anybody may run.
 //!
 //! **Predict.** "Tasks run in parallel", it is often said. Each of these two workers counts to three, and pauses after every
-//! number. Can both numbers of one turn come from the same worker? Can a line of one stand between the two lines that the
-//! other prints without a pause?
+//! number. Can one of them be two numbers ahead of the other? Can a line of one stand between the two lines that the other
+//! prints without a pause?
 //!
 //! **Shows** V4 (who ran in between), V5 (what made it ready, and how many stood before it).
 //! **Covers** B6, D7.
 //!
-//! Run `cargo run --example e12_taking_turns`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e12_taking_turns`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::io;
 

@@ -5,7 +5,7 @@
 //! **Shows** none of the pauses: nothing here waits.
 //! **Covers** B1.
 //!
-//! Run `cargo run --example e16_current_loop`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e16_current_loop`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 //! **Lesson.** The first error ends the others, and comes out when they have ended; or errors are results like any other.
 //!
 //! **Predict.** Of three jobs the second fails after two seconds. When does `gather` return, and does the third job reach its
-//! end? And with `gather_all`? (asyncio's `gather` returns at the first error too, but leaves the others running: is that
-//! "it stops"?)
+//! end? And with `gather_all`? (Tutorials say that asyncio's `gather` stops at the first error. It returns, and leaves the
+//! others running.)
 //!
 //! **Shows** V4 (who ran in between), V7 (how it ended).
 //! **Covers** A3, B5.

@@ -1,7 +1,7 @@
 //! **Lesson.** Waiting for the first leaves you with the done and the pending, and the pending are yours to cancel.
 //!
 //! **Predict.** Three fetches of three, one and two seconds. Which handles are in `done` after the first wait, and which are left?
-//! Do the others go on while nobody waits for them? In which order does `as_completed` hand them out?
+//! At what time have these ended, once they are cancelled? In which order does `as_completed` hand them out?
 //!
 //! **Shows** V5 (what made it ready), V7 (how it ended).
 //! **Covers** C25, D17.

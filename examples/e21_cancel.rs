@@ -1,7 +1,7 @@
 //! **Lesson.** Cancelling throws an error in at the line where the task is paused; it may clean up on the way out.
 //!
 //! **Predict.** The job has ten steps of a second each, and is cancelled after three and a half. Which line does the error
-//! come out of? Is the note put away? What does `join` return to the one who cancelled?
+//! come out of? Is the note written? What does `join` return to the one who cancelled?
 //!
 //! **Shows** V1 (where it stopped), V2 (an error came back instead of nothing), V7 (how it ended).
 //! **Covers** A5, D16.

@@ -19,7 +19,7 @@ mod common;
 pub(crate) fn program() -> io::Result<()> {
     let (patients, start) = (Rc::new(Queue::priority()), now());
     for patient in [(3, "a cough"), (1, "a broken leg"), (2, "a fever"), (3, "a cold")] {
-        patients.put(patient)?;
+        patients.put(patient)?; // a tuple is compared from the left: of two threes, the smaller text
     }
     let waiting = patients.clone();
     let doctor = Builder::new().name("doctor").spawn(move || -> io::Result<()> {

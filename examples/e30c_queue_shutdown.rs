@@ -6,7 +6,7 @@
 //! **Shows** V5 (what made it ready), V7 (how it ended).
 //! **Covers** what A8 and D12 do with end markers.
 //!
-//! Run `cargo run --example e30c_queue_shutdown`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e30c_queue_shutdown`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::io;
 

@@ -6,7 +6,7 @@
 //! **Shows** V5 (what made it ready: another thread).
 //! **Covers** `call_soon_threadsafe`, which C15 and D26 rest on.
 //!
-//! Run `cargo run --example e38b_loop_handle`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e38b_loop_handle`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::cell::RefCell;
 use std::io;

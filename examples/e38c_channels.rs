@@ -6,7 +6,7 @@
 //! **Shows** V5 (what made it ready: another thread).
 //! **Covers** A8, with threads.
 //!
-//! Run `cargo run --example e38c_channels`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e38c_channels`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::io;
 use std::thread;

@@ -6,7 +6,7 @@
 //! **Shows** V4 (who ran in between).
 //! **Covers** C14. Threads are enough: here no lock lets only one of them calculate.
 //!
-//! Run `cargo run --example e39_cpu_work`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e39_cpu_work`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::cell::Cell;
 use std::io;

@@ -1,7 +1,7 @@
 //! **Lesson.** The blocking server's text, almost unchanged, now serves everyone.
 //!
 //! **Predict.** Ada connects first, sends half a number, and the rest two seconds later. Grace connects after a second. In
-//! which order are they answered, and how many times does the server's loop stop at `accept`?
+//! which order are they answered, and how often does the server pause to wait for a client?
 //!
 //! **Shows** V1 to V6: a task for each client, and each parked at its own read.
 //! **Covers** B9, C1, C5: the handler is that of the program `examples/hex_server.rs`, included by its path.

@@ -7,7 +7,8 @@
 //! **Covers** C4, D3, D25. Servers with many connections are measured in `docs/book/two-ways-to-pause.md`.
 //!
 //! Run `cargo run --example e48_ten_thousand`, and add `-- --real` to measure, on Linux. There are fewer threads than tasks, because
-//! not every machine lets a program have so many.
+//! not every machine lets a program have so many. A task shows more than its eight megabytes of address space, because the stacks
+//! of tasks to come are reserved with it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, mpsc};

@@ -39,8 +39,9 @@ pub(crate) fn program() -> io::Result<()> {
             let jobs = &jobs;
             workers.push(Builder::new().name(name).spawn_scoped(s, move || {
                 for job in jobs {
-                    sleep(secs(if job? == 3 { 3_600 } else { 2 })).inspect_err(|_| say!("{name} is cut off"))?;
-                    say!("{name} has done a job");
+                    let job = job?;
+                    sleep(secs(if job == 3 { 3_600 } else { 2 })).inspect_err(|_| say!("{name} is cut off"))?;
+                    say!("{name} has done job {job}");
                 }
                 say!("{name} goes home");
                 Ok(())

@@ -6,7 +6,7 @@
 //! **Shows** V4 (who ran in between), in a loop that is not narrated.
 //! **Covers** what lies behind D21: a test that finds it.
 //!
-//! Run `cargo run --example e59_seeds`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
+//! Run `cargo run --example e59_seeds`, and add `-- --quiet` or `-- --detail 2`.
 
 use std::cell::Cell;
 use std::io;

@@ -225,7 +225,7 @@ impl Slot {
             Direction::Read => self.readable.set(true),
             Direction::Write => self.writable.set(true),
         }
-        self.waiters(direction).notify_all(lp, By::Io(u64::from(self.id())));
+        self.waiters(direction).notify_all(lp, By::Io(self.id()));
     }
 
     /// What is not known to be ready, and what somebody waits for though it looked ready once: of states, as opposed to

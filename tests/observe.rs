@@ -11,7 +11,7 @@ use std::rc::Rc;
 use corio::net::{TcpListener, TcpStream};
 use corio::observe::event::{End, Event, Record, Sent, Want, Why};
 use corio::observe::state::Stage;
-use corio::observe::{self, Names, Narrator, Observer, Recording, State, mark};
+use corio::observe::{self, Answer, Names, Narrator, Observer, Recording, State, Stepper, Walk, mark};
 use corio::{
     Builder, CancelScope, Generator, LoopHandle, Runner, Task, call_later, call_soon, current, is_timed_out, millis,
     say, scope, secs, shield, sleep, spawn, timeout, yield_now,
@@ -471,6 +471,30 @@ fn a_dump_needs_no_observer_and_tells_more_with_one() {
     let watched = virtual_clock().observer(Recording::new()).run(look).unwrap();
     assert!(watched.contains("parked 2.000 s   timer 2, due 9.000"), "{watched}");
     assert!(watched.contains("running 0.000 s"), "its resume was told before it ran:\n{watched}");
+}
+
+/// Of many tasks a line names some, and says how many there are.
+#[test]
+fn what_is_told_of_many_tasks_can_be_read() {
+    let (recording, ended) = watched(virtual_clock(), || {
+        let gun = corio::Event::new();
+        scope(|s| {
+            (0..1_000).for_each(|_| drop(s.spawn(|| gun.wait())));
+            sleep(secs(1))?;
+            gun.set();
+            Ok(())
+        })
+    });
+    ended.unwrap();
+    let mut card = Vec::new();
+    Stepper::new(&recording).run(&b"t\n"[..], &mut card).unwrap();
+    let card = String::from_utf8(card).unwrap();
+    assert!(card.lines().count() < 80 && card.contains("\n           and 981 more\n"), "{card}");
+    let longest = recording.narrate(2).lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest < 400, "{longest}");
+    let mut walk = Walk::new(recording.replay());
+    let said = walk.command("w nobody");
+    assert!(matches!(&said, Answer::Said(said) if said.contains("task-20 and 981 more")), "{said:?}");
 }
 
 #[test]

@@ -113,6 +113,28 @@ fn the_flags_of_an_example_write_the_same() {
     }
 }
 
+/// A flag that is not understood is not passed over, and a file that cannot be written has a name.
+#[test]
+fn a_wrong_flag_of_an_example_is_named() {
+    for (flags, said) in [
+        ("--nonsense", "there is no flag `--nonsense`; these there are:\n  --quiet"),
+        ("--detail 3", "`--detail` is followed by 0, 1 or 2"),
+        ("--html", "`--html` is followed by the name of a file"),
+        ("--html --quiet", "`--html` is followed by the name of a file, and `--quiet` is a flag"),
+        ("--svg /dev/null --steps 9-4", "`--steps` is followed by two steps, as in 9-36"),
+        ("--steps 4-9", "`--steps` chooses what `--svg FILE` draws"),
+        ("--live --quiz", "`--live` is for a run that is under way"),
+        ("--quiet --trace /dev/null/there", "/dev/null/there cannot be written: "),
+    ] {
+        let ran = Command::new(support::example("e11_tasks")).args(flags.split(' ')).output().unwrap();
+        let told = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.code() == Some(2) && told.starts_with(said), "{flags}: {told}");
+    }
+    let ran = Command::new(support::example("e11_tasks")).arg("--help").output().unwrap();
+    let told = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success() && told.contains("\n  --real        on the real clock"), "{told}");
+}
+
 struct Counting;
 
 thread_local! {

@@ -21,9 +21,6 @@ const TITLES: [&str; 5] = ["task", "state", "waits for", "at", "spawned at"];
 /// How many tasks the report of a deadlock lists.
 const LONGEST_REPORT: usize = 200;
 
-/// How many of those that are ready, of the timers, and of the sources stand below a dump.
-const LONGEST_LIST: usize = 20;
-
 /// The tasks of this thread's loop at this moment, as a tree: what each of them does, what it waits for, where it waits,
 /// and where it was spawned. The tasks of a [`scope`](crate::scope()) stand below the one that opened it. Below the tree are
 /// the ready queue, the timers, and the descriptors that the loop knows.
@@ -228,14 +225,12 @@ impl Dump {
         };
         let mut text = String::new();
         for (title, all) in [
-            ("ready", state.ready.iter().map(|id| names.task(*id)).collect()),
+            ("ready", state.ready.iter().map(|id| names.task(*id)).collect::<Vec<_>>()),
             ("timers", words::timers(state, names)),
-            ("sources", state.sources.iter().map(source).collect::<Vec<_>>()),
+            ("sources", state.sources.iter().map(source).collect()),
         ] {
-            if let Some(rest) = all.len().checked_sub(1) {
-                let more =
-                    rest.checked_sub(LONGEST_LIST).map_or(String::new(), |more| format!(", and {} more", more + 1));
-                text += &format!("{title:<8} {}{more}\n", all[..all.len().min(LONGEST_LIST)].join(", "));
+            if !all.is_empty() {
+                text += &format!("{title:<8} {}\n", words::some(all.into_iter(), ", "));
             }
         }
         let lists = if text.is_empty() { text } else { format!("\n{text}") };

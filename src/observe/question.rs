@@ -6,7 +6,7 @@ use super::Names;
 use super::event::{By, End, Event, Place, PollReason, Record, Thing, Want};
 use super::replay::Replay;
 use super::state::State;
-use super::words::{Seconds, Sources, place, tasks, want, why};
+use super::words::{Seconds, Sources, place, some, tasks, want, why};
 use crate::timer::Nanos;
 
 /// How many are asked at most.
@@ -109,8 +109,7 @@ impl Question {
     pub(super) fn expected(&self) -> String {
         match &self.kind {
             Kind::Next { of, .. } => {
-                let names: Vec<&str> = of.iter().map(|(_, name)| &**name).collect();
-                format!("a task, by its name or its number: {}", names.join(", "))
+                format!("a task, by its name or its number: {}", some(of.iter().map(|(_, name)| name.clone()), ", "))
             }
             Kind::Pause { .. } => "yes or no".to_owned(),
             Kind::Clock { .. } => "seconds, as in 1.5".to_owned(),

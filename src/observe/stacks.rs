@@ -18,7 +18,8 @@ use crate::task::report::{NoStack, frames};
 /// A task that is asked does not notice: not a line of it runs, and no record is made. What cannot be shown is said: a task that
 /// runs, or has not begun, or is a future, or stands so deep that a look at its stack would need more room than there is.
 /// Names and lines are those that the compiler left in the program: few without debug information. To look them up takes
-/// milliseconds the first time.
+/// milliseconds the first time, and then tens of microseconds for each task, in a debug build some hundred. The loop stands still
+/// meanwhile: ten thousand tasks are a quarter of a second, or some seconds.
 ///
 /// ```
 /// use corio::{Builder, Runner, observe, secs, sleep, yield_now};

@@ -206,7 +206,9 @@ fn conversation(walk: &Walk) -> String {
 /// Back leads through what has happened; what is still to come is waited for. At the front, `b` shows in which calls a task
 /// stands, in builds with the feature `backtrace`. What a task does within one step is told when the step is over: it has
 /// paused, or ended, when one stops there. On the virtual clock a look changes nothing. The real clock, and what is connected,
-/// go on while one reads. It ends with the run: of a [`Runner`](crate::Runner) that runs several times, the first one is shown.
+/// go on while one reads; Ctrl-C, where the loop listens for it, is heard when the run goes on. Once the reader has left, the
+/// run goes on without a stop, and what the program [says](crate::say) is written as it comes. It ends with the run: of a
+/// [`Runner`](crate::Runner) that runs several times, the first one is shown.
 ///
 /// ```
 /// use corio::observe::{LiveStepper, Stepper};
@@ -231,9 +233,8 @@ pub struct LiveStepper {
 impl Observer for LiveStepper {
     fn record(&mut self, record: &Record, names: &Names) {
         if self.has_left {
-            // Nobody else prints it, as long as somebody observes.
             if let Event::Out { text, .. } = record.event {
-                let _ = writeln!(self.out, "{}", names.text(text));
+                let _ = writeln!(self.out, "{}", names.text(text)); // nobody is left to be told of an error
             }
             return;
         }
@@ -246,6 +247,7 @@ impl Observer for LiveStepper {
             Ok(None) => self.has_left = true,
             Err(error) => {
                 self.has_left = true;
+                self.out = Box::new(io::sink());
                 log::error!(target: "corio::observe", "the stepper leaves the run alone: {error}");
             }
         }
@@ -261,7 +263,10 @@ impl LiveStepper {
         self.out.write_all(list().as_bytes())?;
         let first = self.stepper.walk.replay().records().first();
         if let Some(Record { event: Event::LoopStart { virtual_clock: false }, .. }) = first {
-            writeln!(self.out, "  The clock is real, and goes on while you read.")?;
+            writeln!(
+                self.out,
+                "  The clock is real, and goes on while you read. Ctrl-C is heard when the run goes on."
+            )?;
         }
         Ok(0)
     }

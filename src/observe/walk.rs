@@ -1,6 +1,8 @@
 //! Walking through a run: what the letters of a stepper mean, whatever it draws.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
 
 use super::Names;
 use super::dump::one;
@@ -9,7 +11,7 @@ use super::explain::explain;
 use super::replay::Replay;
 use super::state::{Stage, State};
 use super::view::stands;
-use super::words::Sources;
+use super::words::{Sources, some};
 
 /// What the letters mean: half of them, and beside each the one that stands next to it in a list.
 const LETTERS: [[(&str, &str); 2]; 9] = [
@@ -75,6 +77,8 @@ enum Goal {
     Line,
     /// Of that task.
     End(u64),
+    /// Of that number.
+    Step(u64),
     /// One of these, or the end of the run.
     Breakpoint(BTreeSet<Line>),
 }
@@ -87,6 +91,7 @@ impl Goal {
             (Goal::Io, Event::PollReturn { events }) => events > 0,
             (Goal::Timer, Event::TimerFire { .. }) | (Goal::Line, Event::Out { .. }) => true,
             (Goal::End(of), Event::Complete { task, .. }) => *of == task,
+            (Goal::Step(step), _) => record.seq >= *step,
             (Goal::Breakpoint(_), Event::Deadlock { .. } | Event::LoopStop) => true,
             (Goal::Breakpoint(lines), _) => {
                 stands(record, state).is_some_and(|(at, _)| lines.iter().any(|line| is_at(at, line)))
@@ -98,7 +103,7 @@ impl Goal {
     /// What is to be said when there is no such step.
     fn otherwise(&self) -> &'static str {
         match self {
-            Goal::Anything => "this is the last step",
+            Goal::Anything | Goal::Step(_) => "this is the last step",
             Goal::Resume(None) => "nobody is resumed any more",
             Goal::Resume(Some(_)) => "it is not resumed any more",
             Goal::Io => "there is no more news of I/O",
@@ -190,6 +195,7 @@ impl Walk {
                 self.moved(moved, here, "it was not resumed before")
             }
             ("g", step) => match step.parse() {
+                Ok(step) if self.goes_on && step > self.replay.steps() => self.forward(Goal::Step(step)),
                 Ok(step) => self.go_to(step),
                 Err(_) => Answer::Said("  `g 12` goes to step 12".to_owned()),
             },
@@ -201,7 +207,9 @@ impl Walk {
             ("b", _) => Answer::Said(
                 match self.goes_on {
                     true => "  this is the past: only at the last step the program can be asked",
-                    false => "  this is a record: only what runs has a stack, and `--live` steps through that",
+                    false => {
+                        "  this run is over, and only what runs has a stack: `Stepper::live`, or `--live`, shows that"
+                    }
                 }
                 .to_owned(),
             ),
@@ -285,9 +293,34 @@ impl Walk {
             return "  `B main.rs:12` sets a breakpoint, for `r`".to_owned();
         };
         if !self.breakpoints.remove(&breakpoint) {
+            if let Some(nobody) = self.never_stops_at(&breakpoint) {
+                return nobody;
+            }
             self.breakpoints.insert(breakpoint);
         }
         self.all_breakpoints()
+    }
+
+    /// What there is to say of a line where no step of the run stands, if the run is over: `r` would pass it by.
+    fn never_stops_at(&self, (file, line): &Line) -> Option<String> {
+        if self.goes_on {
+            return None;
+        }
+        let mut state = State::new();
+        let mut lines = BTreeSet::new();
+        for record in self.replay.records() {
+            state.apply(record);
+            lines.extend(stands(record, &state).filter(|(at, _)| is_in(at, file)).map(|(at, _)| at.line()));
+        }
+        let said = match lines.len() {
+            _ if lines.contains(line) => return None,
+            0 => format!("no step of this run stands in {file}."),
+            _ => format!(
+                "no step of this run stands at {file}:{line}; in that file they stand at {}.",
+                some(lines.iter().map(u32::to_string), ", ")
+            ),
+        };
+        Some(wrapped(&said))
     }
 
     fn all_breakpoints(&self) -> String {
@@ -302,7 +335,13 @@ impl Walk {
         let names = self.replay.names();
         let is_it = |record: &&Record| matches!(record.event, Event::Mark { text } if names.text(text) == name);
         match self.replay.records().iter().find(is_it).map(|record| record.seq) {
-            None => Answer::Said(format!("  no mark is called `{name}`")),
+            None => {
+                let marks = self.replay.records().iter().filter_map(|record| match record.event {
+                    Event::Mark { text } => Some(names.text(text).to_owned()),
+                    _ => None,
+                });
+                self.nothing_called("mark", name, marks)
+            }
             Some(step) => self.go_to(step),
         }
     }
@@ -310,16 +349,25 @@ impl Walk {
     /// The task of that name or number: of several, the first that has not ended.
     pub(super) fn task(&self, name: &str) -> Result<u64, Answer> {
         let (names, state) = (self.replay.names(), self.replay.state());
-        let spawned = self.replay.records().iter().filter_map(|record| match record.event {
+        let spawned = |record: &Record| match record.event {
             Event::Spawn { task, .. } => Some(task),
             _ => None,
-        });
+        };
         let is_called = |task: &u64| names.task(*task).eq_ignore_ascii_case(name) || name.parse() == Ok(*task);
-        let called = spawned.filter(is_called);
+        let called = self.replay.records().iter().filter_map(spawned).filter(is_called);
         let is_done = |task: &u64| state.tasks.get(task).is_some_and(|task| task.is_done());
         let all: Vec<u64> = called.collect();
         let found = all.iter().find(|task| !is_done(task)).or(all.last());
-        found.copied().ok_or_else(|| Answer::Said(format!("  no task is called `{name}`")))
+        let spawned = || self.replay.records().iter().filter_map(spawned).map(|task| names.task(task));
+        found.copied().ok_or_else(|| self.nothing_called("task", name, spawned()))
+    }
+
+    /// There is no such thing, and these there are.
+    fn nothing_called(&self, what: &str, name: &str, all: impl Iterator<Item = String>) -> Answer {
+        let so_far = if self.goes_on { " so far" } else { "" };
+        let all = some(all.collect::<Vec<_>>().into_iter(), ", ");
+        let all = if all.is_empty() { "there are none".to_owned() } else { format!("to choose from: {all}") };
+        Answer::Said(wrapped(&format!("no {what} is called `{name}`{so_far}; {all}")))
     }
 
     fn place_of(&mut self, task: u64) -> Answer {
@@ -337,8 +385,8 @@ impl Walk {
     }
 }
 
-impl std::fmt::Debug for Walk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk").field("step", &self.replay.step()).finish_non_exhaustive()
     }
 }
@@ -347,9 +395,13 @@ fn is_resume(record: &Record, of: Option<u64>) -> bool {
     matches!(record.event, Event::Resume { task, .. } if of.is_none_or(|of| of == task))
 }
 
-/// Whether a place is in that line: of the file's path, the end is enough.
+/// Whether a place is in that file: of its path, the end is enough.
+fn is_in(at: Place, file: &str) -> bool {
+    Path::new(at.file()).ends_with(file)
+}
+
 fn is_at(at: Place, (file, line): &Line) -> bool {
-    at.line() == *line && std::path::Path::new(at.file()).ends_with(file)
+    at.line() == *line && is_in(at, file)
 }
 
 /// In lines that are not too long, set in a little.

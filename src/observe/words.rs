@@ -10,7 +10,7 @@ use super::state::{State, Timer};
 use crate::timer::Nanos;
 
 /// A place by its file's own name and its line: the same wherever the program was compiled. Names that every crate has
-/// are given their directory.
+/// are given their directory, and those of Rust's own library their crate, as in `std/io/mod.rs:1058`.
 ///
 /// ```
 /// use corio::observe::place;
@@ -21,9 +21,13 @@ use crate::timer::Nanos;
 pub fn place(at: Place) -> String {
     let path = Path::new(at.file());
     let part = |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    let name = part(Some(path));
-    match &*name {
-        "mod.rs" | "lib.rs" | "main.rs" => format!("{}/{name}:{}", part(path.parent()), at.line()),
+    let mut name = part(Some(path));
+    if let "mod.rs" | "lib.rs" | "main.rs" = &*name {
+        name = format!("{}/{name}", part(path.parent()));
+    }
+    let of_rust = at.file().rsplit_once("/library/").and_then(|(_, path)| path.split_once("/src/"));
+    match of_rust {
+        Some((krate @ ("std" | "core" | "alloc"), _)) => format!("{krate}/{name}:{}", at.line()),
         _ => format!("{name}:{}", at.line()),
     }
 }

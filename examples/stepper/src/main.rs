@@ -8,13 +8,16 @@
 
 mod terminal;
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::{env, io};
 
 use corio_stepper::{Example, Look, Menu, Next, Run, Screen, draw};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::terminal::FullScreen;
+
+const USAGE: &str =
+    "usage: cargo run -p corio-stepper -- [--ascii] [EXAMPLE]; without a name there is a list to choose from";
 
 fn main() -> ExitCode {
     match arguments().and_then(|(example, look)| show(example, look).map_err(|error| error.to_string())) {
@@ -34,8 +37,12 @@ fn arguments() -> Result<(Option<&'static Example>, Look), String> {
     for argument in env::args().skip(1) {
         match &*argument {
             "--ascii" => look.ascii = true,
+            "--help" => {
+                println!("{USAGE}");
+                process::exit(0);
+            }
             name if name.starts_with('-') || example.is_some() => {
-                return Err("usage: cargo run -p corio-stepper -- [--ascii] [EXAMPLE]".to_owned());
+                return Err(USAGE.to_owned());
             }
             name => example = Some(Example::find(name).ok_or_else(|| unknown(name))?),
         }
@@ -51,7 +58,8 @@ fn arguments() -> Result<(Option<&'static Example>, Look), String> {
 
 fn unknown(name: &str) -> String {
     let lines = Example::all().iter().map(|example| format!("  {:<24} {}\n", example.name, example.lesson()));
-    format!("no example is called {name}; these there are:\n{}", lines.collect::<String>().trim_end())
+    // The list is longer than a screen, so what it is about stands below it.
+    format!("{}no example is called {name}; these there are", lines.collect::<String>())
 }
 
 fn show(example: Option<&'static Example>, look: Look) -> io::Result<()> {
