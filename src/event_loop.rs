@@ -477,9 +477,14 @@ impl EventLoop {
                 self.ready.fetch_ahead();
             }
             match ready {
-                Some(Ready::Task(task)) if task.core.state() == State::Ready => self.step(task, Input::Go),
-                Some(Ready::Task(_)) | None => {}
+                // Each arm takes what it is given: what a guard leaves, the compiler would look after until the flush is over.
+                Some(Ready::Task(task)) => {
+                    if task.core.state() == State::Ready {
+                        self.step(task, Input::Go);
+                    }
+                }
                 Some(Ready::Call(callback)) => self.call(callback),
+                None => {}
             }
             self.flush();
         }
@@ -526,9 +531,8 @@ impl EventLoop {
         match sent {
             // Python's `yield`: it says what it waits for.
             Some(Pause::Turn) => {
-                self.emit_yield(core);
+                self.emit_turn(core);
                 core.set_state(State::Ready);
-                self.emit(move || Event::Wake { task: core.id(), by: By::Itself });
                 self.ready.push(task);
             }
             Some(Pause::Parked) => {
@@ -581,10 +585,22 @@ impl EventLoop {
 
     #[inline(always)]
     fn emit_yield(&self, core: &TaskCore) {
-        self.emit(move || {
-            let (want, at) = core.waits().expect("a task that has paused has said why");
-            Event::Yield { task: core.id(), want, at }
-        });
+        self.emit(move || paused(core));
+    }
+
+    /// A task has paused for others, and is ready at once: both behind one branch.
+    #[inline(always)]
+    fn emit_turn(&self, core: &TaskCore) {
+        if cfg!(feature = "observe") && self.hub.is_on() {
+            self.tell_turn(core);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_turn(&self, core: &TaskCore) {
+        self.record(paused(core));
+        self.record(Event::Wake { task: core.id(), by: By::Itself });
     }
 
     /// The task's function has returned, or will never run.
@@ -1341,6 +1357,11 @@ fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
 fn next(counter: &Cell<u64>) -> u64 {
     counter.set(counter.get() + 1);
     counter.get()
+}
+
+fn paused(core: &TaskCore) -> Event {
+    let (want, at) = core.waits().expect("a task that has paused has said why");
+    Event::Yield { task: core.id(), want, at }
 }
 
 fn sent(core: &TaskCore, input: Input) -> Sent {

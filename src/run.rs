@@ -25,8 +25,8 @@ use crate::executor::{self, Executor};
 use crate::failure::{ExceptionHandler, Failure};
 use crate::lab::Probe;
 use crate::live;
-use crate::observe::Observer;
 use crate::observe::event::{Event, Place};
+use crate::observe::{FlightRecorder, Observer};
 use crate::reactor::Backend;
 use crate::signal::Signal;
 use crate::task::body::{Function, Main, drop_quietly};
@@ -110,6 +110,8 @@ pub struct Runner {
     backend: Option<Backend>,
     seed: Option<u64>,
     probe: Option<Rc<dyn Probe>>,
+    /// In a test: how to repeat only this run.
+    test: Option<String>,
     grace: Duration,
     ctrl_c: bool,
     executor: Option<Executor>,
@@ -143,6 +145,7 @@ impl Runner {
             backend: None,
             seed: None,
             probe: None,
+            test: None,
             grace: GRACE,
             ctrl_c: true,
             executor: None,
@@ -209,6 +212,12 @@ impl Runner {
     /// Lets the test kit look on.
     pub(crate) fn probe(mut self, probe: Rc<dyn Probe>) -> Runner {
         self.probe = Some(probe);
+        self
+    }
+
+    /// Runs a test, which can be repeated in this way.
+    pub(crate) fn test(mut self, how: String) -> Runner {
+        self.test = Some(how);
         self
     }
 
@@ -527,6 +536,11 @@ impl Runner {
             let lp = Box::new(EventLoop::new(clock, self.backend.take())?);
             lp.watch(self.seed, self.probe.take());
             lp.locals.begin_with(crate::local::of_thread());
+            if let Some(recorder) = FlightRecorder::from_environment(self.test.as_deref())? {
+                #[cfg(feature = "env_logger")]
+                crate::logger::install_unless_there_is_one();
+                lp.hub.attach(Box::new(recorder));
+            }
             self.stage = Stage::Made(lp);
         }
         let Stage::Made(lp) = &self.stage else {

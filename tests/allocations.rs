@@ -556,3 +556,36 @@ fn a_wait_with_another_waker_allocates_a_few_times_at_most() {
     })
     .unwrap();
 }
+
+/// The records of a long run, one after the other: those that go leave room for those that come.
+#[cfg(feature = "observe")]
+#[test]
+fn a_flight_recorder_keeps_an_event_without_an_allocation() {
+    use corio::observe::{FlightRecorder, Observer, Recording};
+    let recording = Recording::new();
+    let turns = || {
+        let lock = Mutex::new(());
+        scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    (0..ROUNDS).try_for_each(|n| {
+                        let _guard = lock.lock()?;
+                        timeout(secs(1), || if n % 2 == 0 { sleep(millis(1)) } else { yield_now() })
+                    })
+                });
+            }
+            Ok(())
+        })
+    };
+    common::runner().observer(recording.clone()).run(turns).unwrap();
+    let (records, names) = (recording.records(), recording.names());
+    let (steady, end) = records.split_at(records.len() - 100);
+    let (before, after) = steady.split_at(steady.len() / 2);
+    let mut recorder = FlightRecorder::new(100);
+    before.iter().for_each(|record| recorder.record(record, &names));
+    let allocations = ALLOCATIONS.get();
+    after.iter().for_each(|record| recorder.record(record, &names));
+    assert_eq!(ALLOCATIONS.get(), allocations, "{} events must not allocate", after.len());
+    end.iter().for_each(|record| recorder.record(record, &names));
+    assert!(after.len() > 5_000 && recorder.tell().contains("stops"), "{}", after.len());
+}

@@ -6,9 +6,10 @@
 //! ```text
 //!            ┌──────────┐  records  ┌───────┐  states   ┌► Narrator     the run as a text
 //!  a run ───►│ the loop ├──────────►│ State ├───────────┼► dump()       all tasks at one moment, as a tree
-//!            └──────────┘           └───────┘           └► Recording    everything, to go through afterwards:
-//!                                                              Replay, Walk, and on a terminal Stepper and Quiz;
-//!                                                              a page, a picture, a trace
+//!            └──────────┘           └───────┘           ├► Recording    everything, to go through afterwards:
+//!                                                       │      Replay, Walk, and on a terminal Stepper and Quiz;
+//!                                                       │      a page, a picture, a trace
+//!                                                       └► FlightRecorder  the last events, when something goes wrong
 //! ```
 //!
 //! With no observer attached the stream costs one branch that is never taken. Observers run on the loop's own stack,
@@ -21,6 +22,7 @@ mod chrome;
 pub(crate) mod dump;
 pub mod event;
 mod explain;
+mod flight;
 mod html;
 mod hub;
 mod json;
@@ -45,6 +47,7 @@ use std::fmt;
 pub use self::chrome::Axis;
 pub use self::dump::{dump, dump_json};
 use self::event::{Event, Record};
+pub use self::flight::{FlightRecorder, Reason, Trouble};
 pub(crate) use self::hub::{Hub, SharedPicture};
 pub use self::narrator::Narrator;
 pub use self::question::Question;
@@ -203,6 +206,9 @@ impl Names {
 
 /// A task has a name.
 pub(crate) fn named(task: &TaskCore) {
+    if task.state() == crate::task::State::Done {
+        return; // what was to be told of it has been told, and in the background nobody would forget the name
+    }
     EventLoop::with_current(|lp| {
         if let Some(lp) = lp.filter(|lp| lp.debug.is_on()) {
             lp.debug.name(task.id(), task.name());

@@ -106,9 +106,14 @@ impl<W: Write> Narrator<W> {
         }
     }
 
-    /// Tells everything that comes after a moment of a run.
+    /// Tells everything that comes after a moment of a run, as a part of a text that has its titles.
     pub(super) fn of_a_moment(out: W, state: State) -> Narrator<W> {
-        Narrator { state, started: true, ..Narrator::new(out).detail(2) }
+        Narrator { started: true, ..Narrator::since(out, state, None).detail(2) }
+    }
+
+    /// Tells what comes after a moment of a run, when the error of that task was the last that nobody took.
+    pub(super) fn since(out: W, state: State, unseen: Option<u64>) -> Narrator<W> {
+        Narrator { state, unseen, ..Narrator::new(out) }
     }
 
     /// How much it tells: 0, only what the program prints; 1, pauses, resumes and what leads from one to the other; 2,
@@ -412,7 +417,7 @@ impl<W: Write> Narrator<W> {
     }
 
     /// Writes the line that is under way. The state is that after its last event.
-    fn finish(&mut self, names: &Names) {
+    pub(super) fn finish(&mut self, names: &Names) {
         let Some(line) = self.line.take() else { return };
         let step =
             if line.first == line.last { line.first.to_string() } else { format!("{}-{}", line.first, line.last) };

@@ -10,7 +10,9 @@
 //! | wait until all that can happen now has happened | [`wait_all_tasks_blocked`] |
 //! | make sure that a region does not wait | [`no_suspend`](crate::no_suspend) |
 //!
-//! All of them run on the virtual clock, so a test takes the time that it computes, and every run is the same.
+//! All of them run on the virtual clock, so a test takes the time that it computes, and every run is the same. With
+//! `CORIO_FLIGHT=1000` in the environment each run has a [`FlightRecorder`](crate::observe::FlightRecorder), which writes to
+//! standard error what happened before a panic or a deadlock, and what a run is at that is not over in 60 seconds.
 //! Chapter: `docs/book/testing.md`.
 
 mod injector;
@@ -297,7 +299,7 @@ impl Options {
     /// As there.
     #[track_caller]
     pub fn run<R: IntoResult>(&self, body: impl FnOnce() -> R) -> R::Value {
-        let runner = self.runner(self.seed);
+        let runner = self.runner(self.seed, None);
         match attempt(runner, body, &self.seed.map(|seed| format!("seed {seed}")).unwrap_or_default(), &[]) {
             Ok(value) => value,
             Err(trouble) => panic!("{trouble}"),
@@ -315,7 +317,7 @@ impl Options {
             let seed = seed.unwrap_or(0);
             let replay = [(SEED, seed)];
             if let Err(trouble) =
-                attempt(self.runner(Some(seed)), || body(&choices(seed)), &format!("seed {seed}"), &replay)
+                attempt(self.runner(Some(seed), None), || body(&choices(seed)), &format!("seed {seed}"), &replay)
             {
                 panic!("{trouble}");
             }
@@ -335,7 +337,7 @@ impl Options {
         for seed in self.seeds(None) {
             for point in only.unwrap_or(1).. {
                 let injector = Injector::new(point);
-                let runner = self.runner(seed).probe(injector.probe());
+                let runner = self.runner(seed, Some(point)).probe(injector.probe());
                 let mut replay = vec![(POINT, point)];
                 replay.extend(seed.map(|seed| (SEED, seed)));
                 let label = Label { seed, injector: &injector };
@@ -374,8 +376,10 @@ impl Options {
     }
 
     /// For one run.
-    fn runner(&self, seed: Option<u64>) -> Runner {
-        let mut runner = Runner::new().virtual_clock().ctrl_c(false);
+    fn runner(&self, seed: Option<u64>, point: Option<u64>) -> Runner {
+        let variable = |name, value: Option<u64>| value.map_or(String::new(), |value| format!(" {name}={value}"));
+        let how = variable(SEED, seed) + &variable(POINT, point);
+        let mut runner = Runner::new().virtual_clock().ctrl_c(false).test(how);
         if let Some(seed) = seed {
             runner = runner.seed(seed);
         }
