@@ -2,8 +2,10 @@
 
 #![cfg(all(feature = "backtrace", feature = "observe"))]
 
+use std::cell::OnceCell;
 use std::hint::black_box;
-use std::io;
+use std::sync::mpsc;
+use std::{io, thread};
 
 use corio::observe::event::Record;
 use corio::observe::{Names, Recording, Stepper, dump_stacks};
@@ -109,6 +111,54 @@ fn a_task_that_stands_too_deep_is_not_asked() {
         Ok(text)
     });
     assert!(text.as_ref().unwrap().contains("diver (2) stands too deep"), "{text:?}");
+}
+
+/// Names are looked up on the stack of whoever asks.
+#[test]
+fn who_asks_on_a_small_stack_is_told_that_it_is_too_small() {
+    let _watchdog = watchdog();
+    let text = Runner::new().virtual_clock().run(|| {
+        let _sleeper = Builder::new().name("sleeper").spawn(|| water(5))?;
+        yield_now()?;
+        let small = Builder::new().stack_size(32 * 1024).spawn(|| Ok(dump_stacks()))?.join()?;
+        let large = Builder::new().stack_size(256 * 1024).spawn(|| Ok(dump_stacks()))?.join()?;
+        Ok([small, large])
+    });
+    let [small, large] = text.unwrap();
+    assert!(small.contains("sleeper (2)  parked") && small.contains("\nno room on this stack"), "{small}");
+    assert!(!stack_of(&large, "sleeper (2)").is_empty(), "{large}");
+}
+
+/// Variables of a thread go one after the other, and the last of them may run a loop.
+#[test]
+fn a_loop_in_the_destructor_of_a_thread_local_can_be_asked() {
+    fn asked() -> String {
+        let text = Runner::new().virtual_clock().run(|| {
+            let _sleeper = Builder::new().name("sleeper").spawn(|| water(5))?;
+            yield_now()?;
+            Ok(dump_stacks())
+        });
+        text.unwrap()
+    }
+    struct Late(mpsc::Sender<String>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.0.send(asked()).unwrap();
+        }
+    }
+    thread_local! {
+        static LATE: OnceCell<Late> = const { OnceCell::new() };
+    }
+    let _watchdog = watchdog();
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // The first of its variables, so that it goes after those that the library may have.
+        LATE.with(|late| late.set(Late(sender)).is_ok());
+        asked();
+    });
+    thread.join().unwrap();
+    let text = receiver.recv().unwrap();
+    assert!(!stack_of(&text, "sleeper (2)").is_empty(), "{text}");
 }
 
 /// A look at everything whenever anything has happened, and the run is the same, record for record.

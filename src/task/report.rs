@@ -5,6 +5,7 @@
 //! for, its place in every queue and its clock stay as they are, and no record is made of it.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 use backtrace::Frame;
 
@@ -18,14 +19,18 @@ const ROOM: usize = 12 * 1024;
 const MOST: usize = 200;
 
 thread_local! {
-    /// What the task that was asked last has said.
-    static SAID: RefCell<Said> = RefCell::default();
+    /// What the task that was asked last has said. It is taken out at once, so there is nothing to drop; and what has no
+    /// destructor is there for as long as the thread, whose other variables may run a loop when they go.
+    static SAID: ManuallyDrop<RefCell<Said>> = const { ManuallyDrop::new(RefCell::new(Said::NOTHING)) };
 }
 
-#[derive(Default)]
 struct Said {
     frames: Vec<Frame>,
     no_room: bool,
+}
+
+impl Said {
+    const NOTHING: Said = Said { frames: Vec::new(), no_room: false };
 }
 
 /// Why a task has no stack to show.
@@ -58,17 +63,15 @@ pub(super) fn answer(mut input: Input, suspend: impl Fn() -> Input) -> Input {
 fn walk() {
     let here = crate::sys::stack_pointer();
     let has_room = crate::stack::room_below(here).is_none_or(|room| room >= ROOM);
-    SAID.with_borrow_mut(|said| {
-        said.frames.clear();
-        said.no_room = !has_room;
-        if has_room {
-            // Addresses only: their names are looked up on the loop's stack.
-            backtrace::trace(|frame| {
-                said.frames.push(frame.clone());
-                said.frames.len() < MOST
-            });
-        }
-    });
+    let mut said = Said { no_room: !has_room, ..Said::NOTHING };
+    if has_room {
+        // Addresses only: to look their names up needs more room.
+        backtrace::trace(|frame| {
+            said.frames.push(frame.clone());
+            said.frames.len() < MOST
+        });
+    }
+    SAID.with(|last| last.replace(said));
 }
 
 /// The frames of a paused task, innermost first.
@@ -83,7 +86,7 @@ pub(crate) fn frames(task: &TaskRef) -> Result<Vec<Frame>, NoStack> {
     if !activation.report() {
         return Err(NoStack::Future);
     }
-    let Said { mut frames, no_room } = SAID.take();
+    let Said { mut frames, no_room } = SAID.with(|said| said.replace(Said::NOTHING));
     if no_room {
         return Err(NoStack::NoRoom);
     }
