@@ -18,7 +18,7 @@ use corio::{
 };
 
 mod common;
-use common::in_child;
+use common::{Written, in_child};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -418,6 +418,29 @@ fn of_a_crowd_only_the_first_are_named() {
     observe::Stepper::new(&recording).run(&b"t\nq\n"[..], &mut seen).unwrap();
     let seen = String::from_utf8(seen).unwrap();
     assert!(seen.contains("\n           and 71 more\nstep "), "main is parked too:\n{seen}");
+}
+
+/// The numbers of the records go on from run to run; steps are those of what was seen.
+#[test]
+fn who_comes_late_to_a_runner_steps_through_what_is_left() {
+    let (first, second) = (Recording::new(), Recording::new());
+    let program = || spawn(|| sleep(secs(1))).join();
+    let mut runner = virtual_clock().observer(first.clone());
+    runner.run(program).unwrap();
+    let seen = Written::default();
+    let live = Stepper::live().observe(&b"t\nc\nr\nP\n"[..], seen.clone());
+    runner = runner.observer(second.clone()).observer(live);
+    runner.run(program).unwrap();
+    let mut after = Vec::new();
+    Stepper::new(&second).run(&b"t\nc\nr\nP\n"[..], &mut after).unwrap();
+    let (during, after) = (seen.text(), String::from_utf8(after).unwrap());
+    for text in [&during, &after] {
+        assert!(
+            text.contains("\nstep 16 of 18 > ") && text.contains("main       ► resume: send(None), goes on"),
+            "{text}"
+        );
+    }
+    assert_eq!(first.records().len(), 36);
 }
 
 #[test]

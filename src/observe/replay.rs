@@ -57,9 +57,14 @@ impl Replay {
     }
 
     /// The run has gone on: one step more at its end. The view stays where it is.
+    ///
+    /// Steps are counted from where the records begin: whoever came to a runner late has missed those of its earlier runs.
     pub(super) fn append(&mut self, record: &Record) {
-        self.end.apply(record);
-        self.records.push(*record);
+        let step = self.steps() + 1;
+        let cause = if record.cause == 0 { 0 } else { (record.cause + step).saturating_sub(record.seq) };
+        let record = Record { seq: step, cause, ..*record };
+        self.end.apply(&record);
+        self.records.push(record);
         // The more tasks a state has, the rarer it is kept: all of them together are about as large as the records.
         let last = self.kept.last().map_or(0, |(records, _)| *records);
         if self.records.len() - last >= EVERY.max(self.end.tasks.len()) {

@@ -256,7 +256,7 @@ impl Walk {
         self.goes_on = !is_over;
         self.stops.push(self.replay.step());
         self.replay.set_names(names.clone());
-        self.replay.go_to(record.seq);
+        self.replay.go_to(self.replay.steps());
         true
     }
 
