@@ -477,12 +477,7 @@ impl EventLoop {
                 self.ready.fetch_ahead();
             }
             match ready {
-                // Each arm takes what it is given: what a guard leaves, the compiler would look after until the flush is over.
-                Some(Ready::Task(task)) => {
-                    if task.core.state() == State::Ready {
-                        self.step(task, Input::Go);
-                    }
-                }
+                Some(Ready::Task(task)) => self.take_turn(task),
                 Some(Ready::Call(callback)) => self.call(callback),
                 None => {}
             }
@@ -491,6 +486,15 @@ impl EventLoop {
         Turn::Done
     }
     // ANCHOR_END: turn
+
+    /// Resumes a task that stood in the queue, unless it has ended there. (With a guard in the `match` above, the compiler would look
+    /// after what the guard leaves until the flush is over.)
+    #[inline(always)]
+    fn take_turn(&self, task: TaskRef) {
+        if task.core.state() == State::Ready {
+            self.step(task, Input::Go);
+        }
+    }
 
     /// How many steps to take before a test looks again. At the begin of a turn its seed puts the tasks into another
     /// order; callbacks stay where they are.

@@ -625,7 +625,7 @@ fn stacks_are_shown_from_outside() {
         sleep(secs(3600))
     }
     let told = Runner::new().live_view(true).run(|| {
-        let _host = Builder::new().name("the host of the party").spawn(|| wait_for_the_guest())?;
+        let _host = Builder::new().name("the host of the party").spawn(wait_for_the_guest)?;
         yield_now()?;
         to_thread(|| Ok::<_, io::Error>((own(Question::Stacks)?, own(Question::Json)?)))?
     });

@@ -21,6 +21,8 @@ pub(crate) struct Hub {
     noticed: Cell<bool>,
     /// Others do.
     overheard: Cell<bool>,
+    /// They are being told.
+    telling: Cell<bool>,
     stream: RefCell<Stream>,
 }
 
@@ -65,6 +67,7 @@ impl Hub {
             observed: Cell::new(false),
             noticed: Cell::new(false),
             overheard: Cell::new(false),
+            telling: Cell::new(false),
             stream: RefCell::default(),
         }
     }
@@ -145,6 +148,9 @@ impl Hub {
     }
 
     fn hand_out(&self, check: impl FnOnce(&State, u64)) {
+        if self.telling.get() {
+            return; // an observer has started a task at once: all are told of that when they have been told of what came before
+        }
         let (mut pending, names, mut observers) = {
             let stream = &mut *self.stream.borrow_mut();
             if stream.pending.is_empty() {
@@ -161,6 +167,7 @@ impl Hub {
             check(state, stream.flushes);
             (mem::take(&mut stream.pending), names.clone(), mem::take(&mut stream.observers))
         };
+        self.telling.set(true);
         let panics = |Watching { observer, .. }: &mut Watching| {
             let told = catch_unwind(AssertUnwindSafe(|| {
                 pending.iter().for_each(|record| observer.record(record, &names));
@@ -174,6 +181,7 @@ impl Hub {
         silenced.into_iter().for_each(|watching| drop_quietly(watching.observer, "an observer that panicked"));
         let told_texts = names.texts.len();
         drop(names);
+        self.telling.set(false);
         // With nobody left to tell, lines that the program prints go where they would go unwatched.
         self.set_observed(!observers.is_empty());
         self.noticed.set(observers.iter().any(|watching| !watching.in_background));

@@ -60,6 +60,7 @@ pub use self::state::State;
 pub use self::stepper::{LiveStepper, Stepper};
 pub use self::view::{Exchange, Phase};
 pub use self::walk::{Answer, Walk};
+use self::words::shown;
 pub use self::words::{Seconds, place};
 use crate::event_loop::EventLoop;
 use crate::task::TaskCore;
@@ -176,9 +177,10 @@ impl Names {
         Names { tasks, ..Names::default() }
     }
 
-    /// The name of a task.
+    /// The name of a task, as all views show it: on one line. What a terminal would obey is escaped, as in Rust, and of a name of
+    /// more than 100 characters the rest is left out.
     pub fn task(&self, id: u64) -> String {
-        self.tasks.get(&id).cloned().unwrap_or_else(|| format!("task-{id}"))
+        self.tasks.get(&id).map_or_else(|| format!("task-{id}"), |name| shown(name))
     }
 
     /// A printed line, or the name of a mark.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Want};
 use super::state::State;
-use super::words::{Seconds, Sources, by, place, some, tasks, want, why};
+use super::words::{Seconds, Sources, by, place, shown, some, tasks, want, why};
 use super::{Names, Observer};
 
 /// Tells a run as it happens, a line per event: the step, the time, who does it, and what.
@@ -487,7 +487,7 @@ pub(super) fn set_off(text: &str) -> String {
 
 /// A mark, as it stands between the lines.
 fn heading(mark: &str) -> String {
-    format!("── {mark} ──")
+    format!("── {} ──", shown(mark))
 }
 
 impl<W: Write> Observer for Narrator<W> {

@@ -8,8 +8,8 @@ use super::{Names, Narrator, Observer};
 /// Keeps all records of a run, to look at them afterwards, as often as one likes, forwards and backwards.
 ///
 /// It is a handle: the clone that is given to [`Runner::observer`](crate::Runner::observer) and the one that is kept are
-/// the same recording. A record takes 64 bytes at most; nothing is thrown away. The runs of one
-/// [`Runner`](crate::Runner) follow each other in it; given to another one, it begins anew.
+/// the same recording. A record takes 64 bytes at most; nothing is thrown away. It goes on through all runs of a runner, from
+/// when it was added, and counts their records from 1; another runner begins it anew.
 ///
 /// ```
 /// use corio::observe::Recording;
@@ -66,10 +66,12 @@ impl Observer for Recording {
     fn record(&mut self, record: &Record, names: &Names) {
         let (records, kept) = &mut *self.tape.borrow_mut();
         if record.seq == 1 {
-            // Another loop: its numbers begin anew, and so do its tasks and texts.
+            // Another loop counts from 1 again: what was kept of the one before cannot be told apart.
             (*records, *kept) = Default::default();
         }
-        records.push(*record);
+        // Who is added to a runner between two runs has missed the first. Who is there twice has been told already.
+        let Some(missed) = record.seq.checked_sub(records.len() as u64 + 1) else { return };
+        records.push(Record { seq: record.seq - missed, cause: record.cause.saturating_sub(missed), ..*record });
         match record.event {
             // The names at the end are those that tasks have been given.
             Event::LoopStop => kept.clone_from(names),

@@ -156,11 +156,12 @@ pub(super) fn ask(
 ) -> io::Result<Option<String>> {
     out.write_all(prompt.as_bytes())?;
     out.flush()?;
-    let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
+    let mut line = Vec::new();
+    if input.read_until(b'\n', &mut line)? == 0 {
         writeln!(out)?;
         return Ok(None);
     }
+    let line = String::from_utf8_lossy(&line); // a terminal may send anything
     if echo {
         writeln!(out, "{}", line.trim_end())?;
     }

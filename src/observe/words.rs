@@ -158,6 +158,28 @@ pub(super) fn by(by: By, names: &Names) -> String {
     }
 }
 
+/// A name as a view shows it: on one line, whatever it is. What a terminal would obey, or what turns the direction of writing, is
+/// escaped as in Rust. Of a long one the beginning has to do.
+pub(super) fn shown(name: &str) -> String {
+    const LONGEST: usize = 100;
+    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let (mut shown, mut length) = (String::new(), 0);
+    for c in name.chars() {
+        let before = shown.len();
+        match steers(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+        length += shown[before..].chars().count();
+        if length > LONGEST {
+            shown.truncate(before);
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
 /// The names of several tasks.
 pub(super) fn tasks<'a>(
     tasks: impl IntoIterator<Item = &'a u64, IntoIter: ExactSizeIterator>,
