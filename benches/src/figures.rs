@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One line of figures: a name and a value each.
 pub type Figures = Vec<(String, f64)>;
@@ -162,8 +162,30 @@ pub fn pin(cores: impl IntoIterator<Item = usize>) -> io::Result<()> {
     }
 }
 
+/// What the other processes of this machine had, since a moment.
+#[derive(Debug)]
+pub struct Others {
+    since: Instant,
+    seconds: f64,
+}
+
+impl Others {
+    /// Begins to count.
+    pub fn since_now() -> io::Result<Others> {
+        Ok(Others { since: Instant::now(), seconds: seconds_of_others()? })
+    }
+
+    /// Their share of so many cores, or `None` if that cannot be told. In less than a second the kernel's ticks are too
+    /// coarse. So they are, too, where both cores switch all the time: nobody has less than nothing.
+    pub fn share(&self, cores: usize) -> io::Result<Option<f64>> {
+        let elapsed = self.since.elapsed();
+        let share = (seconds_of_others()? - self.seconds) / (elapsed.as_secs_f64() * cores as f64);
+        Ok((elapsed > Duration::from_secs(1) && share > -0.02).then_some((share * 1e3).round() / 1e3))
+    }
+}
+
 /// The seconds of CPU time that this machine spent on others than this process and the children it waited for, so far.
-pub fn seconds_of_others() -> io::Result<f64> {
+fn seconds_of_others() -> io::Result<f64> {
     let unreadable = || io::Error::other("no times of all processors in /proc/stat");
     let stat = std::fs::read_to_string("/proc/stat")?;
     // User, nice, system; idle and waiting for a disk, which is idle too; interrupts and what they leave for later. The

@@ -10,6 +10,9 @@
 //!
 //! `bin/comparison` puts the same workloads side by side for [one chapter of the book](comparison): coroutines, async/await on the
 //! same loop, threads, asyncio (`benches/comparison/contender.py`) and tokio.
+//!
+//! `bin/observer_cost` runs two workloads [under somebody's eyes](observed), and with the event stream compiled out, for
+//! [another chapter](observer_cost).
 
 #![recursion_limit = "512"] // futures are nested a hundred levels deep
 
@@ -33,8 +36,11 @@ pub mod floor_server;
 pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod observed;
+pub mod observer_cost;
 pub mod on_threads;
 pub mod processes;
+pub mod ring;
 pub mod transfer;
 
 #[allow(dead_code)] // the example's own `main`, and those of its servers that are not measured
@@ -69,6 +75,8 @@ contender WORKLOAD ARG...
   aio-spawn N BATCH
   aio-timers N, aio-sleepers N [DEPTH]
   aio-resume, aio-resume-boxed, aio-crowd, aio-cancel, aio-discard, aio-recurse, aio-hex, aio-dump, aio-endless, aio-big
+  observed-yield N TASKS WATCHER   WATCHER is nobody, ring or ring-and-file
+  observed-echo N CONNECTIONS WATCHER
   threads-echo, -http, -hex, -spawn, -crowd, -sleepers, -recurse, -dump, -endless, -big
   copyfile MIB                     threads-copyfile MIB
   copystream MIB                   threads-copystream MIB, threads-copyloop MIB
@@ -131,6 +139,8 @@ pub fn contender(args: &[String]) -> io::Result<()> {
         "aio-endless" => aio_side::endless(),
         "aio-big" => aio_side::big(),
         "aio-hex" => aio_side::hex(args.number(1, None)?),
+        "observed-yield" => observed::yields(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
+        "observed-echo" => observed::echo(args.number(1, None)?, args.number(2, None)?, args.number(3, None)?),
         "floor-echo" => floor_server::echo(args.number(1, None)?, args.number(2, Some(0))?),
         "floor-http" => floor_server::http(args.number(1, None)?, args.number(2, Some(0))?),
         "bare-echo" => bare_coroutines::echo(args.number(1, None)?),
@@ -192,7 +202,7 @@ impl Args {
         self.words.first().map_or("", String::as_str)
     }
 
-    /// One of the numbers behind it, from 1.
+    /// One of the numbers behind it, from 1, or a word that stands for something.
     pub fn number<T: FromStr>(&self, index: usize, default: Option<T>) -> io::Result<T> {
         let given = match self.words.get(index) {
             Some(text) => text.parse().ok(),

@@ -17,6 +17,13 @@ pub fn has(program: &str) -> bool {
     command.arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
+/// What a program that succeeds says, if it says something.
+pub fn said(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
+}
+
 /// The program of a peer: `contender-NAME`, beside this one.
 pub fn program(peer: &str) -> io::Result<PathBuf> {
     let program = std::env::current_exe()?.with_file_name(format!("contender-{peer}"));
@@ -111,6 +118,43 @@ impl Server {
         self.process.0.wait()?;
         Ok(text)
     }
+}
+
+/// So many runs of each, in turns that begin with another each time. Who fails once is not asked again: the text says why.
+pub fn in_turns(
+    contenders: usize,
+    rounds: usize,
+    mut run: impl FnMut(usize) -> Result<Figures, String>,
+) -> Vec<Result<Vec<Figures>, String>> {
+    let mut runs: Vec<_> = (0..contenders).map(|_| Ok(Vec::new())).collect();
+    for round in 0..rounds {
+        for nth in 0..contenders {
+            let place = (round + nth) % contenders;
+            let Ok(so_far) = &mut runs[place] else { continue };
+            match run(place) {
+                Ok(figures) => so_far.push(figures),
+                Err(why) => runs[place] = Err(why),
+            }
+        }
+    }
+    runs
+}
+
+/// Instructions per operation, by callgrind and so without the kernel's: what many operations take more than few, so that
+/// start and end do not count.
+pub fn instructions([few, many]: [u64; 2], command: impl Fn(u64) -> Command) -> io::Result<f64> {
+    let count = |operations| {
+        let command = command(operations);
+        let mut callgrind = Command::new("valgrind");
+        callgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(command.get_program());
+        let output = callgrind.args(command.get_args()).stdin(Stdio::null()).output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        let collected = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+        let failed = || io::Error::other(format!("{callgrind:?}: {}", told.lines().last().unwrap_or_default()));
+        collected.filter(|_| output.status.success()).ok_or_else(failed)
+    };
+    let (few_take, many_take): (f64, f64) = (count(few)?, count(many)?);
+    Ok((many_take - few_take) / (many - few) as f64)
 }
 
 /// System calls per request: what many requests cost more than few, so that start, connections and end do not count.

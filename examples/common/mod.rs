@@ -113,10 +113,8 @@ impl Flags {
                 _ => return Err(format!("there is no flag `{flag}`; these there are:\n{}", help().trim_end())),
             }
         }
-        if flags.live && (flags.step || flags.quiz || !flags.files.is_empty()) {
-            return Err(
-                "`--live` is for a run that is under way; --step, --quiz and files are of one that is over".into()
-            );
+        if flags.live && (flags.step || flags.quiz) {
+            return Err("`--live` is for a run that is under way; --step and --quiz are for one that is over".into());
         }
         if flags.steps.is_some() && !flags.files.iter().any(|(form, _)| form == "--svg") {
             return Err("`--steps` chooses what `--svg FILE` draws, and that is not asked for".into());

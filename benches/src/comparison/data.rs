@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Column;
-use crate::figures::quantile;
+use super::root;
+use crate::figures::{self, quantile};
+use crate::processes::said;
 
 /// What was measured of one thing.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub struct Sheet {
 pub struct Cell {
     /// What the measure calls the row.
     pub row: String,
-    /// [`Column::id`].
+    /// What the data call the column.
     pub column: String,
     /// A number or words.
     pub content: Content,
@@ -74,13 +75,27 @@ impl Sheet {
     }
 
     /// The cell at a place.
-    pub fn get(&self, row: &str, column: Column) -> Option<&Content> {
-        self.cells.iter().find(|cell| cell.row == row && cell.column == column.id()).map(|cell| &cell.content)
+    pub fn get(&self, row: &str, column: &str) -> Option<&Content> {
+        self.cells.iter().find(|cell| cell.row == row && cell.column == column).map(|cell| &cell.content)
     }
 
     /// The least, the median and the greatest of a cell that has figures.
-    pub fn runs(&self, row: &str, column: Column) -> Option<[f64; 3]> {
+    pub fn runs(&self, row: &str, column: &str) -> Option<[f64; 3]> {
         let Content::Runs(runs) = self.get(row, column)? else { return None };
         Some([quantile(runs, 0.0)?, quantile(runs, 0.5)?, quantile(runs, 1.0)?])
     }
+}
+
+/// On what, of what and when something is measured here and now.
+pub fn about(cores: usize) -> Map<String, Value> {
+    let git = |args: &[&str]| said("git", &[&["-C", &root().to_string_lossy()], args].concat());
+    let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "src", "benches"]).is_some();
+    let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default() + if changed { ", changed" } else { "" };
+    let pairs = [
+        ("machine", figures::machine(cores)),
+        ("rustc", said("rustc", &["-V"]).unwrap_or_default()),
+        ("commit", commit),
+        ("date", said("date", &["-u", "+%F"]).unwrap_or_default()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }

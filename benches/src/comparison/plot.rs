@@ -24,7 +24,8 @@ const STYLE: &str = "text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}\
 pub fn draw(measure: &Measure, plot: &Plot, sheet: &Sheet) -> String {
     let Plot { title, rows, line } = plot;
     let points = |column: Column| -> Vec<(usize, [f64; 3])> {
-        let points = rows.iter().enumerate().filter_map(|(place, (row, _))| Some((place, sheet.runs(row, column)?)));
+        let points =
+            rows.iter().enumerate().filter_map(|(place, (row, _))| Some((place, sheet.runs(row, column.id())?)));
         points.filter(|(_, [least, ..])| *least > 0.0).collect()
     };
     let all: Vec<f64> = COLUMNS.iter().flat_map(|&column| points(column)).flat_map(|(_, runs)| runs).collect();

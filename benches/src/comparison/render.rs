@@ -39,9 +39,9 @@ pub fn files() -> io::Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// Writes them.
-pub fn write() -> io::Result<()> {
-    for (path, text) in files()? {
+/// Writes such files.
+pub fn write(files: Vec<(PathBuf, String)>) -> io::Result<()> {
+    for (path, text) in files {
         fs::create_dir_all(path.parent().expect("a file"))?;
         fs::write(path, text)?;
     }
@@ -67,26 +67,48 @@ struct Book<'a> {
     sheets: &'a [Sheet],
 }
 
+/// A text whose blocks are renewed, from `<!-- KIND WHICH -->` to `<!-- end of KIND -->`; `block` has none for a comment of
+/// somebody else's. What stands on a line is renewed by `line`.
+pub fn renew(
+    text: &str,
+    line: impl Fn(&str) -> Result<String, String>,
+    block: impl Fn(&str, &str) -> Result<Option<String>, String>,
+) -> Result<String, String> {
+    let mut new = String::new();
+    let mut lines = text.lines();
+    while let Some(old) = lines.next() {
+        new += &line(old)?;
+        new.push('\n');
+        let marker = old.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")).unwrap_or("");
+        let (kind, which) = marker.split_once(' ').unwrap_or((marker, ""));
+        let Some(block) = block(kind, which)? else { continue };
+        let end = format!("<!-- end of {kind} -->");
+        if !lines.any(|line| line == end) {
+            return Err(format!("`{old}` has no `{end}`"));
+        }
+        let _ = write!(new, "\n{block}\n{end}\n");
+    }
+    Ok(new)
+}
+
+/// What is told of a run in words, as a table, but for some of it.
+pub fn about(sheet: &Sheet, but: &[&str]) -> String {
+    let pairs = sheet.about.iter().filter(|(key, _)| !but.contains(&key.as_str()));
+    let lines = pairs.filter_map(|(key, value)| Some(format!("| {key} | {} |\n", value.as_str()?)));
+    format!("| | |\n|---|---|\n{}", lines.collect::<String>())
+}
+
 impl Book<'_> {
     fn chapter(&self, text: &str) -> Result<String, String> {
-        let mut new = String::new();
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            new += &self.line(line)?;
-            new.push('\n');
-            let marker = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")).unwrap_or("");
-            let (block, end) = match marker.split_once(' ').unwrap_or((marker, "")) {
-                ("table", which) => (self.table(which)?, "<!-- end of table -->"),
-                ("words", place) => (self.words(place)?, "<!-- end of words -->"),
-                ("run", "") => (self.run(), "<!-- end of run -->"),
-                _ => continue,
-            };
-            if !lines.any(|line| line == end) {
-                return Err(format!("`{line}` has no `{end}`"));
-            }
-            let _ = write!(new, "\n{block}\n{end}\n");
-        }
-        Ok(new)
+        let block = |kind: &str, which: &str| {
+            Ok(Some(match (kind, which) {
+                ("table", which) => self.table(which)?,
+                ("words", place) => self.words(place)?,
+                ("run", "") => self.run(),
+                _ => return Ok(None),
+            }))
+        };
+        renew(text, |line| self.line(line), block)
     }
 
     /// A line with its figures.
@@ -118,7 +140,7 @@ impl Book<'_> {
         let [id, row, column] = place.split_whitespace().collect::<Vec<_>>()[..] else { return None };
         let (measure, sheet) = self.find(id)?;
         let column = COLUMNS.into_iter().find(|known| known.id() == column)?;
-        Some((measure.unit, row, sheet.runs(row, column)?[1]))
+        Some((measure.unit, row, sheet.runs(row, column.id())?[1]))
     }
 
     fn words(&self, place: &str) -> Result<String, String> {
@@ -126,7 +148,7 @@ impl Book<'_> {
             return Err(format!("`{place}` is no place"));
         };
         let column = COLUMNS.into_iter().find(|known| known.id() == column);
-        let content = self.find(id).zip(column).and_then(|((_, sheet), column)| sheet.get(row, column));
+        let content = self.find(id).zip(column).and_then(|((_, sheet), column)| sheet.get(row, column.id()));
         match content {
             Some(Content::Words(words)) => Ok(format!("```text\n{}\n```\n", words.trim_end())),
             _ => Ok("not measured\n".into()),
@@ -140,14 +162,10 @@ impl Book<'_> {
     fn run(&self) -> String {
         // One run may do different things a different number of times, and over midnight.
         const VARIES: [&str; 2] = ["runs of each", "date"];
-        let of = |sheet: &Sheet, but: &[&str]| {
-            let pairs = sheet.about.iter().filter(|(key, _)| !but.contains(&key.as_str()));
-            let lines = pairs.filter_map(|(key, value)| Some(format!("| {key} | {} |\n", value.as_str()?)));
-            format!("| | |\n|---|---|\n{}", lines.collect::<String>())
-        };
-        let first = of(&self.sheets[0], &[]);
-        let same = of(&self.sheets[0], &VARIES);
-        let others: Vec<_> = self.known().filter(|(_, sheet)| of(sheet, &VARIES) != same).map(|(id, _)| id).collect();
+        let first = about(&self.sheets[0], &[]);
+        let same = about(&self.sheets[0], &VARIES);
+        let others: Vec<_> =
+            self.known().filter(|(_, sheet)| about(sheet, &VARIES) != same).map(|(id, _)| id).collect();
         let remark = if others.is_empty() { String::new() } else { format!(" Of another run: {}.", others.join(", ")) };
         let told = |sheet: &Sheet| sheet.about.get("others").and_then(serde_json::Value::as_f64);
         let busy = self.sheets.iter().filter_map(told).fold(0.0, f64::max);
@@ -178,7 +196,7 @@ impl Book<'_> {
 
 /// The median, and in brackets how far the runs are apart.
 fn cell(measure: &Measure, sheet: &Sheet, row: &str, column: Column) -> String {
-    match (sheet.runs(row, column), sheet.get(row, column)) {
+    match (sheet.runs(row, column.id()), sheet.get(row, column.id())) {
         (Some([least, median, most]), _) => {
             let spread = 100.0 * (most - least) / median;
             let spread = if spread >= 0.5 { format!(" ({spread:.0} %)") } else { String::new() };

@@ -13,13 +13,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use corio_benches::comparison::data::{Cell, Content, Sheet};
+use corio_benches::comparison::data::{self, Cell, Content, Sheet};
 use corio_benches::comparison::measures::{Measure, Row, Work, measures};
 use corio_benches::comparison::{COLUMNS, Column, data_directory, render, root};
-use corio_benches::figures::{self, Figures, value};
-use corio_benches::processes::{self, Server, figures_of, process, program};
+use corio_benches::figures::{self, Figures, Others, value};
+use corio_benches::processes::{self, Server, figures_of, process, program, said};
 use serde_json::{Map, Value};
 
 mod once;
@@ -28,7 +28,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.split_first() {
         Some((first, rest)) if first == "contender" => corio_benches::contender(rest),
-        Some((first, [])) if first == "render" => render::write(),
+        Some((first, [])) if first == "render" => render::files().and_then(render::write),
         _ => Programs::find().measure(&args),
     };
     if let Err(error) = result {
@@ -79,41 +79,29 @@ impl Programs {
             eprintln!("{:4.0} s  {}, rounds: {rounds}", start.elapsed().as_secs_f64(), measure.id);
             let mut about = self.about();
             about.insert("runs of each".into(), format!("{rounds}{}", if quick { ", quick" } else { "" }).into());
-            let (begun, others) = (Instant::now(), figures::seconds_of_others()?);
+            let others = Others::since_now()?;
             let cells = match once::measure(self, measure, rounds)? {
                 Some(cells) => cells,
                 None => self.in_turns(measure, rounds),
             };
-            let others = (figures::seconds_of_others()? - others) / (begun.elapsed().as_secs_f64() * self.cores as f64);
-            // In less time the kernel's ticks are too coarse. So they are, too, where both cores switch all the time: nobody has
-            // less than nothing.
-            if begun.elapsed() > Duration::from_secs(1) && others > -0.02 {
-                about.insert("others".into(), ((others * 1e3).round() / 1e3).into());
+            if let Some(share) = others.share(self.cores)? {
+                about.insert("others".into(), share.into());
             }
             Sheet { about, cells }.write(&data_directory().join(format!("{}.json", measure.id)))?;
         }
         eprintln!("{:4.0} s  done", start.elapsed().as_secs_f64());
-        render::write()
+        render::write(render::files()?)
     }
 
     /// What the figures are of.
     fn about(&self) -> Map<String, Value> {
-        let git = |args: &[&str]| said("git", &[&["-C", &root().to_string_lossy()], args].concat());
-        let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "src", "benches"]).is_some();
-        let commit =
-            git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default() + if changed { ", changed" } else { "" };
         let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap_or_default();
         let tokio = lock.split("name = \"tokio\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
         let python = self.python.as_ref().and_then(|python| said(&python.to_string_lossy(), &["-V"]));
-        let pairs = [
-            ("machine", figures::machine(self.cores)),
-            ("rustc", said("rustc", &["-V"]).unwrap_or_default()),
-            ("python", python.unwrap_or_else(|| "missing".into())),
-            ("tokio", tokio.unwrap_or("missing").into()),
-            ("commit", commit),
-            ("date", said("date", &["-u", "+%F"]).unwrap_or_default()),
-        ];
-        pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+        let mut about = data::about(self.cores);
+        about.insert("python".into(), python.unwrap_or_else(|| "missing".into()).into());
+        about.insert("tokio".into(), tokio.unwrap_or("missing").into());
+        about
     }
 
     /// Who runs a workload in this column.
@@ -154,18 +142,7 @@ impl Programs {
 
     /// The figures of each column.
     fn rounds(&self, work: &Work, rounds: usize) -> Vec<Result<Vec<Figures>, String>> {
-        let mut runs: Vec<Result<Vec<Figures>, String>> = COLUMNS.map(|_| Ok(Vec::new())).into();
-        for round in 0..rounds {
-            for nth in 0..COLUMNS.len() {
-                let place = (round + nth) % COLUMNS.len();
-                let Ok(so_far) = &mut runs[place] else { continue };
-                match self.run(COLUMNS[place], work) {
-                    Ok(figures) => so_far.push(figures),
-                    Err(why) => runs[place] = Err(why),
-                }
-            }
-        }
-        runs
+        processes::in_turns(COLUMNS.len(), rounds, |place| self.run(COLUMNS[place], work))
     }
 
     fn run(&self, column: Column, work: &Work) -> Result<Figures, String> {
@@ -227,11 +204,4 @@ fn content(row: &Row, runs: &Result<Vec<Figures>, String>) -> Content {
             figures => Content::Runs(figures),
         },
     }
-}
-
-/// What a program that succeeds says, if it says something.
-fn said(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
 }

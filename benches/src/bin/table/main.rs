@@ -20,16 +20,16 @@
 //! Throughput and latency are by the wall clock, and mean nothing where other processes are busy: the last line tells
 //! how much of the cores they had.
 //!
-//! Two ways to pause, side by side, are another program's: `--bin comparison`.
+//! Two ways to pause, side by side, are another program's, `--bin comparison`; and what it costs to be watched, a third one's,
+//! `--bin observer_cost`.
 //!
 //! Each run is a process of its own: this program again, as `contender`, so that both are always of the same build.
 
 use std::fs::File;
 use std::io;
 use std::thread;
-use std::time::Instant;
 
-use corio_benches::figures;
+use corio_benches::figures::{self, Others};
 use corio_benches::processes::program;
 
 use crate::compare::Compared;
@@ -92,7 +92,7 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
     let columns = [&COLUMNS, peers].concat();
     let ruler = format!("|---|--:|--:|--:|--:|--:|---|{}", "--:|".repeat(peers.len()));
     println!("{}\n\n| {} |\n{ruler}", figures::machine(cores), columns.join(" | "));
-    let (start, others) = (Instant::now(), figures::seconds_of_others());
+    let others = Others::since_now();
     let mut missed = false;
     for bench in benches.iter().filter(|bench| args.is_empty() || args.iter().any(|row| bench.word == row)) {
         let peers = peers.iter().map(|peer| (*peer, Vec::new())).collect();
@@ -113,9 +113,8 @@ fn table(mut args: Vec<String>) -> io::Result<bool> {
             runs.log(columns.iter().zip(&cells).map(|(column, cell)| format!("{column:?}:{cell:?}")))?;
         }
     }
-    if let (Ok(before), Ok(after)) = (others, figures::seconds_of_others()) {
-        let share = (after - before).max(0.0) / (start.elapsed().as_secs_f64() * cores as f64);
-        println!("\nOther processes had {:.0} % of the cores meanwhile.", 100.0 * share);
+    if let Ok(Some(share)) = others.and_then(|others| others.share(cores)) {
+        println!("\nOther processes had {:.0} % of the cores meanwhile.", 100.0 * share.max(0.0));
     }
     Ok(!(check && missed))
 }
