@@ -638,6 +638,7 @@ fn stacks_are_shown_from_outside() {
 /// The text of `docs/learn/a-server-that-hangs.md`.
 #[cfg(feature = "backtrace")]
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "another compiler names closures otherwise")]
 fn the_stacks_of_the_server_that_hangs() {
     let _watchdog = watchdog();
     let told = std::rc::Rc::new(std::cell::RefCell::new(String::new()));

@@ -92,6 +92,7 @@ fn a_coroutine_that_waits_is_part_of_its_tasks_stack() {
 }
 
 #[test]
+#[cfg_attr(feature = "sanitizer", ignore = "its variables lie on another stack")]
 fn a_task_that_stands_too_deep_is_not_asked() {
     let _watchdog = watchdog();
     #[inline(never)]

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::str::FromStr;
 
 use corio::net::{TcpListener, TcpStream};
+use corio::observe::FlightRecorder;
 use corio::{Runner, spawn, yield_now};
 
 use crate::figures::{self, Stopwatch};
@@ -23,6 +24,10 @@ pub enum Watcher {
     Ring,
     /// The same, and when the run is over they are written to a file.
     RingAndFile,
+    /// The library's own: a ring with the state before its first record, and with names.
+    Flight,
+    /// Nobody in particular, but whoever asks from outside may: a live view.
+    Live,
 }
 
 impl FromStr for Watcher {
@@ -33,6 +38,8 @@ impl FromStr for Watcher {
             "nobody" => Ok(Watcher::Nobody),
             "ring" => Ok(Watcher::Ring),
             "ring-and-file" => Ok(Watcher::RingAndFile),
+            "flight" => Ok(Watcher::Flight),
+            "live" => Ok(Watcher::Live),
             _ => Err(()),
         }
     }
@@ -90,7 +97,12 @@ fn watched(
     }
     let ring = Ring::new(CAPACITY);
     let runner = Runner::new();
-    let mut runner = if watcher == Watcher::Nobody { runner } else { runner.observer(ring.clone()) };
+    let mut runner = match watcher {
+        Watcher::Nobody => runner,
+        Watcher::Ring | Watcher::RingAndFile => runner.observer(ring.clone()),
+        Watcher::Flight => runner.observer(FlightRecorder::new(CAPACITY)),
+        Watcher::Live => runner.live_view(true),
+    };
     let mut begun = None;
     runner.run(|| workload(&mut || begun = Some((Stopwatch::start(), ring.seen()))))?;
     let (stopwatch, before) = begun.expect("every workload starts the clock");

@@ -48,4 +48,8 @@ impl Observer for Ring {
         kept.records.push_back(*record);
         kept.seen += 1;
     }
+
+    fn is_background(&self) -> bool {
+        true
+    }
 }

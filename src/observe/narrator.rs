@@ -89,6 +89,8 @@ enum Kind {
     Timers,
     /// What makes tasks ready: the wake-ups that follow belong to it.
     Cause,
+    /// An error that is handed in: what the task waited for is given up.
+    Thrown,
 }
 
 impl<W: Write> Narrator<W> {
@@ -214,6 +216,11 @@ impl<W: Write> Narrator<W> {
         match (line.kind, record.event) {
             (Kind::Spawn, Event::Spawn { task, .. }) => line.made.push(task),
             (Kind::Timers, Event::TimerFire { timer }) => line.timers.push(timer),
+            (Kind::Thrown, Event::TimerDrop { timer })
+                if self.state.timers.get(&timer).is_some_and(|timer| timer.purpose == Purpose::Wake) =>
+            {
+                line.text += &format!("; gives timer {timer} up");
+            }
             (_, Event::Wake { by: By::Itself, .. }) => {}
             // Another thread's doing belongs to no line of the loop's.
             (Kind::Timers | Kind::Cause, Event::Wake { task, by }) if by != By::Thread => line.woken.push(task),
@@ -258,6 +265,9 @@ impl<W: Write> Narrator<W> {
                 (line.who, line.sign) = (name(task), '►');
                 let paused = self.state.tasks.get(&task).and_then(|task| task.paused_at);
                 let at = paused.map_or_else(|| "the top".to_owned(), |at| format!("line {}", at.line()));
+                if matches!(sent, Sent::Cancelled | Sent::Throw) {
+                    line.kind = Kind::Thrown;
+                }
                 match sent {
                     Sent::Start => "resume: send(None), from the top".to_owned(),
                     Sent::Nothing => format!("resume: send(None), goes on after {at}"),

@@ -24,11 +24,13 @@ pub struct Variant {
 }
 
 /// All of them. The others are compared with the first, and only the second is to be like it.
-pub const VARIANTS: [Variant; 4] = [
+pub const VARIANTS: [Variant; 6] = [
     Variant { id: "out", title: "compiled out", compiled_in: false, watcher: "nobody" },
     Variant { id: "off", title: "off: nobody watches", compiled_in: true, watcher: "nobody" },
     Variant { id: "ring", title: "ring on", compiled_in: true, watcher: "ring" },
     Variant { id: "file", title: "ring + file", compiled_in: true, watcher: "ring-and-file" },
+    Variant { id: "flight", title: "flight recorder", compiled_in: true, watcher: "flight" },
+    Variant { id: "live", title: "live view", compiled_in: true, watcher: "live" },
 ];
 
 /// What they do.
