@@ -31,7 +31,7 @@ pub enum Axis {
 impl Recording {
     /// The run as a trace: JSON in Chrome's trace event format, to be opened with `chrome://tracing` or Perfetto.
     ///
-    /// Lane 0 is the loop, every other a task, by its id. On a task's lane one slice follows the other without a hole: it waits for
+    /// The first lane is the loop, every other a task, by its id. On a task's lane one slice follows the other without a hole: it waits for
     /// its turn, it runs, it is parked, with what it waits for and where. Arrows lead from whoever woke a task to where it ran
     /// next. What the program printed, marks and cancellations stand at their moments; counters show how many tasks were ready
     /// and how many were parked.
@@ -75,6 +75,15 @@ impl Recording {
     }
 }
 
+/// The number of the process, and of its main thread, which is the loop: Perfetto takes a thread 0 for the main thread, and puts it
+/// into one lane with the thread that has the number of the process. No task has this one.
+const LOOP: u64 = 1_000_000_000;
+
+/// The thread of a lane.
+fn thread(lane: u64) -> u64 {
+    if lane == 0 { LOOP } else { lane }
+}
+
 struct Trace {
     axis: Axis,
     /// With the moment at which each begins, by which they are sorted.
@@ -84,7 +93,7 @@ struct Trace {
 impl Trace {
     fn slice(&mut self, slice: &Slice) {
         let (begin, end) = self.span(slice);
-        let (lane, name, lasted) = (slice.lane, Text(&slice.text), Micros(end - begin));
+        let (lane, name, lasted) = (thread(slice.lane), Text(&slice.text), Micros(end - begin));
         let mut args = moment(slice.from);
         for (name, text) in &slice.notes {
             let _ = write!(args, ",{}:{}", Text(name), Text(text));
@@ -98,12 +107,12 @@ impl Trace {
         // It belongs to the slice that it begins inside.
         let (begin, end) = self.span(from);
         let start = self.stamp(at).min(end.saturating_sub(1)).max(begin);
-        self.push(start, format!(r#""ph":"s",{both},"tid":{}"#, from.lane));
-        self.push(self.span(to).0, format!(r#""ph":"f","bp":"e",{both},"tid":{}"#, to.lane));
+        self.push(start, format!(r#""ph":"s",{both},"tid":{}"#, thread(from.lane)));
+        self.push(self.span(to).0, format!(r#""ph":"f","bp":"e",{both},"tid":{}"#, thread(to.lane)));
     }
 
     fn instant(&mut self, at: Point, lane: u64, name: &str) {
-        let (name, args) = (Text(name), moment(at));
+        let (lane, name, args) = (thread(lane), Text(name), moment(at));
         self.push(self.stamp(at), format!(r#""ph":"i","s":"t","tid":{lane},"name":{name},"args":{{{args}}}"#));
     }
 
@@ -122,20 +131,21 @@ impl Trace {
     }
 
     fn push(&mut self, stamp: u64, event: String) {
-        self.events.push((stamp, format!(r#"{{"pid":1,"ts":{},{event}}}"#, Micros(stamp))));
+        self.events.push((stamp, format!(r#"{{"pid":{LOOP},"ts":{},{event}}}"#, Micros(stamp))));
     }
 
     fn finish(mut self, lanes: &[(u64, String)]) -> String {
         // What begins together stays in the order in which it was told.
         self.events.sort_by_key(|(stamp, _)| *stamp);
         let mut text = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
-        text.push_str(r#"{"ph":"M","pid":1,"name":"process_name","args":{"name":"corio"}}"#);
+        let _ = write!(text, r#"{{"ph":"M","pid":{LOOP},"name":"process_name","args":{{"name":"corio"}}}}"#);
         for (lane, name) in lanes {
-            let name = Text(name);
+            let (thread, name) = (thread(*lane), Text(name));
             let _ = write!(
                 text,
-                ",\n{{\"ph\":\"M\",\"pid\":1,\"tid\":{lane},\"name\":\"thread_name\",\"args\":{{\"name\":{name}}}}}\
-                 ,\n{{\"ph\":\"M\",\"pid\":1,\"tid\":{lane},\"name\":\"thread_sort_index\",\"args\":{{\"sort_index\":{lane}}}}}"
+                ",\n{{\"ph\":\"M\",\"pid\":{LOOP},\"tid\":{thread},\"name\":\"thread_name\",\"args\":{{\"name\":{name}}}}}\
+                 ,\n{{\"ph\":\"M\",\"pid\":{LOOP},\"tid\":{thread},\"name\":\"thread_sort_index\",\
+                 \"args\":{{\"sort_index\":{lane}}}}}"
             );
         }
         for (_, event) in self.events {

@@ -26,6 +26,12 @@ fn check(trace: &str) -> Result<(), String> {
     for event in events {
         let kind = event["ph"].as_str().ok_or(format!("{event} has no kind"))?;
         let lane = event["tid"].as_u64();
+        // Perfetto takes thread 0 for the main thread, which is that with the number of the process.
+        if lane == Some(0)
+            || event["name"] == "thread_name" && (event["pid"] == event["tid"]) != (event["args"]["name"] == "loop")
+        {
+            return Err(format!("{event} would be in one lane with another"));
+        }
         if kind == "M" {
             named.extend(lane);
             continue;
