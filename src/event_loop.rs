@@ -1126,16 +1126,22 @@ impl EventLoop {
     fn may_wait_on(&self, until: Option<Nanos>) -> bool {
         let is_early = until.is_none_or(|until| self.clock.now() < until);
         let is_next = self.reactor.next_news().is_none_or(|news| until.is_some_and(|until| until <= news));
-        let has_reason =
-            if until.is_none() { self.has_outside_hope() } else { !self.clock.is_virtual() || self.holds_time() };
-        is_early && !self.remote.has_news() && is_next && has_reason
+        is_early && !self.remote.has_news() && is_next && self.has_reason_to_wait(until)
+    }
+
+    /// Whether somebody is waited for. Where the clock is not virtual, the time is reason enough.
+    fn has_reason_to_wait(&self, limit: Option<Nanos>) -> bool {
+        match limit {
+            None => self.has_outside_hope(),
+            Some(_) => !self.clock.is_virtual() || self.holds_time(),
+        }
     }
 
     /// Returns how many pieces there were.
     #[inline]
     fn wait_for_news(&self, timeout: Option<Nanos>, may_sleep: bool) -> u32 {
-        // From here on another thread must ring; what it sent before is seen now.
-        let must_look = may_sleep && self.remote.about_to_sleep() || timeout.is_none() && !self.has_outside_hope();
+        // From here on another thread must ring; what it sent before is seen now, and whether it has left.
+        let must_look = may_sleep && (self.remote.about_to_sleep() || !self.has_reason_to_wait(timeout));
         let timeout = if must_look { Some(0) } else { timeout };
         // A virtual clock has to be told how much time a real wait took.
         let before = self.clock.is_virtual().then(std::time::Instant::now);

@@ -22,7 +22,8 @@ use corio::signal::Signal;
 use corio::sync::{Mutex, Semaphore};
 use corio::testing::Network;
 use corio::{
-    Backend, Builder, Runner, gather, is_cancelled, millis, scope, secs, sleep, spawn, timeout, to_thread, yield_now,
+    Backend, Builder, LoopHandle, Runner, gather, is_cancelled, millis, scope, secs, sleep, spawn, timeout, to_thread,
+    yield_now,
 };
 use serde_json::Value;
 
@@ -675,4 +676,33 @@ fn many_come_and_go_while_runs_begin_and_end() {
         assert_eq!(total.unwrap().into_iter().sum::<u64>(), 10);
     }
     drop(crowds);
+}
+
+#[test]
+fn a_virtual_clock_waits_for_no_handle_that_has_just_gone() {
+    const ROUNDS: u32 = 30_000; // the moment between the last look and the sleep is short
+    let _watchdog = watchdog();
+    let round = Arc::new(AtomicU32::new(0));
+    let (hand_over, handles) = std::sync::mpsc::channel::<LoopHandle>();
+    let its_round = round.clone();
+    let dropper = thread::spawn(move || {
+        for (n, handle) in (1..).zip(handles) {
+            while its_round.load(Ordering::SeqCst) < n {
+                std::hint::spin_loop();
+            }
+            (0..n % 400).for_each(|_| std::hint::spin_loop());
+            drop(handle);
+        }
+    });
+    let ended = Runner::new().virtual_clock().live_view(true).run(|| {
+        for n in 1..=ROUNDS {
+            hand_over.send(LoopHandle::current()?).unwrap();
+            round.store(n, Ordering::SeqCst);
+            sleep(secs(3600))?; // with a handle in other hands the clock stands still; without one it jumps
+        }
+        Ok(())
+    });
+    ended.unwrap();
+    drop(hand_over);
+    dropper.join().unwrap();
 }
