@@ -482,6 +482,9 @@ impl EventLoop {
                 None => {}
             }
             self.flush();
+            if self.hub.is_on() {
+                self.receive_visitors(); // a turn may be long, though each step is short
+            }
         }
         Turn::Done
     }

@@ -706,3 +706,37 @@ fn a_virtual_clock_waits_for_no_handle_that_has_just_gone() {
     drop(hand_over);
     dropper.join().unwrap();
 }
+
+#[test]
+fn a_crowd_that_is_always_ready_is_no_loop_that_does_not_answer() {
+    let _watchdog = watchdog();
+    let over = Arc::new(AtomicBool::new(false));
+    let told = Runner::new().live_view(true).run(|| {
+        let asker = {
+            let over = over.clone();
+            thread::spawn(move || {
+                let told: Vec<_> = (0..3).map(|_| own(Question::Ps)).collect();
+                over.store(true, Ordering::SeqCst);
+                told
+            })
+        };
+        // A turn of these takes four seconds, and each of their steps a fiftieth of one.
+        let crowd = (0..200).map(|_| {
+            || {
+                while !over.load(Ordering::SeqCst) {
+                    thread::sleep(millis(20));
+                    yield_now()?;
+                }
+                io::Result::Ok(())
+            }
+        });
+        scope(|s| {
+            crowd.for_each(|busy| drop(s.spawn(busy)));
+            Ok(())
+        })?;
+        Ok(asker.join().unwrap())
+    });
+    // A busy machine may keep the loop from answering in time once, and hardly every time.
+    let told: Vec<String> = told.unwrap().into_iter().map(Result::unwrap).collect();
+    assert!(told.iter().any(|told| !told.contains("does not answer")), "{told:#?}");
+}
