@@ -740,3 +740,23 @@ fn a_crowd_that_is_always_ready_is_no_loop_that_does_not_answer() {
     let told: Vec<String> = told.unwrap().into_iter().map(Result::unwrap).collect();
     assert!(told.iter().any(|told| !told.contains("does not answer")), "{told:#?}");
 }
+
+#[test]
+fn a_relative_directory_is_no_place_for_a_socket() {
+    const NAME: &str = "a_relative_directory_is_no_place_for_a_socket";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let told = Runner::new().live_view(true).run(|| {
+            assert!(fs::read_dir(".").unwrap().next().is_none(), "it is where only this process looks");
+            to_thread(|| own(Question::Ps))?
+        });
+        assert!(told.unwrap().contains("main (1)"), "another place is found");
+        std::process::exit(0);
+    }
+    let here = Directory::new();
+    for relative in ["", "."] {
+        let mut child = child_command(NAME);
+        child.env("XDG_RUNTIME_DIR", relative).env("TMPDIR", relative).current_dir(here.path(""));
+        finish(child).succeeded();
+    }
+}

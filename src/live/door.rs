@@ -13,10 +13,11 @@ use crate::sys;
 /// different ones, so who asks looks at all.
 fn candidates() -> Vec<PathBuf> {
     let user = sys::user();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let own = format!("/run/user/{user}");
     let mut all: Vec<PathBuf> = runtime.into_iter().chain([own.into()]).map(|path| path.join("corio")).collect();
     all.extend([std::env::temp_dir(), "/tmp".into()].map(|path| path.join(format!("corio-{user}"))));
+    all.retain(|path| path.is_absolute()); // a relative one would be another directory for everybody
     all.dedup();
     all
 }
