@@ -55,6 +55,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// How long somebody who has come may take to say what he wants, and to take the answer.
 const FOR_A_WORD: Duration = Duration::from_secs(1);
 const FOR_AN_ANSWER: Duration = Duration::from_secs(2);
+/// When to look again for somebody who could not be let in.
+const A_WHILE: Duration = Duration::from_secs(1);
 
 const DOOR: Token = Token(0);
 const BELL: Token = Token(1);
@@ -311,8 +313,9 @@ impl Guide {
     /// The thread's life.
     fn receive(&self, mut poll: Poll) {
         let mut events = Events::with_capacity(8);
+        let mut again = None;
         while !self.over.load(Ordering::SeqCst) {
-            match poll.poll(&mut events, None) {
+            match poll.poll(&mut events, again) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     log::error!(target: "corio::live", "the live view ends: {error}");
                     return;
@@ -322,24 +325,25 @@ impl Guide {
             if self.signalled.swap(false, Ordering::SeqCst) {
                 let _ = io::stderr().write_all(self.answer(Question::Ps).as_bytes());
             }
-            self.receive_guests();
+            again = self.receive_guests();
         }
     }
 
-    /// Those who stand at the door, until nobody does.
-    fn receive_guests(&self) {
+    /// Those who stand at the door, until nobody does. Returns when to look again, if not only when somebody comes.
+    fn receive_guests(&self) -> Option<Duration> {
         loop {
             let guest = lock(&self.door).as_ref().map(Door::next); // a statement: nobody talks under the lock
             match guest {
-                None | Some(Ok(None)) => return,
+                None | Some(Ok(None)) => return None,
                 Some(Ok(Some(guest))) => {
                     if let Err(error) = self.talk(&guest) {
                         log::warn!(target: "corio::live", "an answer was not taken: {error}");
                     }
                 }
-                // Too many files are open, most likely: whoever comes next is let in together with this one.
+                // Too many files are open, most likely: he stands there still, and nobody says so again.
                 Some(Err(error)) => {
-                    return log::warn!(target: "corio::live", "somebody could not be let in: {error}");
+                    log::warn!(target: "corio::live", "somebody could not be let in: {error}");
+                    return Some(A_WHILE);
                 }
             }
         }

@@ -760,3 +760,33 @@ fn a_relative_directory_is_no_place_for_a_socket() {
         finish(child).succeeded();
     }
 }
+
+#[test]
+fn whoever_comes_while_too_many_files_are_open_is_let_in_later() {
+    const NAME: &str = "whoever_comes_while_too_many_files_are_open_is_let_in_later";
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let path = socket(&PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()), std::process::id());
+        let come_early = move || {
+            let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+            // SAFETY: it reads the structure it is given.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+            let mut files: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+            files.pop(); // the guest's own
+            let mut guest = UnixStream::connect(&path)?;
+            guest.write_all(b"ps\n")?;
+            // Meanwhile he is refused.
+            thread::sleep(millis(200));
+            drop(files);
+            let mut answer = String::new();
+            guest.read_to_string(&mut answer).map(|_| answer) // nobody else comes
+        };
+        let told = Runner::new().live_view(true).run(|| to_thread(come_early)?);
+        assert!(told.unwrap().contains("main (1)"));
+        std::process::exit(0);
+    }
+    let runtime = Directory::new();
+    let mut child = child_command(NAME);
+    child.env("XDG_RUNTIME_DIR", runtime.path(""));
+    finish(child).succeeded();
+}
