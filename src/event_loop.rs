@@ -482,9 +482,6 @@ impl EventLoop {
                 None => {}
             }
             self.flush();
-            if self.hub.is_on() {
-                self.receive_visitors(); // a turn may be long, though each step is short
-            }
         }
         Turn::Done
     }
@@ -1281,11 +1278,13 @@ impl EventLoop {
         });
     }
 
-    /// Hands what was recorded to the observers. Only on the loop's own stack: an observer may be hungry.
+    /// Hands what was recorded to the observers, and lets those look who want to. Only on the loop's own stack: an observer may be
+    /// hungry.
     #[inline(always)]
     pub(crate) fn flush(&self) {
         if cfg!(feature = "observe") && self.hub.is_on() && self.current.get().is_null() {
             self.hub.flush(self);
+            self.receive_visitors(); // the turn may be long, though each step is short
         }
     }
 }
