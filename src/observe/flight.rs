@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::event::{By, End, Event, Record, Want};
+use super::words::shown;
 use super::{Names, Narrator, Observer, State};
 use crate::error;
 use crate::task::body::{drop_quietly, panic_text};
@@ -599,7 +600,9 @@ impl Tape {
     }
 
     fn who(&self, task: u64) -> String {
-        self.names.get(&task).map_or_else(|| format!("task-{task} ({task})"), |name| format!("{name} ({task})"))
+        self.names
+            .get(&task)
+            .map_or_else(|| format!("task-{task} ({task})"), |name| format!("{} ({task})", shown(name)))
     }
 
     /// What comes after the record of that number.
