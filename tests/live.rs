@@ -656,7 +656,15 @@ fn the_stacks_of_the_server_that_hangs() {
     let stacks = &told[told.find("main (1) stands in").unwrap_or_else(|| panic!("{told}"))..];
     // Main's own is that of whoever starts it.
     let (_, stacks) = stacks.split_once("\n\n").unwrap();
-    is_golden("stacks_e60_hung_server", &stacks.replace("live::e60_hung_server", "e60_hung_server"));
+    // With lines as the only debug information, some have names without a module.
+    let told = |line: &str| match line.trim_start().split_once("  ") {
+        Some((call, place)) if line.starts_with("    ") => {
+            let call = call.strip_prefix("live::e60_hung_server::").unwrap_or(call);
+            format!("    {:<50}  {}\n", format!("e60_hung_server::{call}"), place.trim_start())
+        }
+        _ => format!("{line}\n"),
+    };
+    is_golden("stacks_e60_hung_server", &stacks.lines().map(told).collect::<String>());
 }
 
 #[cfg(not(feature = "backtrace"))]
