@@ -178,15 +178,17 @@ impl Hub {
             true
         };
         let silenced: Vec<_> = observers.extract_if(.., panics).collect();
-        silenced.into_iter().for_each(|watching| drop_quietly(watching.observer, "an observer that panicked"));
-        let told_texts = names.texts.len();
-        drop(names);
+        if !silenced.is_empty() {
+            silenced.into_iter().for_each(|watching| drop_quietly(watching.observer, "an observer that panicked"));
+            // With nobody left to tell, lines that the program prints go where they would go unwatched.
+            self.set_observed(!observers.is_empty());
+            self.noticed.set(observers.iter().any(|watching| !watching.in_background));
+        }
         self.telling.set(false);
-        // With nobody left to tell, lines that the program prints go where they would go unwatched.
-        self.set_observed(!observers.is_empty());
-        self.noticed.set(observers.iter().any(|watching| !watching.in_background));
-        if !self.noticed.get() {
-            self.with_names(|names| names.forget(&pending, told_texts)); // such a run may go on for ever
+        let (named, texts) = (!names.tasks.is_empty(), names.texts.len());
+        drop(names);
+        if !self.noticed.get() && (named || texts > 0) {
+            self.with_names(|names| names.forget(&pending, texts)); // such a run may go on for ever
         }
         let stream = &mut *self.stream.borrow_mut();
         stream.observers = observers;
