@@ -6,8 +6,9 @@
 //! **Shows** V1 (where each stands), V5 (what would make it ready: follow it to the one that everybody waits for).
 //! **Covers** what lies behind D23, in a program that goes on meanwhile: `docs/learn/a-server-that-hangs.md`.
 //!
-//! Run `cargo run --example e60_hung_server`, and add `-- --quiet` or `-- --detail 2`. With `CORIO_LIVE=1` before it and
-//! `-- --real` behind, it hangs for a minute in earnest: `cargo run --example attach` looks at it from another terminal.
+//! Run `cargo run --example e60_hung_server`, and add `-- --quiet` or `-- --detail 2`. As
+//! `CORIO_LIVE=1 cargo run --example e60_hung_server -- --quiet --real` it hangs for a real minute, and `cargo run --example attach`
+//! looks at it from another terminal.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

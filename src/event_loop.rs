@@ -1001,7 +1001,7 @@ impl EventLoop {
         if left == Some(Duration::ZERO) {
             return false;
         }
-        self.receive_visitors();
+        self.receive_visitor();
         let timeout = if self.remote.about_to_sleep() { Some(Duration::ZERO) } else { left };
         self.reactor.poll(timeout, self);
         self.remote.awake();
@@ -1034,7 +1034,7 @@ impl EventLoop {
 
     /// Waits until something can become ready, or until `latest`; `false` if nothing ever can.
     fn sleep(&self, latest: Option<Nanos>) -> bool {
-        self.receive_visitors();
+        self.receive_visitor();
         let (timer, news) = (self.next_timer(), self.reactor.next_news());
         let next = earlier(timer, news);
         if next.is_none() && !self.has_outside_hope() {
@@ -1090,7 +1090,7 @@ impl EventLoop {
     /// kernel has nothing to tell: what other threads send is seen in the inbox.
     #[inline(never)]
     fn look(&self) {
-        self.receive_visitors();
+        self.receive_visitor();
         if self.reactor.waiters() > 0 {
             self.poll(None, Some(0), PollReason::Ready);
         } else {
@@ -1110,7 +1110,7 @@ impl EventLoop {
             if events > 0 || !may_sleep {
                 break events;
             }
-            self.receive_visitors();
+            self.receive_visitor();
             if !self.may_wait_on(until) {
                 break 0;
             }
@@ -1157,11 +1157,13 @@ impl EventLoop {
         events
     }
 
-    /// Lets those look who have come to look: nobody runs, and nothing of the loop is borrowed.
+    /// Lets somebody look who has come to look: nobody runs, and nothing of the loop is borrowed.
     #[inline]
-    fn receive_visitors(&self) {
-        if self.remote.has_visitors() {
-            self.remote.take_visitors().into_iter().for_each(|visit| visit(self));
+    fn receive_visitor(&self) {
+        if self.remote.has_visitor()
+            && let Some(visit) = self.remote.take_visitor()
+        {
+            visit(self);
         }
     }
 
@@ -1278,13 +1280,13 @@ impl EventLoop {
         });
     }
 
-    /// Hands what was recorded to the observers, and lets those look who want to. Only on the loop's own stack: an observer may be
-    /// hungry.
+    /// Hands what was recorded to the observers, and lets those look who want to. Only on the loop's own stack: an observer may
+    /// need a large one.
     #[inline(always)]
     pub(crate) fn flush(&self) {
         if cfg!(feature = "observe") && self.hub.is_on() && self.current.get().is_null() {
             self.hub.flush(self);
-            self.receive_visitors(); // the turn may be long, though each step is short
+            self.receive_visitor(); // the turn may be long, though each step is short
         }
     }
 }

@@ -59,7 +59,23 @@
 //! | more cores: one loop on each | [`Workers`], [`workers`] |
 //! | who is slow, and what was forgotten | [`Runner::debug`] |
 //! | seeing what happens | [`observe`] |
+//! | a program that runs, looked at from another terminal | [`live`], [`Runner::live_view`], [`Runner::dump_on`] |
+//! | the last events before a panic or a deadlock | [`observe::FlightRecorder`] |
 //! | tests: other schedules, cancellation everywhere, leaks | [`testing`] |
+//!
+//! # Environment
+//!
+//! | Variable | What it asks for |
+//! |---|---|
+//! | `CORIO_DEBUG` | [debug mode](Runner::debug): `1`, or `strict`; empty or `0`: no |
+//! | `CORIO_LOG` | what of the log goes to standard error, where the feature `env_logger` has installed a logger; `warn` if not set |
+//! | `CORIO_LIVE` | a [live view](live) of every loop; empty or `0`: no |
+//! | `CORIO_FLIGHT` | a [flight recorder](observe::FlightRecorder) of so many events for every loop; empty or `0`: none |
+//! | `CORIO_BACKEND` | `mio` or `poll`: see [`Backend`] |
+//! | `CORIO_CHILD_WATCH` | `thread`: the ends of child processes are waited for by a thread, as where the system has no better way |
+//! | `CORIO_STACK_GUARD` | `light` or `mprotect`: how stacks are guarded |
+//! | `RUST_MIN_STACK` | the size of a task's stack, in bytes |
+//! | `CORIO_SEED`, `CORIO_SCHEDULES`, `CORIO_POINT` | which runs of a test: see [`testing`] |
 //!
 //! # Where a call may wait
 //!

@@ -1,15 +1,22 @@
 //! The live view: what a program that runs is doing, seen from outside, also while a task blocks its loop.
 //!
-//! A program lets itself be seen by [`Runner::live_view`](crate::Runner::live_view), or by whoever starts it with `CORIO_LIVE=1`
-//! in the environment. Then it has a socket that only its own user can reach, and whoever connects, writes one word, `ps`, `json`
-//! or `stacks`, and reads to the end, gets the picture of all loops that are shown. [`ask`] does that, and so does
-//! `cargo run --example attach`; `echo ps | nc -U PATH` does as well.
+//! A program lets itself be seen by [`Runner::live_view`](crate::Runner::live_view), or by whoever starts it with
+//! `CORIO_LIVE=1` in the environment. Then it has a socket that only its own user can reach, and whoever connects, writes one
+//! word, `ps`, `json`, `stacks` or `json-stacks`, and reads to the end, gets the picture of all loops that are shown. [`ask`]
+//! does that, and so does `cargo run --example attach`; `echo ps | nc -U PATH` does as well.
+//! [`Runner::dump_on`](crate::Runner::dump_on) writes the same text to stderr on a signal.
 //!
-//! A thread of its own answers. It asks the loop, which looks at its own tables between two steps: no task notices, the order of
-//! the tasks is the same, and no record is made. The loop looks for about two microseconds at each task, so 50,000 of them are held
-//! up for a tenth of a second (a release build, on a small virtual machine). If the loop does not answer, because a task has not
-//! paused for a while, the thread tells what the [event stream](crate::observe) has told until then, and who it is that blocks.
-//! For that the stream is on while a program is shown. What that costs is measured in `docs/book/seeing.md`.
+//! The socket is `PID.sock` in the first of these directories that the program may use, in its environment:
+//! `$XDG_RUNTIME_DIR/corio`, `/run/user/UID/corio`, `$TMPDIR/corio-UID`, `/tmp/corio-UID`. Which one it is goes to the log, at
+//! level info and with the target `corio::live`; what is in the way of it, at level warn.
+//!
+//! A thread of its own answers. It asks the loop, which looks at its own tables between two steps: no task notices, the order
+//! of the tasks is the same, and no record is made. The loop looks for about two microseconds at each task, so 50,000 of them
+//! are held up for a tenth of a second (a release build, on a small virtual machine). The stacks of all tasks take longer:
+//! each is asked in turn; names are looked up on the thread that answers. If the loop does not answer, because a task has not
+//! paused for a while, the thread tells what the [event stream](crate::observe) has told until then, and who it is that
+//! blocks. For that the stream is on while a program is shown. What that costs is measured in `docs/book/seeing.md`. Without
+//! the feature `observe` nothing is known of a loop that is blocked.
 //!
 //! ```
 //! use corio::live::{self, Question};
@@ -24,16 +31,19 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! `python -m asyncio ps PID` is asyncio's counterpart, curio's `monitor` another. Chapter: `docs/book/seeing.md`; a walk through
-//! a server that hangs: `docs/learn/a-server-that-hangs.md`.
+//! `python -m asyncio ps PID` is asyncio's counterpart, curio's `monitor` another. Chapter: `docs/book/seeing.md`; a walk
+//! through a server that hangs: `docs/learn/a-server-that-hangs.md`.
 
 mod door;
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -50,10 +60,11 @@ use crate::observe::{Names, Observer, SharedPicture, event::Record};
 use crate::remote::Remote;
 use crate::signal::{OnSignal, Signal};
 use crate::sys;
+use crate::task::body::panic_text;
 
-/// How long a loop may take to answer before it is said to be blocked: longer than nearly every step takes.
+/// How long a loop may take to begin to answer before it is said to be blocked: longer than nearly every step takes.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How long somebody who has come may take to say what he wants, and to take the answer.
+/// How long somebody who has come may take to say what he wants, and to take a part of the answer.
 const FOR_A_WORD: Duration = Duration::from_secs(1);
 const FOR_AN_ANSWER: Duration = Duration::from_secs(2);
 /// When to look again for somebody who could not be let in.
@@ -68,20 +79,24 @@ const BELL: Token = Token(1);
 pub enum Question {
     /// All tasks, as [`dump`](crate::observe::dump()) shows them.
     Ps,
-    /// The same for programs, as [`dump_json`](crate::observe::dump_json) writes it: `{"format_version":1,"pid":…,"loops":[…]}`.
+    /// The same for programs, as [`dump_json`](crate::observe::dump_json) writes it:
+    /// `{"format_version":1,"pid":…,"loops":[…]}`.
     Json,
-    /// All tasks, and in which calls each of them stands, as [`dump`](crate::observe::dump()) followed by the stacks. If the program
-    /// was built without the feature `backtrace`, it says so.
+    /// All tasks, and in which calls each of them stands, as [`dump`](crate::observe::dump()) followed by the stacks. If the
+    /// program was built without the feature `backtrace`, it says so.
     Stacks,
+    /// [`Json`](Self::Json), where each task has the calls as `stack`: an array of texts, the innermost call first, or `null`.
+    JsonStacks,
 }
 
-/// From the word for it: `ps`, `json` or `stacks`.
+/// From the word for it: `ps`, `json`, `stacks` or `json-stacks`.
 ///
 /// ```
 /// use corio::live::Question;
 ///
 /// assert_eq!("ps".parse(), Ok(Question::Ps));
-/// assert_eq!("top".parse::<Question>(), Err("`top` cannot be asked; `ps`, `json` and `stacks` can".to_owned()));
+/// let error = "`top` cannot be asked; `ps`, `json`, `stacks` and `json-stacks` can";
+/// assert_eq!("top".parse::<Question>(), Err(error.to_owned()));
 /// ```
 impl FromStr for Question {
     type Err = String;
@@ -91,7 +106,8 @@ impl FromStr for Question {
             "ps" => Ok(Question::Ps),
             "json" => Ok(Question::Json),
             "stacks" => Ok(Question::Stacks),
-            _ => Err(format!("`{word}` cannot be asked; `ps`, `json` and `stacks` can")),
+            "json-stacks" => Ok(Question::JsonStacks),
+            _ => Err(format!("`{word}` cannot be asked; `ps`, `json`, `stacks` and `json-stacks` can")),
         }
     }
 }
@@ -102,13 +118,15 @@ impl Question {
             Question::Ps => "ps",
             Question::Json => "json",
             Question::Stacks => "stacks",
+            Question::JsonStacks => "json-stacks",
         }
     }
 }
 
 /// The programs of this user that let themselves be seen now, by their process ids, in order.
 ///
-/// It connects to each of their sockets, and takes away none that a killed program has left.
+/// It connects to each of their sockets. Those that a killed program has left, or one that ended by [`std::process::exit`],
+/// stay until a program with the same number comes; they are in nobody's way.
 ///
 /// ```
 /// use corio::{Runner, live};
@@ -120,7 +138,11 @@ impl Question {
 /// # .unwrap()
 /// ```
 pub fn processes() -> Vec<u32> {
-    let answering = door::sockets().into_iter().filter(|(_, path)| UnixStream::connect(path).is_ok());
+    let answers = |path: &Path| match connect(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::WouldBlock, // many stand in line before this one
+    };
+    let answering = door::sockets().into_iter().filter(|(_, path)| answers(path));
     answering.map(|(pid, _)| pid).collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
@@ -130,35 +152,55 @@ pub fn processes() -> Vec<u32> {
 /// # Errors
 ///
 /// [`NotFound`](ErrorKind::NotFound), if this user has no such program that lets itself be seen;
-/// [`TimedOut`](ErrorKind::TimedOut), if it is stopped; what the system says.
+/// [`TimedOut`](ErrorKind::TimedOut), if nothing comes for ten seconds: it is stopped, or very busy;
+/// [`UnexpectedEof`](ErrorKind::UnexpectedEof), if it ends meanwhile; what the system says.
 pub fn ask(pid: u32, question: Question) -> io::Result<String> {
     let not_there = || {
         let text = format!(
             "process {pid} does not let itself be seen: start it with CORIO_LIVE=1 in its environment, or have its runner \
-             say `live_view(true)`; only its own user can ask"
+             say `live_view(true)`; if it was, its log says why not, with the target corio::live. Only its own user can ask, \
+             with the same XDG_RUNTIME_DIR and TMPDIR"
         );
         io::Error::new(ErrorKind::NotFound, text)
     };
-    let connect = |(_, path): (u32, _)| UnixStream::connect(path).ok();
+    let is_silent = |error: io::Error| match error.kind() {
+        ErrorKind::WouldBlock => io::Error::new(
+            ErrorKind::TimedOut,
+            format!(
+                "process {pid} has the socket of a live view, and does not answer: is it stopped, or has it very many tasks?"
+            ),
+        ),
+        _ => error,
+    };
     let sockets = door::sockets().into_iter().filter(|(owner, _)| *owner == pid);
-    let mut stream = sockets.filter_map(connect).next().ok_or_else(not_there)?;
+    let is_there =
+        |stream: &io::Result<UnixStream>| !matches!(stream, Err(error) if error.kind() != ErrorKind::WouldBlock);
+    let stream = sockets.map(|(_, path)| connect(&path)).find(is_there).ok_or_else(not_there)?;
+    let mut stream = stream.map_err(is_silent)?;
+    stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(5 * FOR_AN_ANSWER))?;
     writeln!(stream, "{}", question.word())?;
     let mut answer = String::new();
-    match stream.read_to_string(&mut answer) {
-        Ok(_) => Ok(answer),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(io::Error::new(
-            ErrorKind::TimedOut,
-            format!("process {pid} has the socket of a live view, and does not answer: is it stopped?"),
-        )),
-        Err(error) => Err(error),
+    match stream.read_to_string(&mut answer).map_err(is_silent)? {
+        0 => {
+            let text = format!("process {pid} has ended meanwhile, or was too busy to answer");
+            Err(io::Error::new(ErrorKind::UnexpectedEof, text))
+        }
+        _ => Ok(answer),
     }
+}
+
+/// Without waiting: who is stopped lets nobody in, and the line at his door may be full.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    mio::net::UnixStream::connect(path).map(UnixStream::from)
 }
 
 /// Whether the environment asks for it: `CORIO_LIVE` is neither empty nor 0.
 pub(crate) fn wanted() -> bool {
     static WANTED: OnceLock<bool> = OnceLock::new();
-    *WANTED.get_or_init(|| std::env::var_os("CORIO_LIVE").is_some_and(|value| !value.is_empty() && value != "0"))
+    let asks = || std::env::var_os("CORIO_LIVE").is_some_and(|value| !value.is_empty() && value != "0");
+    // A program with more rights than whoever starts it does not obey his environment.
+    *WANTED.get_or_init(|| asks() && !sys::is_privileged())
 }
 
 /// Keeps the event stream on: for when the loop cannot speak for itself.
@@ -221,11 +263,8 @@ pub(crate) fn open(lp: &EventLoop, at_the_door: bool, signal: Option<Signal>) ->
             return None;
         }
     };
-    if at_the_door {
-        match guide.open_door() {
-            Ok(path) => log::info!(target: "corio::live", "live view at {path}"),
-            Err(error) => log::warn!(target: "corio::live", "no live view: {error}"),
-        }
+    if at_the_door && let Err(error) = guide.open_door() {
+        log::warn!(target: "corio::live", "no live view: {error}");
     }
     let on_signal = signal.and_then(|signal| {
         let guide = guide.clone();
@@ -258,7 +297,7 @@ impl Drop for View {
         let mut place = lock(&GUIDE);
         let mut shown = lock(&self.guide.shown);
         shown.retain(|shown| !Arc::ptr_eq(&shown.remote, &self.remote));
-        drop(self.remote.take_visitors()); // those who have come too late
+        drop(self.remote.take_visitor()); // who has come too late
         if shown.is_empty() {
             drop(lock(&self.guide.door).take());
             self.guide.over.store(true, Ordering::SeqCst);
@@ -289,15 +328,18 @@ impl Guide {
         self.born != sys::forks()
     }
 
-    /// Opens the door, if it is not open. Returns where it is.
-    fn open_door(&self) -> io::Result<String> {
+    /// Opens the door, if it is not open.
+    fn open_door(&self) -> io::Result<()> {
         let mut place = lock(&self.door);
         if place.is_none() {
             let door = Door::open()?;
             self.registry.register(&mut SourceFd(&door.fd()), DOOR, Interest::READABLE)?;
+            let path = door.path().display().to_string();
             *place = Some(door);
+            drop(place); // the logger is the user's
+            log::info!(target: "corio::live", "live view at {path}");
         }
-        Ok(place.as_ref().map_or(String::new(), |door| door.path().display().to_string()))
+        Ok(())
     }
 
     fn signal(&self) {
@@ -336,11 +378,11 @@ impl Guide {
             let guest = lock(&self.door).as_ref().map(Door::next); // a statement: nobody talks under the lock
             match guest {
                 None | Some(Ok(None)) => return None,
-                Some(Ok(Some(guest))) => {
-                    if let Err(error) = self.talk(&guest) {
-                        log::warn!(target: "corio::live", "an answer was not taken: {error}");
-                    }
-                }
+                Some(Ok(Some(guest))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
+                    Err(payload) => panicked(&*payload),
+                },
                 // Too many files are open, most likely: he stands there still, and nobody says so again.
                 Some(Err(error)) => {
                     log::warn!(target: "corio::live", "somebody could not be let in: {error}");
@@ -358,13 +400,12 @@ impl Guide {
             return Ok(()); // somebody who only looks whether it is there
         }
         let answer = word.parse().map_or_else(|error| format!("{error}\n"), |question| self.answer(question));
-        let deadline = Instant::now() + FOR_AN_ANSWER;
         let mut rest = answer.as_bytes();
         while !rest.is_empty() {
             match sys::write_without_signal(guest.as_raw_fd(), rest) {
                 Ok(written) => rest = &rest[written..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    sys::wait_ready(guest.as_raw_fd(), true, Some(deadline))?;
+                    sys::wait_ready(guest.as_raw_fd(), true, Some(Instant::now() + FOR_AN_ANSWER))?;
                 }
                 Err(error) => return Err(error),
             }
@@ -373,9 +414,9 @@ impl Guide {
     }
 
     fn answer(&self, question: Question) -> String {
-        let dumps = self.dumps(question == Question::Stacks);
+        let dumps = self.dumps(matches!(question, Question::Stacks | Question::JsonStacks));
         let pid = std::process::id();
-        if question == Question::Json {
+        if matches!(question, Question::Json | Question::JsonStacks) {
             let loops: Vec<String> = dumps.iter().map(Dump::json).collect();
             return format!("{{\"format_version\":1,\"pid\":{pid},\"loops\":[{}]}}\n", loops.join(","));
         }
@@ -399,7 +440,9 @@ impl Guide {
         let deadline = Instant::now() + PATIENCE;
         let answers = all.iter().zip(asked).filter_map(|(shown, answer)| {
             let left = deadline.saturating_duration_since(Instant::now());
-            answer.recv_timeout(left).ok().or_else(|| self.is_shown(shown).then(|| shown.blocked()))
+            let has_begun = answer.recv_timeout(left).is_ok();
+            let seen = if has_begun { answer.recv().ok().flatten() } else { None };
+            seen.or_else(|| self.is_shown(shown).then(|| shown.blocked()))
         });
         answers.collect()
     }
@@ -410,11 +453,18 @@ impl Guide {
 }
 
 impl Shown {
-    fn ask(&self, stacks: bool) -> mpsc::Receiver<Dump> {
+    /// First `None`, when the loop begins to look, which may take a while if there are many tasks; then what it has seen.
+    fn ask(&self, stacks: bool) -> mpsc::Receiver<Option<Dump>> {
         let (give, answer) = mpsc::channel();
         self.remote.visit(Box::new(move |lp| {
-            // Whoever has asked may have given up meanwhile.
-            let _ = give.send(if stacks { Dump::with_stacks(lp) } else { Dump::of(lp) });
+            // Whoever has asked may have given up meanwhile: then nobody looks.
+            if give.send(None).is_ok() {
+                let look = || if stacks { Dump::with_stacks(lp) } else { Dump::of(lp) };
+                match catch_unwind(AssertUnwindSafe(look)) {
+                    Ok(dump) => drop(give.send(Some(dump))),
+                    Err(payload) => panicked(&*payload), // ours, and no reason to end the program
+                }
+            }
         }));
         answer
     }
@@ -444,6 +494,10 @@ fn read_word(guest: &UnixStream) -> io::Result<String> {
     }
     let line = word.split(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(String::from_utf8_lossy(line).trim().to_owned())
+}
+
+fn panicked(payload: &(dyn Any + Send)) {
+    log::error!(target: "corio::live", "the live view panicked: {}", panic_text(payload));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -41,8 +41,9 @@ pub(crate) struct Remote {
     news: AtomicBool,
     sleeping: AtomicBool,
     /// Not among the letters: those may make somebody ready, so while there are any, a loop may hope, and a virtual clock waits.
-    visits: Mutex<Vec<Visit>>,
-    has_visitors: AtomicBool,
+    /// The latest: whoever came before has given up.
+    visit: Mutex<Option<Visit>>,
+    has_visitor: AtomicBool,
     /// Handles that live: while there are any, another thread may still send.
     handles: AtomicUsize,
     /// A waker of one of its tasks was cloned on another thread.
@@ -75,8 +76,8 @@ impl Remote {
             inbox: Mutex::new(Inbox { letters: VecDeque::new(), closed: false }),
             news: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
-            visits: Mutex::default(),
-            has_visitors: AtomicBool::new(false),
+            visit: Mutex::default(),
+            has_visitor: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             lent: AtomicBool::new(false),
             born: crate::sys::forks(),
@@ -110,20 +111,21 @@ impl Remote {
 
     /// Lets somebody look at the loop, between two steps.
     pub(crate) fn visit(&self, visit: Visit) {
-        self.visits.lock().unwrap_or_else(PoisonError::into_inner).push(visit);
-        self.has_visitors.store(true, Ordering::SeqCst);
+        let before = self.visit.lock().unwrap_or_else(PoisonError::into_inner).replace(visit);
+        drop(before);
+        self.has_visitor.store(true, Ordering::SeqCst);
         self.ring_if_asleep();
     }
 
     #[inline(always)]
-    pub(crate) fn has_visitors(&self) -> bool {
-        self.has_visitors.load(Ordering::Relaxed)
+    pub(crate) fn has_visitor(&self) -> bool {
+        self.has_visitor.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take_visitors(&self) -> Vec<Visit> {
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
-        self.has_visitors.store(false, Ordering::SeqCst);
-        mem::take(&mut visits)
+    pub(crate) fn take_visitor(&self) -> Option<Visit> {
+        let mut visit = self.visit.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_visitor.store(false, Ordering::SeqCst);
+        visit.take()
     }
 
     fn ring_if_asleep(&self) {
@@ -173,7 +175,7 @@ impl Remote {
     /// The loop is about to sleep; `true` if it must not, because there is news, or somebody wants to look.
     pub(crate) fn about_to_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        self.news.load(Ordering::SeqCst) || self.has_visitors.load(Ordering::SeqCst)
+        self.news.load(Ordering::SeqCst) || self.has_visitor.load(Ordering::SeqCst)
     }
 
     pub(crate) fn awake(&self) {

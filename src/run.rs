@@ -53,7 +53,8 @@ const LAST_TURNS: usize = 100;
 /// - a cancellation that says so ([`is_cancelled`](crate::is_cancelled)), if Ctrl-C or SIGTERM ended it;
 /// - [`Deadlock`](io::ErrorKind::Deadlock), if all tasks waited for each other, or for nothing that could ever happen:
 ///   the text is the tree of the tasks;
-/// - [`InvalidInput`](io::ErrorKind::InvalidInput) inside another run on the same thread, or while the thread panics;
+/// - [`InvalidInput`](io::ErrorKind::InvalidInput) inside another run on the same thread, while the thread panics, or if
+///   `CORIO_BACKEND` or `CORIO_FLIGHT` says what cannot be;
 /// - what the system says if no loop can be made.
 ///
 /// # Panics
@@ -296,7 +297,8 @@ impl Runner {
 
     /// Calls `f` with every failure that has no other way out: a callback that panics, also one of
     /// [`Task::on_done`](crate::Task::on_done), a task whose error or panic nobody takes, and the panics of a scope's
-    /// tasks but the one that the scope passes on. Without a handler they are logged, one line each at level error. asyncio: `set_exception_handler`.
+    /// tasks but the one that the scope passes on. Without a handler they are logged, one line each at level error. asyncio:
+    /// `set_exception_handler`.
     ///
     /// The handler runs on the loop's thread, at the moment when it is certain that nobody will take the failure; the
     /// task or callback that failed may still be the running one. It cannot wait. A handler that panics is logged,
@@ -459,8 +461,9 @@ impl Runner {
     /// Writes a dump of all tasks to stderr whenever that signal comes, also while a task blocks the loop; see
     /// [`live`](crate::live). Python: `faulthandler.register`.
     ///
-    /// A thread writes it, and the run does not notice. A signal that cannot be listened for, such as SIGKILL, is named in the
-    /// log, and nothing else happens.
+    /// A thread writes it, and the run does not notice. The event stream is on for it, as for [`live_view`](Self::live_view). A
+    /// signal that cannot be listened for, such as SIGKILL, is named in the log, and nothing else happens. Before and after
+    /// the run the signal does what it did: SIGUSR1 ends the process.
     ///
     /// ```
     /// use corio::signal::Signal;
@@ -536,9 +539,13 @@ impl Runner {
             let lp = Box::new(EventLoop::new(clock, self.backend.take())?);
             lp.watch(self.seed, self.probe.take());
             lp.locals.begin_with(crate::local::of_thread());
-            if let Some(recorder) = FlightRecorder::from_environment(self.test.as_deref())? {
-                #[cfg(feature = "env_logger")]
+            let recorder = FlightRecorder::from_environment(self.test.as_deref())?;
+            // What the environment asks for is to be heard, or why it is not to be had.
+            #[cfg(feature = "env_logger")]
+            if recorder.is_some() || live::wanted() {
                 crate::logger::install_unless_there_is_one();
+            }
+            if let Some(recorder) = recorder {
                 lp.hub.attach(Box::new(recorder));
             }
             self.stage = Stage::Made(lp);

@@ -286,6 +286,20 @@ pub(crate) fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Whether this program has more rights than whoever has started it.
+pub(crate) fn is_privileged() -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: it reads a number that the kernel has given to the process.
+    unsafe {
+        libc::getauxval(libc::AT_SECURE) != 0
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    // SAFETY: they read numbers, and cannot fail.
+    unsafe {
+        libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid()
+    }
+}
+
 /// The user in whose name the other end of a Unix socket was connected.
 pub(crate) fn peer_user(fd: i32) -> io::Result<u32> {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -10,8 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use corio::live::{self, Question};
@@ -32,10 +32,20 @@ mod common;
 #[path = "../examples/e60_hung_server.rs"]
 #[allow(dead_code)] // its `main`
 mod e60_hung_server;
-use common::{Directory, child_command, finish, in_child, plays, watchdog};
+use common::{Directory, child_command, example, finish, in_child, plays, watchdog};
 
 fn own(question: Question) -> io::Result<String> {
     live::ask(std::process::id(), question)
+}
+
+/// By the loops themselves: on a busy machine one may be late, and another test may block its own.
+fn answered(question: Question) -> io::Result<String> {
+    loop {
+        let answer = own(question)?;
+        if !answer.contains("It does not answer") && !answer.contains(r#""blocked":true"#) {
+            return Ok(answer);
+        }
+    }
 }
 
 /// Compares a text that stands in the documents with its file; `BLESS=1` rewrites that.
@@ -173,19 +183,23 @@ fn t06_a_run_is_the_same_with_a_crowd_that_looks_at_it() {
 #[test]
 fn t06_a_sleep_is_one_poll_however_many_look() {
     let _watchdog = watchdog();
-    let recording = Recording::new();
-    let answered = Runner::new().ctrl_c(false).live_view(true).observer(recording.clone()).run(|| {
-        let _sleeper = Builder::new().name("sleeper").spawn(|| sleep(millis(300)))?;
-        yield_now()?;
-        let crowd = Crowd::new("sleeper (2)");
-        let start = corio::now();
-        sleep(millis(200))?;
-        assert!(corio::now() - start >= millis(200), "it woke too early");
-        Ok(crowd.answers())
-    });
-    assert!(answered.unwrap() > 0);
-    let polls = recording.records().into_iter().filter(|record| matches!(record.event, Event::PollEnter { .. }));
-    assert_eq!(polls.count(), 1, "{}", recording.narrate(2));
+    loop {
+        let recording = Recording::new();
+        let answered = Runner::new().ctrl_c(false).live_view(true).observer(recording.clone()).run(|| {
+            let _sleeper = Builder::new().name("sleeper").spawn(|| sleep(secs(3600)))?;
+            yield_now()?;
+            let crowd = Crowd::new("sleeper (2)");
+            let start = corio::now();
+            sleep(millis(200))?;
+            assert!(corio::now() - start >= millis(200), "it woke too early");
+            Ok(crowd.answers())
+        });
+        let polls = recording.records().into_iter().filter(|record| matches!(record.event, Event::PollEnter { .. }));
+        assert_eq!(polls.count(), 1, "{}", recording.narrate(2));
+        if answered.unwrap() > 0 {
+            return; // on a busy machine nobody may have come
+        }
+    }
 }
 
 /// Neither does a signal that the loop's own thread gets.
@@ -194,20 +208,24 @@ fn t06_a_dump_by_a_signal_leaves_the_records_as_they_were() {
     const NAME: &str = "t06_a_dump_by_a_signal_leaves_the_records_as_they_were";
     let ended = in_child(NAME, || {
         let recording = Recording::new();
-        let start = std::time::Instant::now();
         let runner = Runner::new().dump_on(Signal::User1).observer(recording.clone());
-        // SAFETY: a number without a condition.
-        let this_thread = unsafe { libc::pthread_self() };
-        let signals = thread::spawn(move || {
-            for _ in 0..10 {
-                thread::sleep(millis(10));
-                // SAFETY: that thread runs until this one has been joined.
-                unsafe { libc::pthread_kill(this_thread, libc::SIGUSR1) };
-            }
+        let ended = runner.ctrl_c(false).run(|| {
+            // SAFETY: a number without a condition.
+            let this_thread = unsafe { libc::pthread_self() };
+            let start = std::time::Instant::now();
+            let signals = thread::spawn(move || {
+                for _ in 0..10 {
+                    thread::sleep(millis(10));
+                    // SAFETY: that thread runs until this one has been joined.
+                    unsafe { libc::pthread_kill(this_thread, libc::SIGUSR1) };
+                }
+            });
+            sleep(millis(300))?;
+            assert!(start.elapsed() >= millis(300), "it woke too early");
+            signals.join().unwrap(); // none comes when nobody listens any more
+            Ok(())
         });
-        runner.ctrl_c(false).run(|| sleep(millis(300))).unwrap();
-        signals.join().unwrap();
-        assert!(start.elapsed() >= millis(300), "it woke too early");
+        ended.unwrap();
         let polls = recording.records().into_iter().filter(|record| matches!(record.event, Event::PollEnter { .. }));
         assert_eq!(polls.count(), 1, "{}", recording.narrate(2));
     });
@@ -221,8 +239,10 @@ fn who_blocks_the_loop_is_said_while_he_does() {
         let seen = Arc::new(AtomicBool::new(false));
         let (asks, asked) = (seen.clone(), seen);
         let waiter = Builder::new().name("waiter").spawn(|| sleep(secs(3600)))?;
+        let (begin, begun) = mpsc::channel();
         let spinner = Builder::new().name("spinner").spawn(move || {
             yield_now()?;
+            begin.send(()).unwrap();
             while !asked.load(Ordering::SeqCst) {
                 thread::yield_now();
             }
@@ -230,6 +250,7 @@ fn who_blocks_the_loop_is_said_while_he_does() {
         })?;
         yield_now()?;
         let reader = thread::spawn(move || {
+            begun.recv().unwrap();
             let answers = [Question::Ps, Question::Json, Question::Stacks].map(own);
             asks.store(true, Ordering::SeqCst);
             answers.map(Result::unwrap)
@@ -255,25 +276,19 @@ fn who_blocks_the_loop_is_said_while_he_does() {
 fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
     let _watchdog = watchdog();
     let told = Runner::new().live_view(true).run(|| {
-        let seen = Arc::new(AtomicBool::new(false));
-        let asks = seen.clone();
+        let (begin, begun) = mpsc::channel();
+        let (end, over) = mpsc::channel();
         let reader = thread::spawn(move || {
-            while !seen.swap(false, Ordering::SeqCst) {
-                thread::yield_now();
-            }
+            begun.recv().unwrap();
             let answer = own(Question::Ps);
-            seen.store(true, Ordering::SeqCst);
+            end.send(()).unwrap();
             answer.unwrap()
         });
         let _named = Builder::new().name("held up by a callback").spawn(|| sleep(secs(3600)))?;
         yield_now()?;
         corio::call_soon(move || {
-            asks.store(true, Ordering::SeqCst);
-            thread::sleep(millis(1));
-            while !asks.load(Ordering::SeqCst) {
-                thread::yield_now();
-            }
-            thread::sleep(millis(600)); // longer than anybody waits for an answer
+            begin.send(()).unwrap();
+            over.recv().unwrap(); // blocks the thread
         });
         to_thread(move || reader.join().unwrap())
     });
@@ -282,6 +297,30 @@ fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
         section(&told, "held up by a callback").contains("no task runs: a callback or an observer blocks it"),
         "{told}"
     );
+}
+
+/// Only the last who has asked is still there when a loop is free again, and nobody looks for those who have gone.
+#[test]
+fn questions_to_a_blocked_loop_do_not_pile_up() {
+    let _watchdog = watchdog();
+    let blocked_again = Runner::new().live_view(true).run(|| {
+        let (begin, begun) = mpsc::channel();
+        let (end, over) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            begun.recv().unwrap();
+            let blocked = (0..3).filter(|_| own(Question::Ps).unwrap().contains("blocks it")).count();
+            end.send(()).unwrap();
+            blocked
+        });
+        let _many: Vec<_> = (0..1_000).map(|_| spawn(|| sleep(secs(3600)))).collect();
+        yield_now()?;
+        begin.send(()).unwrap();
+        over.recv().unwrap(); // blocks the thread
+        let blocked = reader.join().unwrap();
+        let told = to_thread(|| answered(Question::Ps))??;
+        Ok((blocked, told.contains("task-1001 (1001)")))
+    });
+    assert_eq!(blocked_again.unwrap(), (3, true));
 }
 
 #[test]
@@ -300,7 +339,7 @@ fn the_picture_for_programs_says_all_of_it() {
             drop(Builder::new().name("host").spawn_scoped(s, || listener.accept().map(drop))?);
             drop(Builder::new().name("hasty").spawn_scoped(s, || timeout(secs(50), || sleep(secs(90))))?);
             yield_now()?;
-            let answer = to_thread(|| own(Question::Json))?;
+            let answer = to_thread(|| answered(Question::Json))?;
             s.cancel();
             answer
         })
@@ -383,7 +422,7 @@ fn all_loops_of_a_process_are_shown() {
         })
         .collect();
     ready.wait();
-    let (told, json) = (own(Question::Ps).unwrap(), own(Question::Json).unwrap());
+    let (told, json) = (answered(Question::Ps).unwrap(), answered(Question::Json).unwrap());
     done.wait();
     for (n, thread) in (0..2).zip(threads) {
         assert!(!section(&told, &name(n)).contains(&name(1 - n)), "{told}");
@@ -480,8 +519,12 @@ fn a_directory_that_others_may_enter_is_not_used() {
     const NAME: &str = "a_directory_that_others_may_enter_is_not_used";
     if plays(NAME) {
         let _watchdog = watchdog();
-        let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Ps))?).unwrap();
-        assert!(told.contains("main (1)"), "another place is found");
+        let place = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()).join("corio");
+        let told = Runner::new().live_view(true).run(|| {
+            assert!(fs::read_dir(&place).unwrap().next().is_none(), "it is where others may enter");
+            to_thread(|| own(Question::Ps))?
+        });
+        assert!(told.unwrap().contains("main (1)"), "another place is found");
         std::process::exit(0);
     }
     let (open, own, other) = (Directory::new(), Directory::new(), Directory::new());
@@ -510,14 +553,73 @@ fn the_environment_can_ask_for_it_and_a_killed_programs_socket_is_in_nobodys_way
         fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // of one that had this number
         assert!(own(Question::Ps).is_err() && !live::processes().contains(&std::process::id()));
-        let told = corio::run(|| to_thread(|| own(Question::Ps))?).unwrap();
-        assert!(told.contains("main (1)"));
+        let ask = move || {
+            UnixStream::connect(&path)?; // it has come in the place of that one
+            own(Question::Ps)
+        };
+        assert!(corio::run(|| to_thread(ask)?).unwrap().contains("main (1)"));
         std::process::exit(0);
     }
     let runtime = Directory::new();
     let mut child = child_command(NAME);
     child.env("XDG_RUNTIME_DIR", runtime.path("")).env("CORIO_LIVE", "1");
     finish(child).succeeded();
+}
+
+#[test]
+fn the_tool_asks_one_program_and_says_what_is_wrong() {
+    const NAME: &str = "the_tool_asks_one_program_and_says_what_is_wrong";
+    let attach = |arguments: &[&str]| {
+        let mut command = Command::new(example("attach"));
+        command.args(arguments);
+        finish(command)
+    };
+    if plays(NAME) {
+        let _watchdog = watchdog();
+        let pid = std::process::id().to_string();
+        let asked = Runner::new().live_view(true).run(|| {
+            let _clerk = Builder::new().name("clerk").spawn(|| sleep(secs(3600)))?;
+            to_thread(move || {
+                for arguments in [&[&*pid][..], &[&pid, "ps"], &[&pid, "stacks"], &["json", &pid]] {
+                    let ended = attach(arguments);
+                    assert!(ended.succeeded().stdout.contains("clerk"), "{arguments:?}: {ended:?}");
+                }
+                let other = child_command(NAME).env("CORIO_TEST_SCENARIO", "another program that is shown").spawn();
+                let mut other = other.unwrap();
+                while !live::processes().contains(&other.id()) {
+                    thread::yield_now();
+                }
+                let ended = attach(&["json"]);
+                other.kill().unwrap();
+                other.wait().unwrap();
+                let is_listed = |pid: &str| ended.stderr.lines().any(|line| line.trim_start().starts_with(pid));
+                assert!(ended.status.code() == Some(2) && ended.stdout.is_empty(), "{ended:?}");
+                assert!(is_listed(&pid) && is_listed(&other.id().to_string()), "{ended:?}");
+                // What the killed one has left is in nobody's way.
+                assert!(!live::processes().contains(&other.id()));
+            })
+        });
+        asked.unwrap();
+        std::process::exit(0);
+    }
+    if plays("another program that is shown") {
+        Runner::new().live_view(true).run(|| sleep(secs(3600))).unwrap();
+    }
+    let runtime = Directory::new();
+    let mut child = child_command(NAME);
+    child.env("XDG_RUNTIME_DIR", runtime.path("")).env("TMPDIR", runtime.path(""));
+    finish(child).succeeded();
+    for (arguments, code, said) in [
+        (&["--help"][..], 0, "usage: attach"),
+        (&["1", "top"], 2, "`top` cannot be asked"),
+        (&["99999999999"], 2, "`99999999999` is no process id"),
+        (&["1"], 2, "process 1 does not let itself be seen: start it with CORIO_LIVE=1"),
+        (&["ps", "json"], 2, "usage: attach"),
+    ] {
+        let ended = attach(arguments);
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(ended.status.code() == Some(code) && told.starts_with(said), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[test]
@@ -544,7 +646,7 @@ fn guests_without_manners_hold_nobody_up_for_long() {
                 let told = own(Question::Ps);
                 let mut answer = String::new();
                 strange.read_to_string(&mut answer).unwrap();
-                assert!(answer.contains("cannot be asked; `ps`, `json` and `stacks` can"), "{answer}");
+                assert!(answer.contains("cannot be asked; `ps`, `json`, `stacks` and `json-stacks` can"), "{answer}");
                 drop((silent, deaf, rude));
                 told
             });
@@ -628,12 +730,14 @@ fn stacks_are_shown_from_outside() {
     let told = Runner::new().live_view(true).run(|| {
         let _host = Builder::new().name("the host of the party").spawn(wait_for_the_guest)?;
         yield_now()?;
-        to_thread(|| Ok::<_, io::Error>((own(Question::Stacks)?, own(Question::Json)?)))?
+        to_thread(|| Ok::<_, io::Error>((answered(Question::Stacks)?, answered(Question::JsonStacks)?)))?
     });
     let (text, json) = told.unwrap();
     let shown = section(&text, "the host of the party");
     assert!(shown.contains("the host of the party (2) stands in\n") && shown.contains("wait_for_the_guest"), "{text}");
-    assert!(loop_with(&json, "the host of the party")["tasks"][1].get("stack").is_none());
+    let tasks = &loop_with(&json, "the host of the party")["tasks"];
+    let calls: Vec<&str> = tasks[1]["stack"].as_array().unwrap().iter().map(|call| call.as_str().unwrap()).collect();
+    assert!(calls.iter().any(|call| call.contains("wait_for_the_guest")), "{calls:?}");
 }
 
 /// The text of `docs/learn/a-server-that-hangs.md`.

@@ -42,7 +42,7 @@ impl Ring {
 impl Observer for Ring {
     fn record(&mut self, record: &Record, _: &Names) {
         let mut kept = self.kept();
-        if kept.records.len() == kept.capacity {
+        if kept.records.len() >= kept.capacity {
             kept.records.pop_front();
         }
         kept.records.push_back(*record);

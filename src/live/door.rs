@@ -22,7 +22,8 @@ fn candidates() -> Vec<PathBuf> {
     all
 }
 
-/// Whether nobody else can get into that directory, or put another one in its place while it is there.
+/// Whether nobody else can get into that directory. That nobody puts another one in its place is for the one above to see to, as `/tmp`
+/// does by its sticky bit; whoever did would still meet the second lock.
 fn is_private(directory: &Path) -> io::Result<()> {
     let status = fs::symlink_metadata(directory)?;
     if status.is_dir() && status.uid() == sys::user() && status.mode() & 0o077 == 0 {

@@ -110,6 +110,8 @@ pub(crate) struct Dump {
     names: Names,
     /// What nobody but the loop knows; `None` if it did not answer.
     own: Option<Own>,
+    /// Somebody watches who is no follower in the background, and may take his time.
+    is_noticed: bool,
 }
 
 struct Own {
@@ -141,7 +143,7 @@ impl Dump {
         let mut descriptors = lp.reactor.descriptors();
         descriptors.retain(|_, descriptor| *descriptor >= 0); // of a network in memory the system knows nothing
         let own = Own { helper_threads: lp.workers.get(), descriptors, stacks: None };
-        Dump { id: lp.remote.id, state, names: Names::of(lp), own: Some(own) }
+        Dump { id: lp.remote.id, state, names: Names::of(lp), own: Some(own), is_noticed: false }
     }
 
     /// The same, with the calls in which all paused tasks stand; without them in a program without the feature `backtrace`.
@@ -169,12 +171,12 @@ impl Dump {
     /// Of a loop that does not answer: what the records have told, up to the beginning of what blocks it. `now` is the loop's
     /// time, if that goes on meanwhile.
     pub(crate) fn of_a_blocked_loop(id: u32, picture: Option<&SharedPicture>, now: Option<Nanos>) -> Dump {
-        let (mut state, names) = picture.map_or_else(Default::default, |picture| {
+        let (mut state, names, is_noticed) = picture.map_or_else(Default::default, |picture| {
             let picture = picture.lock();
-            (picture.state.clone(), Names::clone(&picture.names))
+            (picture.state.clone(), Names::clone(&picture.names), picture.is_noticed)
         });
         state.now = now.unwrap_or(state.now);
-        Dump { id, state, names, own: None }
+        Dump { id, state, names, own: None, is_noticed }
     }
 
     /// The number of the loop.
@@ -204,14 +206,19 @@ impl Dump {
 
     /// Who keeps the loop from answering.
     fn what_blocks(&self) -> String {
+        if cfg!(not(feature = "observe")) {
+            return "It does not answer. Built without corio's feature `observe`, the program cannot say who blocks it.".to_owned();
+        }
         let Some((id, task)) = self.state.running.last().and_then(|id| Some((*id, self.state.tasks.get(id)?))) else {
             return "It does not answer, and no task runs: a callback or an observer blocks it.".to_owned();
         };
         let since = Seconds(self.state.now.saturating_sub(task.since.unwrap_or(self.state.now)));
-        let from = task.paused_at.map_or("its beginning".to_owned(), place);
+        let from =
+            task.paused_at.map_or("It has not paused so far".to_owned(), |at| format!("It went on at {}", place(at)));
+        let observer = if self.is_noticed { ", or an observer that is told of it," } else { "" };
         format!(
-            "It does not answer: {} ({id}) blocks it, for {since} s of its time so far. It went on at {from}; \
-             the rest is as it was then.",
+            "It does not answer: {} ({id}){observer} blocks it, for {since} s of its time so far. {from}; the rest is as it was \
+             then.",
             self.names.task(id)
         )
     }

@@ -76,7 +76,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// With `CORIO_FLIGHT=1000` in the environment every loop that a [`Runner`](crate::Runner) makes has a recorder of its own,
 /// of so many events. In the runs of [`testing`](crate::testing) that one writes to standard error, and speaks as well of a
-/// run that is not over in 60 seconds. Needs the feature `observe`.
+/// run that is not over in 60 seconds. It speaks in trouble only; to [`tell`](Self::tell) at any time, keep a handle of your own. It
+/// needs a logger that shows errors: with the feature `env_logger` there is one. What is no number, or too large a one, makes `run`
+/// fail with [`InvalidInput`](io::ErrorKind::InvalidInput). Needs the feature `observe`.
 pub struct FlightRecorder {
     shared: Arc<Mutex<Ring>>,
     /// Tells the handles apart. Each belongs to one loop at most.
@@ -158,12 +160,15 @@ impl FlightRecorder {
     /// What the environment asks for with `CORIO_FLIGHT`: the number of events; empty or 0: no recorder. `test`: this is a
     /// test, and what repeats only this run of it.
     pub(crate) fn from_environment(test: Option<&str>) -> io::Result<Option<FlightRecorder>> {
-        let Ok(text) = std::env::var(VARIABLE) else { return Ok(None) };
+        let Some(text) = std::env::var_os(VARIABLE) else { return Ok(None) };
+        let text = text.to_string_lossy();
         let capacity = match text.trim() {
             "" => 0,
             number => number
                 .parse()
-                .map_err(|_| error::misuse(format!("{VARIABLE} is a number of events to keep, and not {text:?}")))?,
+                .ok()
+                .filter(|capacity| VecDeque::<Record>::new().try_reserve_exact(*capacity).is_ok())
+                .ok_or_else(|| error::misuse(format!("{VARIABLE} is a number of events to keep, and not {text:?}")))?,
         };
         Ok((capacity > 0).then(|| {
             let recorder = FlightRecorder::new(capacity);

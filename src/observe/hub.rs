@@ -32,6 +32,8 @@ pub(crate) struct Hub {
 pub(crate) struct Picture {
     pub(crate) state: State,
     pub(crate) names: Arc<Names>,
+    /// Observers are told of a step before it is made, and some of them may take their time.
+    pub(crate) is_noticed: bool,
 }
 
 #[derive(Clone, Default)]
@@ -84,6 +86,7 @@ impl Hub {
             // Between two runs nothing is so; what was last told is of one that its observers have not seen to the end.
             stream.picture.lock().state = State::new();
         }
+        stream.picture.lock().is_noticed |= !in_background;
         stream.observers.push(Watching { observer, in_background });
         self.noticed.set(self.noticed.get() || !in_background);
         self.set_observed(true);
@@ -156,7 +159,7 @@ impl Hub {
             if stream.pending.is_empty() {
                 return;
             }
-            let Picture { state, names } = &mut *stream.picture.lock();
+            let Picture { state, names, .. } = &mut *stream.picture.lock();
             for record in &stream.pending {
                 state.apply(record);
                 if let Event::Complete { task, .. } = record.event {

@@ -280,7 +280,8 @@ pub fn mark(name: &str) {
 }
 
 /// Prints a line, like `println!`. While somebody watches the run, and not only in the
-/// [background](crate::observe::Observer::is_background), the line takes its place among the events instead, in their order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
+/// [background](crate::observe::Observer::is_background), the line takes its place among the events instead, in their
+/// order. A plain `println!` in the same program comes out earlier: events are told when their task has paused.
 ///
 /// ```
 /// use corio::{run, say};

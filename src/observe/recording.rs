@@ -1,3 +1,5 @@
+//! All records of a run, to be looked at afterwards.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

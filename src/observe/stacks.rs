@@ -15,15 +15,15 @@ use crate::task::report::{NoStack, frames};
 /// What looking names up may need of the stack of whoever asks. Measured, without optimisation: 44 KiB the first time.
 const ROOM: usize = 64 * 1024;
 
-/// [`dump`](super::dump()), and below it the calls in which each paused task stands: which function waits, which one called it, and so on up to
-/// the task's own. Calls of std and of this library in between are left out. With the feature `backtrace`.
+/// [`dump`](super::dump()), and below it the calls in which each paused task stands: which function waits, which one called
+/// it, and so on up to the task's own. Calls of std and of this library in between are left out. With the feature `backtrace`.
 ///
-/// A task that is asked does not notice: not a line of it runs, and no record is made. What cannot be shown is said: a task that
-/// runs, or has not begun, or is a future, or stands so deep that a look at its stack would need more room than there is.
+/// A task that is asked does not notice: not a line of it runs, and no record is made. What cannot be shown is said: a task
+/// that runs, or has not begun, or is a future, or stands so deep that a look at its stack would need more room than there is.
 /// Names and lines are those that the compiler left in the program: few without debug information. To look them up takes
-/// milliseconds the first time, and then tens of microseconds for each task, in a debug build some hundred. The loop stands still
-/// meanwhile: ten thousand tasks are a quarter of a second, or some seconds. It takes 64 KiB of the stack of whoever asks: a task with
-/// less is told that instead.
+/// milliseconds the first time, and then tens of microseconds for each task, in a debug build some hundred. The loop stands
+/// still meanwhile: ten thousand tasks are a quarter of a second, or some seconds. (Asked from [outside](crate::live), names
+/// are looked up on another thread.) It takes 64 KiB of the stack of whoever asks: a task with less is told that instead.
 ///
 /// ```
 /// use corio::{Builder, Runner, observe, secs, sleep, yield_now};
@@ -58,7 +58,7 @@ pub(super) fn stack_of(id: u64) -> String {
     EventLoop::with_current(|lp| {
         let task = lp.and_then(|lp| lp.find(id));
         task.map_or("  it has ended".to_owned(), |task| {
-            told(&task.core.name(), id, &frames(&task)).trim_end().to_owned()
+            told(&super::words::shown(&task.core.name()), id, &frames(&task)).trim_end().to_owned()
         })
     })
 }

@@ -128,7 +128,11 @@ impl Programs {
     fn contender(&self, workload: &Workload, variant: &Variant, operations: u64) -> Command {
         let program = if variant.compiled_in { &self.compiled_in } else { &self.compiled_out };
         let (Workload { id, by, .. }, watcher) = (workload, variant.watcher);
-        process(program, &format!("contender observed-{id} {operations} {by} {watcher}"))
+        let mut command = process(program, &format!("contender observed-{id} {operations} {by} {watcher}"));
+        for asks_for_more in ["CORIO_LIVE", "CORIO_FLIGHT", "CORIO_DEBUG"] {
+            command.env_remove(asks_for_more);
+        }
+        command
     }
 }
 
