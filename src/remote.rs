@@ -423,3 +423,22 @@ impl fmt::Debug for LoopHandle {
         f.debug_struct("LoopHandle").field("loop", &self.remote.id).field("closed", &self.is_closed()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::Reactor;
+
+    #[test]
+    fn of_several_who_want_to_look_only_the_last_is_still_there() {
+        let remote = Remote::new(Reactor::new(None).unwrap().registrar());
+        let guests = Arc::new(());
+        for _ in 0..3 {
+            let guest = guests.clone();
+            remote.visit(Box::new(move |_| drop(guest)));
+        }
+        assert!(remote.has_visitor() && Arc::strong_count(&guests) == 2, "a loop that is blocked keeps no crowd");
+        drop(remote.take_visitor());
+        assert!(!remote.has_visitor() && Arc::strong_count(&guests) == 1);
+    }
+}

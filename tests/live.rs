@@ -47,6 +47,25 @@ fn answered(question: Question) -> io::Result<String> {
     }
 }
 
+/// Somebody who asks while a loop is blocked: whoever calls the function blocks its thread until he has asked.
+fn asks_while_blocked<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> (impl FnOnce(), thread::JoinHandle<T>) {
+    let (begin, begun) = mpsc::channel();
+    let (end, over) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        begun.recv().unwrap();
+        let answer = ask();
+        end.send(()).unwrap();
+        answer
+    });
+    let block = move || {
+        begin.send(()).unwrap();
+        over.recv().unwrap();
+    };
+    (block, reader)
+}
+
 /// Compares a text that stands in the documents with its file; `BLESS=1` rewrites that.
 fn is_golden(name: &str, told: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/golden/{name}.txt"));
@@ -235,25 +254,16 @@ fn t06_a_dump_by_a_signal_leaves_the_records_as_they_were() {
 fn who_blocks_the_loop_is_said_while_he_does() {
     let _watchdog = watchdog();
     let told = Runner::new().live_view(true).run(|| {
-        let seen = Arc::new(AtomicBool::new(false));
-        let (asks, asked) = (seen.clone(), seen);
+        let (block, reader) = asks_while_blocked(|| {
+            [Question::Ps, Question::Json, Question::Stacks].map(|question| own(question).unwrap())
+        });
         let waiter = Builder::new().name("waiter").spawn(|| sleep(secs(3600)))?;
-        let (begin, begun) = mpsc::channel();
         let spinner = Builder::new().name("spinner").spawn(move || {
             yield_now()?;
-            begin.send(()).unwrap();
-            while !asked.load(Ordering::SeqCst) {
-                thread::yield_now();
-            }
+            block();
             Ok(())
         })?;
         yield_now()?;
-        let reader = thread::spawn(move || {
-            begun.recv().unwrap();
-            let answers = [Question::Ps, Question::Json, Question::Stacks].map(own);
-            asks.store(true, Ordering::SeqCst);
-            answers.map(Result::unwrap)
-        });
         spinner.join()?;
         waiter.cancel();
         Ok(reader.join().unwrap())
@@ -275,20 +285,10 @@ fn who_blocks_the_loop_is_said_while_he_does() {
 fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
     let _watchdog = watchdog();
     let told = Runner::new().live_view(true).run(|| {
-        let (begin, begun) = mpsc::channel();
-        let (end, over) = mpsc::channel();
-        let reader = thread::spawn(move || {
-            begun.recv().unwrap();
-            let answer = own(Question::Ps);
-            end.send(()).unwrap();
-            answer.unwrap()
-        });
+        let (block, reader) = asks_while_blocked(|| own(Question::Ps).unwrap());
         let _named = Builder::new().name("held up by a callback").spawn(|| sleep(secs(3600)))?;
         yield_now()?;
-        corio::call_soon(move || {
-            begin.send(()).unwrap();
-            over.recv().unwrap(); // blocks the thread
-        });
+        corio::call_soon(block);
         to_thread(move || reader.join().unwrap())
     });
     let told = told.unwrap();
@@ -298,28 +298,19 @@ fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
     );
 }
 
-/// Only the last who has asked is still there when a loop is free again, and nobody looks for those who have gone.
 #[test]
-fn questions_to_a_blocked_loop_do_not_pile_up() {
+fn a_loop_that_was_blocked_answers_again() {
     let _watchdog = watchdog();
-    let blocked_again = Runner::new().live_view(true).run(|| {
-        let (begin, begun) = mpsc::channel();
-        let (end, over) = mpsc::channel();
-        let reader = thread::spawn(move || {
-            begun.recv().unwrap();
-            let blocked = (0..3).filter(|_| own(Question::Ps).unwrap().contains("blocks it")).count();
-            end.send(()).unwrap();
-            blocked
-        });
-        let _many: Vec<_> = (0..1_000).map(|_| spawn(|| sleep(secs(3600)))).collect();
+    let told = Runner::new().live_view(true).run(|| {
+        let blocks = || own(Question::Ps).unwrap().contains("blocks it");
+        let (block, reader) = asks_while_blocked(move || (0..3).filter(|_| blocks()).count());
+        let _other = Builder::new().name("free again").spawn(|| sleep(secs(3600)))?;
         yield_now()?;
-        begin.send(()).unwrap();
-        over.recv().unwrap(); // blocks the thread
-        let blocked = reader.join().unwrap();
+        block();
         let told = to_thread(|| answered(Question::Ps))??;
-        Ok((blocked, told.contains("task-1001 (1001)")))
+        Ok((reader.join().unwrap(), section(&told, "free again").contains("main (1)        parked")))
     });
-    assert_eq!(blocked_again.unwrap(), (3, true));
+    assert_eq!(told.unwrap(), (3, true));
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn dump() -> String {
 /// | `blocked` | whether this is what the records tell, because the loop did not answer: only in a [live view](crate::Runner::live_view) |
 /// | `now` | loop time; like all times, in nanoseconds |
 /// | `running`, `ready` | tasks by their numbers, in order |
-/// | `tasks` | objects: `id`, `name`, `state`, `in_state` (for how long, `null` if not known), `waits_for` (`null`, or an object: `kind`, its numbers, and `text`), `paused_at`, `spawned_at`, `group`, `is_future`, `resumes`, `cancelled`, and `stack` where it was asked for |
+/// | `tasks` | objects: `id`, `name`, `state`, `in_state` (for how long, `null` if not known), `waits_for` (`null`, or an object: `kind`, its numbers, and `text`), `paused_at`, `spawned_at`, `group`, `is_future`, `resumes`, `cancelled` (why, while somebody watches; else `null`), and `stack` where it was asked for |
 /// | `groups` | objects: `id`, `owner`, `at` |
 /// | `timers` | objects: `id`, `due` (`null`: never), `task` (0: a callback), `purpose` |
 /// | `sources` | sources of I/O, as objects: `id`, and `descriptor` if the loop has answered |

@@ -81,6 +81,13 @@ pub struct Record {
 }
 // ANCHOR_END: record
 
+impl Record {
+    /// The same as whoever counts it who has missed so many before it.
+    pub(super) fn without_the_first(self, missed: u64) -> Record {
+        Record { seq: self.seq - missed, cause: self.cause.saturating_sub(missed), ..self }
+    }
+}
+
 const _: () = assert!(size_of::<Record>() <= 64, "a record is small enough to keep millions");
 
 /// What happened.

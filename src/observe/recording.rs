@@ -73,7 +73,7 @@ impl Observer for Recording {
         }
         // Who is added to a runner between two runs has missed the first. Who is there twice has been told already.
         let Some(missed) = record.seq.checked_sub(records.len() as u64 + 1) else { return };
-        records.push(Record { seq: record.seq - missed, cause: record.cause.saturating_sub(missed), ..*record });
+        records.push(record.without_the_first(missed));
         match record.event {
             // The names at the end are those that tasks have been given.
             Event::LoopStop => kept.clone_from(names),

@@ -60,9 +60,7 @@ impl Replay {
     ///
     /// Steps are counted from where the records begin: whoever came to a runner late has missed those of its earlier runs.
     pub(super) fn append(&mut self, record: &Record) {
-        let step = self.steps() + 1;
-        let cause = if record.cause == 0 { 0 } else { (record.cause + step).saturating_sub(record.seq) };
-        let record = Record { seq: step, cause, ..*record };
+        let record = record.without_the_first(record.seq.saturating_sub(self.steps() + 1));
         self.end.apply(&record);
         self.records.push(record);
         // The more tasks a state has, the rarer it is kept: all of them together are about as large as the records.

@@ -1,0 +1,335 @@
+//! The thread that shows a program, and the loops that it shows.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use super::Question;
+use super::door::Door;
+use crate::event_loop::EventLoop;
+use crate::observe::dump::Dump;
+use crate::observe::{Names, Observer, SharedPicture, event::Record};
+use crate::remote::Remote;
+use crate::signal::{OnSignal, Signal};
+use crate::sys;
+use crate::task::body::panic_text;
+
+/// How long a loop may take to begin to answer before it is said to be blocked: longer than nearly every step takes.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How long somebody who has come may take to say what he wants, and to take a part of the answer.
+const FOR_A_WORD: Duration = Duration::from_secs(1);
+const FOR_AN_ANSWER: Duration = Duration::from_secs(2);
+/// When to look again for somebody who could not be let in.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+const DOOR: Token = Token(0);
+const BELL: Token = Token(1);
+
+/// Keeps the event stream on: for when the loop cannot speak for itself.
+pub(crate) struct Follower;
+
+impl Observer for Follower {
+    fn record(&mut self, _: &Record, _: &Names) {}
+
+    fn is_background(&self) -> bool {
+        true
+    }
+}
+
+/// The thread that answers, if there is one in this process.
+static GUIDE: Mutex<Option<Arc<Guide>>> = Mutex::new(None);
+
+/// What that thread shares with the loops.
+struct Guide {
+    shown: Mutex<Vec<Shown>>,
+    door: Mutex<Option<Door>>,
+    /// For the door.
+    registry: Registry,
+    bell: Waker,
+    /// A signal wants a dump.
+    signalled: AtomicBool,
+    /// No loop is left.
+    over: AtomicBool,
+    /// How many forks there had been.
+    born: u32,
+}
+
+/// A loop that is shown.
+#[derive(Clone)]
+struct Shown {
+    remote: Arc<Remote>,
+    picture: Option<SharedPicture>,
+    /// When its clock began to run, if that goes on while a task blocks the loop.
+    start: Option<Instant>,
+}
+
+/// While this is there, a loop is shown.
+pub(crate) struct View {
+    guide: Arc<Guide>,
+    remote: Arc<Remote>,
+    _signal: Option<OnSignal>,
+}
+
+/// Shows a loop: to whoever comes to the door, and on stderr whenever that signal comes. A program is not held up because it
+/// cannot be seen: what fails is logged.
+pub(crate) fn open(lp: &EventLoop, at_the_door: bool, signal: Option<Signal>) -> Option<View> {
+    if !at_the_door && signal.is_none() {
+        return None;
+    }
+    let guide = match begin_to_show(lp) {
+        Ok(guide) => guide,
+        Err(error) => {
+            log::warn!(target: "corio::live", "no live view: {error}");
+            return None;
+        }
+    };
+    if at_the_door && let Err(error) = guide.open_door() {
+        log::warn!(target: "corio::live", "no live view: {error}");
+    }
+    let on_signal = signal.and_then(|signal| {
+        let guide = guide.clone();
+        let bell = OnSignal::new(signal, move || guide.signal());
+        bell.inspect_err(|error| log::warn!(target: "corio::live", "no dump on {signal}: {error}")).ok()
+    });
+    Some(View { guide, remote: lp.remote.clone(), _signal: on_signal })
+}
+
+fn begin_to_show(lp: &EventLoop) -> io::Result<Arc<Guide>> {
+    let mut place = lock(&GUIDE);
+    // A fork has the parent's, and not its thread.
+    if place.as_ref().is_none_or(|guide| guide.is_the_parents()) {
+        *place = Some(Guide::start()?);
+    }
+    let guide = place.as_ref().expect("it is there now").clone();
+    lock(&guide.shown).push(Shown {
+        remote: lp.remote.clone(),
+        picture: lp.hub.picture(),
+        start: (!lp.clock.is_virtual()).then(|| lp.clock.instant(0)),
+    });
+    Ok(guide)
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if self.guide.is_the_parents() {
+            return;
+        }
+        let mut place = lock(&GUIDE);
+        let mut shown = lock(&self.guide.shown);
+        shown.retain(|shown| !Arc::ptr_eq(&shown.remote, &self.remote));
+        drop(self.remote.take_visitor()); // who has come too late
+        if shown.is_empty() {
+            drop(lock(&self.guide.door).take());
+            self.guide.over.store(true, Ordering::SeqCst);
+            self.guide.ring();
+            *place = None;
+        }
+    }
+}
+
+impl Guide {
+    fn start() -> io::Result<Arc<Guide>> {
+        let poll = Poll::new()?;
+        let guide = Arc::new(Guide {
+            shown: Mutex::default(),
+            door: Mutex::default(),
+            registry: poll.registry().try_clone()?,
+            bell: Waker::new(poll.registry(), BELL)?,
+            signalled: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            born: sys::forks(),
+        });
+        let own = guide.clone();
+        thread::Builder::new().name("corio live view".to_owned()).spawn(move || own.receive(poll))?;
+        Ok(guide)
+    }
+
+    fn is_the_parents(&self) -> bool {
+        self.born != sys::forks()
+    }
+
+    /// Opens the door, if it is not open.
+    fn open_door(&self) -> io::Result<()> {
+        let mut place = lock(&self.door);
+        if place.is_none() {
+            let door = Door::open()?;
+            self.registry.register(&mut SourceFd(&door.fd()), DOOR, Interest::READABLE)?;
+            let path = door.path().display().to_string();
+            *place = Some(door);
+            drop(place); // the logger is the user's
+            log::info!(target: "corio::live", "live view at {path}");
+        }
+        Ok(())
+    }
+
+    fn signal(&self) {
+        self.signalled.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if let Err(error) = self.bell.wake() {
+            log::error!(target: "corio::live", "the live view cannot be woken: {error}");
+        }
+    }
+
+    /// The thread's life.
+    fn receive(&self, mut poll: Poll) {
+        let mut events = Events::with_capacity(8);
+        let mut again = None;
+        while !self.over.load(Ordering::SeqCst) {
+            match poll.poll(&mut events, again) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    log::error!(target: "corio::live", "the live view ends: {error}");
+                    return;
+                }
+                _ => {}
+            }
+            if self.signalled.swap(false, Ordering::SeqCst) {
+                let _ = io::stderr().write_all(self.answer(Question::Ps).as_bytes());
+            }
+            again = self.receive_guests();
+        }
+    }
+
+    /// Those who stand at the door, until nobody does. Returns when to look again, if not only when somebody comes.
+    fn receive_guests(&self) -> Option<Duration> {
+        loop {
+            let guest = lock(&self.door).as_ref().map(Door::next); // a statement: nobody talks under the lock
+            match guest {
+                None | Some(Ok(None)) => return None,
+                Some(Ok(Some(guest))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
+                    Err(payload) => panicked(&*payload),
+                },
+                // Too many files are open, most likely: he stands there still, and nobody says so again.
+                Some(Err(error)) => {
+                    log::warn!(target: "corio::live", "somebody could not be let in: {error}");
+                    return Some(A_WHILE);
+                }
+            }
+        }
+    }
+
+    /// Reads a word, and writes the answer. Nobody can hold the others up for long.
+    fn talk(&self, guest: &UnixStream) -> io::Result<()> {
+        guest.set_nonblocking(true)?;
+        let word = read_word(guest)?;
+        if word.is_empty() {
+            return Ok(()); // somebody who only looks whether it is there
+        }
+        let answer = word.parse().map_or_else(|error| format!("{error}\n"), |question| self.answer(question));
+        let mut rest = answer.as_bytes();
+        while !rest.is_empty() {
+            match sys::write_without_signal(guest.as_raw_fd(), rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    sys::wait_ready(guest.as_raw_fd(), true, Some(Instant::now() + FOR_AN_ANSWER))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, question: Question) -> String {
+        let dumps = self.dumps(matches!(question, Question::Stacks | Question::JsonStacks));
+        let pid = std::process::id();
+        if matches!(question, Question::Json | Question::JsonStacks) {
+            let loops: Vec<String> = dumps.iter().map(Dump::json).collect();
+            return format!("{{\"format_version\":1,\"pid\":{pid},\"loops\":[{}]}}\n", loops.join(","));
+        }
+        let mut text = format!("process {pid}\n");
+        for dump in &dumps {
+            if dumps.len() > 1 {
+                let _ = writeln!(text, "\n── loop {} ──", dump.id());
+            }
+            let _ = write!(text, "{dump}");
+        }
+        if question == Question::Stacks && cfg!(not(feature = "backtrace")) {
+            text += "\nStacks are shown by programs that are built with corio's feature `backtrace`.\n";
+        }
+        text
+    }
+
+    /// Asks all loops at once; those that do not answer in time are shown as their records tell.
+    fn dumps(&self, stacks: bool) -> Vec<Dump> {
+        let all = lock(&self.shown).clone();
+        let asked: Vec<_> = all.iter().map(|shown| shown.ask(stacks)).collect();
+        let deadline = Instant::now() + PATIENCE;
+        let answers = all.iter().zip(asked).filter_map(|(shown, answer)| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let has_begun = answer.recv_timeout(left).is_ok();
+            let seen = if has_begun { answer.recv().ok().flatten() } else { None };
+            seen.or_else(|| self.is_shown(shown).then(|| shown.blocked()))
+        });
+        answers.collect()
+    }
+
+    fn is_shown(&self, shown: &Shown) -> bool {
+        lock(&self.shown).iter().any(|other| Arc::ptr_eq(&other.remote, &shown.remote))
+    }
+}
+
+impl Shown {
+    /// First `None`, when the loop begins to look, which may take a while if there are many tasks; then what it has seen.
+    fn ask(&self, stacks: bool) -> mpsc::Receiver<Option<Dump>> {
+        let (give, answer) = mpsc::channel();
+        self.remote.visit(Box::new(move |lp| {
+            // Whoever has asked may have given up meanwhile: then nobody looks.
+            if give.send(None).is_ok() {
+                let look = || if stacks { Dump::with_stacks(lp) } else { Dump::of(lp) };
+                match catch_unwind(AssertUnwindSafe(look)) {
+                    Ok(dump) => drop(give.send(Some(dump))),
+                    Err(payload) => panicked(&*payload), // ours, and no reason to end the program
+                }
+            }
+        }));
+        answer
+    }
+
+    /// What is known of it without its help.
+    fn blocked(&self) -> Dump {
+        let now = self.start.map(|start| crate::clock::nanos(start.elapsed()));
+        Dump::of_a_blocked_loop(self.remote.id, self.picture.as_ref(), now)
+    }
+}
+
+/// A line, without its end.
+fn read_word(guest: &UnixStream) -> io::Result<String> {
+    const LONGEST: usize = 64;
+    let deadline = Instant::now() + FOR_A_WORD;
+    let mut word = Vec::new();
+    while word.len() < LONGEST && !word.contains(&b'\n') {
+        let mut buffer = [0; LONGEST];
+        match (&mut { guest }).read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => word.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                sys::wait_ready(guest.as_raw_fd(), false, Some(deadline))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let line = word.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(line).trim().to_owned())
+}
+
+fn panicked(payload: &(dyn Any + Send)) {
+    log::error!(target: "corio::live", "the live view panicked: {}", panic_text(payload));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
