@@ -31,10 +31,10 @@ pub enum Axis {
 impl Recording {
     /// The run as a trace: JSON in Chrome's trace event format, to be opened with `chrome://tracing` or Perfetto.
     ///
-    /// The first lane is the loop, every other a task, by its id. On a task's lane one slice follows the other without a hole: it waits for
-    /// its turn, it runs, it is parked, with what it waits for and where. Arrows lead from whoever woke a task to where it ran
-    /// next. What the program printed, marks and cancellations stand at their moments; counters show how many tasks were ready
-    /// and how many were parked.
+    /// The first lane is the loop, every other a task, by its id. On a task's lane one slice follows the other without a hole: it
+    /// waits for its turn, it runs, it is parked, with what it waits for and where. Arrows lead from whoever woke a task to where
+    /// it ran next. What the program printed, marks and cancellations stand at their moments; counters show how many tasks were
+    /// ready and how many were parked.
     ///
     /// ```
     /// use corio::observe::{Axis, Recording};
@@ -75,8 +75,8 @@ impl Recording {
     }
 }
 
-/// The number of the process, and of its main thread, which is the loop: Perfetto takes a thread 0 for the main thread, and puts it
-/// into one lane with the thread that has the number of the process. No task has this one.
+/// The number of the process, and of its main thread, which is the loop: Perfetto takes a thread 0 for the main thread, and puts
+/// it into one lane with the thread that has the number of the process. No task has this one.
 const LOOP: u64 = 1_000_000_000;
 
 /// The thread of a lane.
