@@ -97,20 +97,23 @@ impl Door {
     }
 
     /// The next who has come, if there is one. Nobody else comes in through the directory; this is the second lock.
-    pub(super) fn next(&self) -> io::Result<Option<UnixStream>> {
-        loop {
-            let guest = match self.listener.accept() {
-                Ok((guest, _)) => guest,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let user = sys::peer_user(guest.as_raw_fd())?;
-            if user == sys::user() {
-                return Ok(Some(guest));
-            }
-            log::warn!(target: "corio::live", "user {user} has asked, and was not answered");
-        }
+    pub(super) fn next(&self) -> io::Result<Option<Guest>> {
+        let guest = match self.listener.accept() {
+            Ok((guest, _)) => guest,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let user = sys::peer_user(guest.as_raw_fd())?;
+        Ok(Some(if user == sys::user() { Guest::Own(guest) } else { Guest::Other(user) }))
     }
+}
+
+/// Who has come.
+pub(super) enum Guest {
+    /// The program's own user.
+    Own(UnixStream),
+    /// Another one, by his number: he is not let in.
+    Other(u32),
 }
 
 impl Drop for Door {

@@ -15,7 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::Question;
-use super::door::Door;
+use super::door::{Door, Guest};
 use crate::event_loop::EventLoop;
 use crate::observe::dump::Dump;
 use crate::observe::{Names, Observer, SharedPicture, event::Record};
@@ -205,10 +205,13 @@ impl Guide {
     /// Those who stand at the door, until nobody does. Returns when to look again, if not only when somebody comes.
     fn receive_guests(&self) -> Option<Duration> {
         loop {
-            let guest = lock(&self.door).as_ref().map(Door::next); // a statement: nobody talks under the lock
+            let guest = lock(&self.door).as_ref().map(Door::next); // a statement: no talk, and no log, under the lock
             match guest {
                 None | Some(Ok(None)) => return None,
-                Some(Ok(Some(guest))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
+                Some(Ok(Some(Guest::Other(user)))) => {
+                    log::warn!(target: "corio::live", "user {user} has asked, and was not answered");
+                }
+                Some(Ok(Some(Guest::Own(guest)))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
                     Err(payload) => panicked(&*payload),
