@@ -153,6 +153,8 @@ pub(crate) struct EventLoop {
     budget: Cell<u32>,
     /// Waits that were refused to the running task because it unwinds.
     pub(crate) refused: Cell<u32>,
+    /// How many calls of `aside` stand on the stacks of tasks.
+    asides_on_tasks: Cell<u32>,
     last_task: Cell<u64>,
     last_group: Cell<u64>,
     last_coroutine: Cell<u64>,
@@ -225,6 +227,7 @@ impl EventLoop {
             resumes_since_poll: Cell::new(0),
             budget: Cell::new(BUDGET),
             refused: Cell::new(0),
+            asides_on_tasks: Cell::new(0),
             last_task: Cell::new(0),
             last_group: Cell::new(0),
             last_coroutine: Cell::new(0),
@@ -582,14 +585,15 @@ impl EventLoop {
     #[inline(never)]
     fn tell_resume(&self, core: &TaskCore, input: Input) {
         self.record(Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
-        if self.current.get().is_null() {
+        // On the loop's own stack, that is.
+        if self.current.get().is_null() && self.asides_on_tasks.get() == 0 {
             self.hub.flush_within_a_step();
         }
     }
 
     #[inline(always)]
     fn emit_yield(&self, core: &TaskCore) {
-        self.emit(move || paused(core));
+        self.emit(move || paused(self, core));
     }
 
     /// A task has paused for others, and is ready at once: both behind one branch.
@@ -603,7 +607,7 @@ impl EventLoop {
     #[cold]
     #[inline(never)]
     fn tell_turn(&self, core: &TaskCore) {
-        self.record(paused(core));
+        self.record(paused(self, core));
         self.record(Event::Wake { task: core.id(), by: By::Itself });
     }
 
@@ -760,6 +764,7 @@ impl EventLoop {
                 std::mem::forget(rest);
                 lp.locals.ambient.set(std::mem::take(&mut self.locals));
                 lp.no_suspend.set(self.region);
+                lp.asides_on_tasks.set(lp.asides_on_tasks.get() - u32::from(!self.task.is_null()));
                 lp.current.set(self.task);
                 lp.polling.set(self.polling);
             }
@@ -771,6 +776,7 @@ impl EventLoop {
             region: self.no_suspend.replace(crate::sys::stack_pointer()),
             locals: self.locals.ambient.take(),
         };
+        self.asides_on_tasks.set(self.asides_on_tasks.get() + u32::from(!_return.task.is_null()));
         f()
     }
 
@@ -785,7 +791,18 @@ impl EventLoop {
                 self.ready.push(task.clone());
             }
             State::Running => task.core.notify(),
-            State::Ready | State::Done => {}
+            State::Ready => self.note_second_wake(task, by),
+            State::Done => {}
+        }
+    }
+
+    /// For who watches: the task gets what it has waited for although a cancellation had woken it before (R13). A limit of a
+    /// system call gives nothing.
+    #[inline]
+    fn note_second_wake(&self, task: &TaskRef, by: By) {
+        let limits = |by| matches!((by, task.core.waits()), (By::Timer(_), Some((Want::Io { .. }, _))));
+        if cfg!(feature = "observe") && self.hub.is_on() && by != By::Cancel && !limits(by) {
+            task.core.forget_interruption();
         }
     }
 
@@ -1373,8 +1390,8 @@ fn next(counter: &Cell<u64>) -> u64 {
     counter.get()
 }
 
-fn paused(core: &TaskCore) -> Event {
-    let (want, at) = core.waits().expect("a task that has paused has said why");
+fn paused(lp: &EventLoop, core: &TaskCore) -> Event {
+    let (want, at) = core.waits_now(lp).expect("a task that has paused has said why");
     Event::Yield { task: core.id(), want, at }
 }
 
@@ -1383,7 +1400,7 @@ fn sent(core: &TaskCore, input: Input) -> Sent {
         Sent::Throw
     } else if core.resumes() == 0 {
         Sent::Start
-    } else if core.is_cancelled() {
+    } else if core.is_cancelled() && core.is_interrupted() {
         Sent::Cancelled
     } else {
         Sent::Nothing

@@ -472,7 +472,7 @@ impl<T, S> Queue<T, S> {
     /// An item has come, or is no longer promised: grants it.
     #[inline(always)]
     fn offer_item(&self) {
-        if self.len.get() > self.promised.get() && grant(&self.getters).is_some() {
+        if self.len.get() > self.promised.get() && grant(&self.getters) {
             self.promised.set(self.promised.get() + 1);
         }
     }

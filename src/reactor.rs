@@ -335,14 +335,13 @@ impl Reactor {
     }
 
     fn enter(&self, fd: RawFd, generation: u32) -> io::Result<Token> {
+        if self.is_the_parents() {
+            return Err(crate::error::misuse("a fork cannot wait on the event loop of its parent"));
+        }
         let mut slots = self.slots.borrow_mut();
         let entry = slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("fewer than 2^32 sources");
         let token = Token { slot, generation };
-        if self.is_the_parents() {
-            return Err(crate::error::misuse("a fork cannot wait on the event loop of its parent"));
-        }
-        self.registrar.register(fd, token)?;
         entry.insert(Rc::new(Slot {
             token,
             fd,
@@ -354,6 +353,12 @@ impl Reactor {
             writers: WaitList::new(),
             watcher: RefCell::new(None),
         }));
+        drop(slots);
+        // Nothing is borrowed: mio may log this, and the logger is the user's.
+        if let Err(error) = self.registrar.register(fd, token) {
+            drop(self.slots.borrow_mut().remove(slot as usize));
+            return Err(error);
+        }
         Ok(token)
     }
 

@@ -546,7 +546,7 @@ impl Runner {
                 crate::logger::install_unless_there_is_one();
             }
             if let Some(recorder) = recorder {
-                lp.hub.attach(Box::new(recorder));
+                lp.hub.attach(&lp, Box::new(recorder));
             }
             self.stage = Stage::Made(lp);
         }
@@ -559,7 +559,7 @@ impl Runner {
             ));
         }
         for observer in self.observers.drain(..) {
-            lp.hub.attach(observer);
+            lp.hub.attach(lp, observer);
         }
         if let Some(handler) = self.exception_handler.take() {
             lp.exception_handler.set(Some(handler));
@@ -572,7 +572,7 @@ impl Runner {
         }
         if !self.is_followed && (self.live.unwrap_or_else(live::wanted) || self.dump_on.is_some()) {
             self.is_followed = true;
-            lp.hub.attach(Box::new(live::Follower));
+            lp.hub.attach(lp, Box::new(live::Follower));
         }
         if let Some(slow) = self.slow_step {
             lp.debug.set_slow(slow);

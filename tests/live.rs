@@ -298,6 +298,45 @@ fn a_loop_that_a_callback_blocks_is_shown_as_it_was() {
     );
 }
 
+/// A lock has passed on since others began to wait for it. What was so at first would be a circle, which there is not.
+#[test]
+fn who_has_a_lock_is_said_of_a_loop_that_is_blocked() {
+    let _watchdog = watchdog();
+    let told = Runner::new().live_view(true).run(|| {
+        let (block, reader) =
+            asks_while_blocked(|| [Question::Ps, Question::Json].map(|question| own(question).unwrap()));
+        let (one, other) = (Mutex::new(()), Mutex::new(()));
+        scope(|s| {
+            let (one, other) = (&one, &other);
+            let named = |name: &str| Builder::new().name(name);
+            drop(named("first").spawn_scoped(s, || {
+                let mine = one.lock()?;
+                sleep(millis(5))?;
+                drop(mine);
+                other.lock().map(drop)
+            })?);
+            drop(named("second").spawn_scoped(s, || {
+                let _mine = one.lock()?;
+                sleep(millis(5))?;
+                block();
+                Ok(())
+            })?);
+            drop(named("third").spawn_scoped(s, || {
+                let _mine = other.lock()?;
+                one.lock().map(drop)
+            })?);
+            Ok(())
+        })?;
+        to_thread(move || reader.join().unwrap())
+    });
+    let [ps, json] = told.unwrap();
+    let shown = section(&ps, "second (3)");
+    assert!(shown.contains("It does not answer: second (3) blocks it") && !shown.contains("cycle"), "{ps}");
+    assert!(shown.contains("lock 1, which second has") && shown.contains("lock 2, which third has"), "{ps}");
+    let shown = loop_with(&json, "second");
+    assert_eq!((&shown["cycle"], &shown["tasks"][3]["waits_for"]["holder"]), (&Value::Null, &serde_json::json!(3)));
+}
+
 #[test]
 fn a_loop_that_was_blocked_answers_again() {
     let _watchdog = watchdog();

@@ -13,8 +13,8 @@ use corio::observe::event::{End, Event, Record, Sent, Want, Why};
 use corio::observe::state::Stage;
 use corio::observe::{self, Answer, Names, Narrator, Observer, Recording, State, Stepper, Walk, mark};
 use corio::{
-    Builder, CancelScope, Generator, LoopHandle, Runner, Task, call_later, call_soon, current, is_timed_out, millis,
-    say, scope, secs, shield, sleep, spawn, timeout, yield_now,
+    Builder, CancelScope, Generator, LoopHandle, Mutex, Queue, Runner, RwLock, Semaphore, Task, call_later, call_soon,
+    current, is_timed_out, millis, say, scope, secs, shield, sleep, spawn, timeout, yield_now,
 };
 
 mod common;
@@ -176,6 +176,147 @@ fn what_a_shutdown_unwinds_keeps_the_rules() {
     assert!(events.contains(&Event::GroupClose { group: 1 }));
 }
 
+/// A lock passes from one task to the next while a third one waits: who is said to have it is who has it.
+#[test]
+fn who_has_a_lock_is_told_as_it_is() {
+    let (recording, result) = watched(virtual_clock(), || {
+        let lock = Mutex::new(());
+        scope(|s| {
+            for name in ["Ada", "Grace", "Barbara"] {
+                let has_it_for_a_second = || {
+                    let _mine = lock.lock()?;
+                    sleep(secs(1))
+                };
+                Builder::new().name(name).spawn_scoped(s, has_it_for_a_second)?;
+            }
+            Ok(())
+        })
+    });
+    result.unwrap();
+    let mut walk = Walk::new(recording.replay());
+    let mut told = Vec::new();
+    while walk.command("e") == Answer::Moved {
+        told.extend(walk.waits(4).map(|(wanted, _)| wanted).filter(|wanted| wanted.starts_with("lock")));
+    }
+    told.dedup();
+    // In the last moment it is her own.
+    assert_eq!(told, ["lock 1, which Ada has", "lock 1, which Grace has", "lock 1"]);
+    assert!(recording.narrate(2).contains("Ada          gives lock 1 to Grace"), "{}", recording.narrate(2));
+    // The words of the moment stay what they were.
+    walk.command("g 1");
+    walk.command("f Barbara");
+    let said: Vec<String> = walk.conversation(9).into_iter().map(|exchange| exchange.what).collect();
+    assert!(said.contains(&"lock 1, which Ada has".to_owned()), "{said:?}");
+}
+
+/// The same with readers, of whom one is known, and with a writer that gives up.
+#[test]
+fn who_reads_under_a_lock_is_told_as_far_as_it_is_known() {
+    let (recording, result) = watched(virtual_clock(), || {
+        let lock = RwLock::new(());
+        let holds = |time| {
+            let lock = &lock;
+            move || {
+                let _mine = lock.read()?;
+                sleep(secs(time))
+            }
+        };
+        scope(|s| {
+            let (_first, _second) = (s.spawn(holds(1)), s.spawn(holds(3)));
+            let hasty = s.spawn(|| lock.write().map(drop));
+            s.spawn(holds(1));
+            s.spawn(|| {
+                let _mine = lock.write()?;
+                sleep(secs(1))
+            });
+            s.spawn(|| {
+                sleep(millis(500))?;
+                lock.write().map(drop)
+            });
+            sleep(secs(2))?;
+            hasty.cancel();
+            Ok(())
+        })
+    });
+    result.unwrap();
+    let mut state = State::new();
+    let mut holders = Vec::new();
+    for record in recording.records() {
+        state.apply(&record);
+        holders.extend(state.wait_of(7).and_then(|want| match want {
+            Want::Thing { holder, .. } => Some(holder),
+            _ => None,
+        }));
+    }
+    holders.dedup();
+    // The first reader; others, whom nobody knows; one that came in when the hasty one gave up; the writer before it; in the
+    // last moment nobody else.
+    assert_eq!(holders, [2, 0, 5, 6, 0], "{}", recording.narrate(2));
+}
+
+/// A cancellation that comes too late, or too early, is not told as one that is thrown in: what was granted stays (R13).
+#[test]
+fn what_is_told_to_be_thrown_in_fails() {
+    struct Things {
+        lock: Mutex<()>,
+        shared: RwLock<()>,
+        event: corio::Event,
+        permits: Semaphore,
+        items: Queue<u8>,
+    }
+    type Call = fn(&Things) -> io::Result<()>;
+    let calls: [(&str, Call); 10] = [
+        ("lock", |things| things.lock.lock().map(drop)),
+        ("read", |things| things.shared.read().map(drop)),
+        ("write", |things| things.shared.write().map(drop)),
+        ("event", |things| things.event.wait()),
+        ("permit", |things| things.permits.acquire().map(drop)),
+        ("item", |things| things.items.get().map(drop)),
+        ("sleep", |_| sleep(secs(1))),
+        ("turn", |_| yield_now().and_then(|()| yield_now())),
+        ("join", |_| spawn(|| sleep(secs(1))).join()),
+        // Its turn is over at some time, in a call that does not fail.
+        ("scopes", |_| (0..1_000).try_for_each(|_| scope(|_| Ok(())))),
+    ];
+    for (name, call) in calls {
+        for order in ["cancel", "give", "give, cancel", "cancel, give"] {
+            let result = Rc::new(RefCell::new(None));
+            let seen = result.clone();
+            let (recording, _) = watched(virtual_clock(), move || {
+                let things = Rc::new(Things {
+                    lock: Mutex::new(()),
+                    shared: RwLock::new(()),
+                    event: corio::Event::new(),
+                    permits: Semaphore::new(0),
+                    items: Queue::new(),
+                });
+                let mut held = Some((things.lock.lock()?, things.shared.write()?));
+                let (mine, seen) = (things.clone(), seen.clone());
+                let victim = Builder::new().name("victim").spawn(move || {
+                    *seen.borrow_mut() = Some(call(&mine));
+                    Ok(())
+                })?;
+                yield_now()?;
+                for step in order.split(", ") {
+                    match step {
+                        "give" => {
+                            things.event.set();
+                            things.permits.release(1);
+                            things.items.try_put(1).unwrap();
+                            drop(held.take());
+                        }
+                        _ => drop(victim.cancel()),
+                    }
+                }
+                victim.join()
+            });
+            let is_thrown = |event: &Event| matches!(event, Event::Resume { task: 2, sent: Sent::Cancelled, .. });
+            let (thrown, failed) = (events(&recording).iter().any(is_thrown), result.take().unwrap().is_err());
+            assert_eq!(thrown, failed, "{name}: {order}\n{}", recording.narrate(2));
+        }
+    }
+}
+
 #[test]
 fn watching_changes_nothing() {
     for (name, program) in programs() {
@@ -291,6 +432,111 @@ fn the_time_of_a_task_is_split_three_ways() {
     assert_eq!(task.stage, Stage::Done(End::Returned));
     assert_eq!((task.running, task.ready, task.parked), (0, 0, 3_000_000_000));
     assert_eq!(state.tasks[&1].parked, 3_000_000_000);
+}
+
+/// What is left of runs that nobody watched is there for who watches the next one.
+#[test]
+fn what_earlier_runs_have_left_is_known_to_who_comes_late() {
+    fn leave_something() -> io::Result<TcpListener> {
+        call_later(secs(3), || ());
+        call_soon(|| ());
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        assert!(is_timed_out(&timeout(millis(1), || listener.accept()).unwrap_err()));
+        Ok(listener)
+    }
+    let rest = || {
+        assert!(observe::dump().contains("1 source of I/O"), "{}", observe::dump());
+        sleep(millis(1))
+    };
+    // Nobody has watched.
+    let mut runner = Runner::new();
+    let listener = runner.run(leave_something).unwrap();
+    let mut runner = runner.observer(Recording::new());
+    runner.run(rest).unwrap();
+    drop(listener);
+    // Whoever did has panicked, and had made a task in the middle of being told.
+    let panics = |record: &Record, _: &Names| {
+        if matches!(record.event, Event::IoArm { .. }) {
+            drop(spawn(|| sleep(millis(1))));
+            panic!("on purpose");
+        }
+    };
+    let mut runner = Runner::new().observer(panics);
+    let _listener = runner.run(leave_something).unwrap();
+    let recording = Recording::new();
+    let mut runner = runner.observer(recording.clone());
+    runner.run(rest).unwrap();
+    let made = |event: &Event| matches!(event, Event::Spawn { .. });
+    assert_eq!(events(&recording).into_iter().filter(made).count(), 1, "{}", recording.narrate(2));
+}
+
+/// Not even where a task that will never run is dropped by another one, and starts one more from its destructor.
+#[test]
+fn observers_are_told_on_the_stack_of_the_loop() {
+    struct StartsAnother;
+    impl Drop for StartsAnother {
+        fn drop(&mut self) {
+            drop(Builder::new().eager().spawn(yield_now));
+        }
+    }
+    let place = || {
+        let here = 0_u8;
+        std::hint::black_box(&raw const here).addr()
+    };
+    let main_stack = place();
+    let (told, astray) = (Rc::new(RefCell::new(0)), Rc::new(RefCell::new(Vec::new())));
+    let (count, strays) = (told.clone(), astray.clone());
+    let watch = move |record: &Record, _: &Names| {
+        *count.borrow_mut() += 1;
+        if place().abs_diff(main_stack) > 1 << 20 {
+            strays.borrow_mut().push(*record);
+        }
+    };
+    let result = Runner::new().observer(watch).run(|| {
+        let task = spawn(|| {
+            scope(|s| {
+                s.cancel();
+                let captured = StartsAnother;
+                let never_runs = move || {
+                    let _captured = captured;
+                    Ok(())
+                };
+                drop(Builder::new().eager().spawn_scoped(s, never_runs)?);
+                Ok(())
+            })
+        });
+        drop(task.join());
+        sleep(millis(1))
+    });
+    result.unwrap();
+    assert!(*told.borrow() > 10);
+    assert!(astray.borrow().is_empty(), "{astray:?}");
+}
+
+/// In as many steps as there are tasks, and not as their square.
+#[test]
+fn of_a_crowd_in_scopes_it_is_soon_said_that_nobody_waits_in_a_circle() {
+    let at = std::panic::Location::caller();
+    let mut state = State::new();
+    let mut tell = |event| state.apply(&Record { seq: 1, at: 0, cause: 0, event });
+    const CROWD: u64 = 30_000;
+    for n in 1..=CROWD {
+        let (owner, child) = (n, CROWD + n);
+        tell(Event::Spawn { task: owner, by: 0, group: n - 1, at });
+        tell(Event::GroupOpen { group: n, task: owner, at });
+        tell(Event::Spawn { task: child, by: owner, group: n, at });
+        tell(Event::Yield { task: owner, want: Want::Children { group: n }, at });
+        tell(Event::Yield { task: child, want: Want::Turn, at });
+    }
+    assert_eq!(state.cycle(), None);
+    let last = CROWD;
+    state.apply(&Record {
+        seq: 1,
+        at: 0,
+        cause: 0,
+        event: Event::Yield { task: 2 * last, want: Want::Join { task: 1 }, at },
+    });
+    assert_eq!(state.cycle().map(|cycle| cycle.len()), Some(CROWD as usize + 1));
 }
 
 #[test]

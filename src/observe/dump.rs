@@ -127,17 +127,14 @@ impl Dump {
         if let Some(picture) = lp.hub.picture() {
             let told = &picture.lock().state;
             for (id, task) in &mut state.tasks {
-                let same = told.tasks.get(id).filter(|told| told.stage == task.stage && told.resumes == task.resumes);
+                let is_same = |told: &&Task| told.stage.word() == task.stage.word() && told.resumes == task.resumes;
+                let same = told.tasks.get(id).filter(is_same);
                 task.since = same.and_then(|told| told.since);
                 task.cancel = same.and_then(|told| told.cancel);
             }
-        }
-        for task in lp.all_tasks() {
-            // What a task waits for may have passed from hand to hand meanwhile.
-            if let Some(Task { stage: Stage::Parked(Want::Thing { holder, .. }), .. }) =
-                state.tasks.get_mut(&task.core.id())
-            {
-                *holder = task.core.holder().on(lp);
+            // Who has a lock that only futures wait for, the tables do not know.
+            for (id, lock) in &told.locks {
+                state.locks.entry(*id).or_insert(*lock);
             }
         }
         let mut descriptors = lp.reactor.descriptors();
@@ -281,10 +278,7 @@ impl Dump {
 
     fn task_json(&self, id: u64, task: &Task) -> String {
         let (name, now) = (self.names.task(id), self.state.now);
-        let wanted = match task.stage {
-            Stage::Parked(wanted) => Some(self.want_json(wanted)),
-            _ => None,
-        };
+        let wanted = self.state.wait_of(id).map(|wanted| self.want_json(wanted));
         let mut text = format!(
             concat!(
                 r#"{{"id":{},"name":{},"state":"{}","in_state":{},"waits_for":{},"paused_at":{},"spawned_at":{},"#,
@@ -389,7 +383,7 @@ fn tree(state: &State, names: &Names, longest: usize) -> String {
     while let Some((node, own, below)) = rest.pop() {
         let children = match node {
             Node::Task(id) => {
-                rows.push(row(&state.tasks[&id], format!("{own}{} ({id})", names.task(id)), state, names));
+                rows.push(row(id, format!("{own}{} ({id})", names.task(id)), state, names));
                 groups.remove(&id).unwrap_or_default()
             }
             Node::Group(id) => {
@@ -414,8 +408,8 @@ fn tree(state: &State, names: &Names, longest: usize) -> String {
 }
 
 /// The row of one task, below the titles.
-pub(super) fn one(task: &Task, id: u64, state: &State, names: &Names) -> String {
-    table(&[TITLES.map(str::to_owned), row(task, format!("{} ({id})", names.task(id)), state, names)])
+pub(super) fn one(id: u64, state: &State, names: &Names) -> String {
+    table(&[TITLES.map(str::to_owned), row(id, format!("{} ({id})", names.task(id)), state, names)])
 }
 
 enum Node {
@@ -423,13 +417,14 @@ enum Node {
     Group(u64),
 }
 
-fn row(task: &Task, name: String, state: &State, names: &Names) -> [String; 5] {
+fn row(id: u64, name: String, state: &State, names: &Names) -> [String; 5] {
+    let task = &state.tasks[&id];
     let since = task.since.map(|since| format!(" {} s", Seconds(state.now.saturating_sub(since))));
-    let (wants, at) = match (task.stage, task.paused_at) {
-        (Stage::Parked(wanted), at) => (want(wanted, state, names), at.map(place)),
+    let wants = state.wait_of(id).map_or_else(String::new, |wanted| want(wanted, state, names));
+    let at = match task.stage {
         // Where it will go on, or stands.
-        (Stage::Ready | Stage::Running, at) => (String::new(), at.map(place)),
-        _ => (String::new(), None),
+        Stage::Parked(_) | Stage::Ready | Stage::Running => task.paused_at.map(place),
+        Stage::New | Stage::Done(_) => None,
     };
     let kind = if task.is_future { ", a future" } else { "" };
     let state = format!("{}{}{kind}", task.stage.word(), since.unwrap_or_default());

@@ -162,6 +162,13 @@ pub enum Event {
         /// What made it ready.
         by: By,
     },
+    /// A lock that tasks wait for is another one's now.
+    Give {
+        /// The lock, by the number that [`Want::Thing`] has for it.
+        lock: u32,
+        /// Who has it; 0: several who read, none of whom is known.
+        to: u64,
+    },
     /// The ready tasks were put into another order, because a test asked for it.
     Shuffle {
         /// Where the generator stood that decided.
@@ -377,7 +384,7 @@ pub enum Want {
         thing: Thing,
         /// Which one: things are counted from the first wait for them.
         id: u32,
-        /// The task that had it when the wait began; 0: none.
+        /// The task that had it when it paused; 0: none. Who has it later says [`State::wait_of`](super::State::wait_of).
         holder: u64,
     },
     /// A future that is none of this library's.

@@ -50,6 +50,10 @@ pub(super) fn explain(record: &Record) -> &'static str {
             "What the task waited for has come: it is put at the end of the ready queue. It does not run yet; those before it in \
              the queue come first. (docs/book/loop.md)"
         }
+        Event::Give { .. } => {
+            "A lock passes in this moment to the one that has waited longest: it has it before it runs, and nobody can come in \
+             between. (docs/book/sharing.md)"
+        }
         Event::Shuffle { .. } => "A test asked for another order of the tasks that are ready. (docs/book/testing.md)",
         Event::TimerArm { .. } => {
             "A timer is set. The loop never sleeps longer than to the first that is due. (docs/book/time.md)"

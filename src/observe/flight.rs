@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// the same recorder, also on other threads. It watches in the [background](Observer::is_background), so a server may always
 /// have one: what the program prints goes to the terminal as ever, and a long run needs no more memory than a short one. An
 /// event takes 64 bytes at most, which are taken at the beginning; beside them are kept the lines that were printed meanwhile,
-/// the names of tasks, and the [`State`] before the first event.
+/// the names of tasks, and the [`State`] before the first event. What a task does and prints until it pauses is told then, and
+/// kept until then.
 ///
 /// ```
 /// use corio::observe::FlightRecorder;
@@ -630,7 +631,8 @@ fn speaks_of(event: &Event) -> Option<u64> {
         Event::Complete { task, .. }
         | Event::Unseen { task }
         | Event::NoPause { want: Want::Join { task }, .. }
-        | Event::Wake { by: By::Task(task), .. } => Some(task),
+        | Event::Wake { by: By::Task(task), .. }
+        | Event::Give { to: task, .. } => Some(task),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::io;
 use std::path::Path;
 
-use super::event::{Event, Place, Record};
+use super::event::{Event, Place, Record, Want};
 use super::explain::explain;
 use super::json::Text;
 use super::narrator::{Narrator, Told};
@@ -148,7 +148,13 @@ impl Run<'_> {
         };
         let [sign, stands] = [sign, stands].map(|sign| self.texts.number(&sign.to_string()));
         let talk = self.talk(record);
-        let change = [self.queue(before, record), self.parking(was_parked, record), self.timer(record), source(record)];
+        let change = [
+            self.queue(before, record),
+            self.parking(was_parked, record),
+            self.timer(record),
+            source(record),
+            self.lock(record),
+        ];
         format!(
             "[{at},{cause},{lane},{focus},{who},{sign},{text},{tail},{place},{stands},\"{}\",{explained},{talk},{}]",
             stop(record),
@@ -206,14 +212,30 @@ impl Run<'_> {
             return "0".to_owned();
         };
         match (task.stage, task.paused_at) {
-            (Stage::Parked(wanted), Some(at)) if !was_parked => {
+            (Stage::Parked(mut wanted), Some(at)) if !was_parked => {
+                let mut lock = 0;
+                if let Want::Thing { id, holder, .. } = &mut wanted
+                    && self.state.locks.contains_key(id)
+                {
+                    (lock, *holder) = (*id, 0); // who has it is told apart: that changes while it waits
+                }
                 let why = format!("at {}, for {}", place(at), want(wanted, &self.state, self.names));
-                format!("[{id},{}]", self.texts.number(&why))
+                format!("[{id},{},{lock}]", self.texts.number(&why))
             }
             (Stage::Parked(_), _) => "0".to_owned(),
             _ if was_parked => format!("-{id}"),
             _ => "0".to_owned(),
         }
+    }
+
+    /// Who has a lock that somebody waits for.
+    fn lock(&self, record: &Record) -> String {
+        let lock = match record.event {
+            Event::Give { lock, .. } => lock,
+            Event::Yield { want: Want::Thing { id, .. }, .. } => id,
+            _ => return "0".to_owned(),
+        };
+        self.state.locks.get(&lock).map_or("0".to_owned(), |held| format!("[{lock},{}]", held.holder))
     }
 
     fn timer(&self, record: &Record) -> String {

@@ -12,6 +12,9 @@ use crate::event_loop::EventLoop;
 use crate::task::body::{drop_quietly, panic_text};
 use crate::timer::Nanos;
 
+/// How many records a step may make before their buffer is given back: more than nearly every step makes.
+const USUAL: usize = 4_096;
+
 pub(crate) struct Hub {
     /// Somebody wants to know what happens: observers, hooks or the debug mode.
     on: Cell<bool>,
@@ -79,12 +82,16 @@ impl Hub {
         self.on.get()
     }
 
-    pub(crate) fn attach(&self, observer: Box<dyn Observer>) {
+    /// Between two runs.
+    pub(crate) fn attach(&self, lp: &EventLoop, observer: Box<dyn Observer>) {
         let in_background = observer.is_background();
         let mut stream = self.stream.borrow_mut();
         if !self.is_observed() {
-            // Between two runs nothing is so; what was last told is of one that its observers have not seen to the end.
-            stream.picture.lock().state = State::new();
+            // What was last told is of a run that its observers have not seen to the end. What is left of runs that nobody saw,
+            // as a listener that is kept, the loop's tables know.
+            stream.pending.clear();
+            stream.causes = Causes::default();
+            stream.picture.lock().state = State::of(lp);
         }
         stream.picture.lock().is_noticed |= !in_background;
         stream.observers.push(Watching { observer, in_background });
@@ -186,6 +193,7 @@ impl Hub {
             // With nobody left to tell, lines that the program prints go where they would go unwatched.
             self.set_observed(!observers.is_empty());
             self.noticed.set(observers.iter().any(|watching| !watching.in_background));
+            self.stream.borrow().picture.lock().is_noticed = self.noticed.get();
         }
         self.telling.set(false);
         let (named, texts) = (!names.tasks.is_empty(), names.texts.len());
@@ -196,8 +204,9 @@ impl Hub {
         let stream = &mut *self.stream.borrow_mut();
         stream.observers = observers;
         if stream.pending.is_empty() {
-            // The buffer goes on to the next step.
+            // The buffer goes on to the next step. After one of many records it is not kept for ever.
             pending.clear();
+            pending.shrink_to(USUAL);
             stream.pending = pending;
         }
     }

@@ -323,6 +323,11 @@ impl<W: Write> Narrator<W> {
                 line.queue = true;
                 format!("{} is ready, woken by {}", names.task(task), self::by(by, names))
             }
+            Event::Give { lock, to: 0 } => format!("leaves lock {lock} to others, who read"),
+            Event::Give { lock, to } => {
+                line.kind = Kind::Cause;
+                format!("gives lock {lock} to {}", names.task(to))
+            }
             Event::Shuffle { .. } => {
                 line.queue = true;
                 "puts the ready tasks into another order".to_owned()

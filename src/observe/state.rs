@@ -41,7 +41,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
-use super::event::{By, End, Event, Place, PollReason, Purpose, Record, Sent, Want, Why};
+use super::event::{By, End, Event, Place, PollReason, Purpose, Record, Sent, Thing, Want, Why};
 use crate::event_loop::EventLoop;
 use crate::random::Random;
 use crate::timer::Nanos;
@@ -88,6 +88,17 @@ pub struct State {
     pub groups: BTreeMap<u64, Group>,
     /// The coroutines that are paused, and where.
     pub coroutines: BTreeMap<u64, Place>,
+    /// The locks that tasks are parked for, by their numbers.
+    pub locks: BTreeMap<u32, Lock>,
+}
+
+/// A lock that tasks are parked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// Who has it; 0: several who read, or nobody that is known.
+    pub holder: u64,
+    /// How many are parked for it.
+    pub waiting: u32,
 }
 
 /// A task, as the records tell it.
@@ -270,6 +281,11 @@ impl State {
                 self.enter(task, Stage::Ready);
             }
             // ANCHOR_END: fold
+            Event::Give { lock, to } => {
+                if let Some(lock) = self.locks.get_mut(&lock) {
+                    lock.holder = to;
+                }
+            }
             Event::Shuffle { with } => {
                 let ready = &mut self.ready;
                 Random::new(with).exchanges(ready.len(), |a, b| ready.swap(a, b));
@@ -316,41 +332,101 @@ impl State {
         timers.min_by_key(|(id, timer)| (timer.due, **id)).map(|(id, timer)| (*id, *timer))
     }
 
+    /// What a task is parked for, as it is now: a lock passes from one task to the next while others wait for it.
+    ///
+    /// ```
+    /// use corio::observe::{Recording, State, event::{Event, Want}};
+    /// use corio::{Mutex, Runner, scope, secs, sleep};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let recording = Recording::new();
+    /// Runner::new().virtual_clock().observer(recording.clone()).run(|| {
+    ///     let lock = Mutex::new(());
+    ///     scope(|s| {
+    ///         for _ in 0..3 {
+    ///             s.spawn(|| {
+    ///                 let _mine = lock.lock()?;
+    ///                 sleep(secs(1))
+    ///             });
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// })?;
+    /// let (mut state, mut holders) = (State::new(), Vec::new());
+    /// for record in recording.records() {
+    ///     state.apply(&record);
+    ///     if let Some(Want::Thing { holder, .. }) = state.wait_of(4) {
+    ///         holders.push(holder);
+    ///     }
+    /// }
+    /// holders.dedup();
+    /// assert_eq!(holders, [2, 3]); // the fourth task waits for a lock that the second has, and then the third
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn wait_of(&self, task: u64) -> Option<Want> {
+        match self.tasks.get(&task)?.stage {
+            Stage::Parked(want) => Some(self.as_it_is(task, want)),
+            _ => None,
+        }
+    }
+
+    fn as_it_is(&self, task: u64, mut want: Want) -> Want {
+        if let Want::Thing { id, holder, .. } = &mut want
+            && let Some(lock) = self.locks.get(id)
+        {
+            // Whoever has just been given it waits for nobody: it is about to be woken.
+            *holder = if lock.holder == task { 0 } else { lock.holder };
+        }
+        want
+    }
+
     /// The tasks that a task waits for: for their end, or for what they have.
     pub fn waits_for(&self, task: u64) -> Vec<u64> {
-        match self.tasks.get(&task).map(|task| task.stage) {
-            Some(Stage::Parked(Want::Join { task })) => vec![task],
-            Some(Stage::Parked(Want::Thing { holder, .. })) if holder != 0 => vec![holder],
-            Some(Stage::Parked(Want::Children { group })) => {
-                let children = self.tasks.iter().filter(|(_, task)| task.group == group && !task.is_done());
-                children.map(|(id, _)| *id).collect()
-            }
+        self.waits_among(task, |group| {
+            let children = self.tasks.iter().filter(|(_, task)| task.group == group && !task.is_done());
+            children.map(|(id, _)| *id).collect()
+        })
+    }
+
+    fn waits_among(&self, task: u64, children: impl FnOnce(u64) -> Vec<u64>) -> Vec<u64> {
+        match self.wait_of(task) {
+            Some(Want::Join { task }) => vec![task],
+            Some(Want::Thing { holder, .. }) if holder != 0 => vec![holder],
+            Some(Want::Children { group }) => children(group),
             _ => Vec::new(),
         }
     }
 
     /// Tasks that wait for each other in a circle, if there are any: each for the next, and the last for the first.
     pub fn cycle(&self) -> Option<Vec<u64>> {
-        let mut finished = BTreeSet::new();
+        let mut children = BTreeMap::<u64, Vec<u64>>::new();
+        for (id, task) in self.tasks.iter().filter(|(_, task)| task.group != 0 && !task.is_done()) {
+            children.entry(task.group).or_default().push(*id);
+        }
+        let turns = |task| self.waits_among(task, |group| children.get(&group).cloned().unwrap_or_default());
+        // Depth first, with the way in hand; each step of it with the turns not yet taken.
+        let (mut finished, mut on_way) = (BTreeSet::new(), BTreeSet::new());
         for &start in self.tasks.keys() {
-            // Depth first, with the way in hand; each step of it with the turns not yet taken.
-            let mut way = vec![(start, self.waits_for(start))];
-            while let Some((task, turns)) = way.last_mut() {
-                let task = *task;
-                match turns.pop() {
-                    None => {
-                        finished.insert(task);
-                        way.pop();
-                    }
-                    Some(next) => {
-                        if let Some(entry) = way.iter().position(|(on_way, _)| *on_way == next) {
-                            return Some(way[entry..].iter().map(|(task, _)| *task).collect());
-                        }
-                        if !finished.contains(&next) {
-                            way.push((next, self.waits_for(next)));
-                        }
-                    }
+            let mut way = Vec::new();
+            let mut next = Some(start).filter(|start| !finished.contains(start));
+            while let Some(task) = next {
+                if !on_way.insert(task) {
+                    let entry = way.iter().position(|(passed, _)| *passed == task)?;
+                    return Some(way[entry..].iter().map(|(task, _)| *task).collect());
                 }
+                way.push((task, turns(task)));
+                next = loop {
+                    let Some((task, turns)) = way.last_mut() else { break None };
+                    match turns.pop() {
+                        Some(turn) if finished.contains(&turn) => {}
+                        Some(turn) => break Some(turn),
+                        None => {
+                            on_way.remove(task);
+                            finished.insert(*task);
+                            way.pop();
+                        }
+                    }
+                };
             }
         }
         None
@@ -493,7 +569,7 @@ impl State {
                 state.groups.insert(group.id, Group { owner: group.owner().id(), at: group.at });
             }
             let mut seen = Task::new(0, group.map_or(0, |group| group.id), core.spawned_at(), None);
-            seen.stage = match (core.state(), core.waits()) {
+            seen.stage = match (core.state(), core.waits_now(lp)) {
                 (Real::Ready, _) if !core.is_active() => Stage::New,
                 (Real::Ready, _) => Stage::Ready,
                 (Real::Running, _) => Stage::Running,
@@ -504,6 +580,11 @@ impl State {
             seen.paused_at = core.waits().map(|(_, at)| at);
             seen.resumes = core.resumes();
             seen.is_future = !core.stack_size.is_some() && core.is_active();
+            if let Stage::Parked(want) = seen.stage
+                && !seen.is_future
+            {
+                state.await_lock(want, 1);
+            }
             state.tasks.insert(core.id(), seen);
         }
         state.running.extend(lp.running().map(|task| task.core.id()));
@@ -518,9 +599,17 @@ impl State {
         fn tell<T: PartialEq + Debug>(what: &str, told: T, real: T) -> Option<String> {
             (told != real).then(|| format!("{what}\n  the records say: {told:?}\n  the loop's tables: {real:?}"))
         }
+        let stage = |state: &State, id: u64, task: &Task| match task.stage {
+            // Who has a lock that a future waits for, the tables do not know.
+            Stage::Parked(Want::Thing { thing, id, .. }) if task.is_future => {
+                Stage::Parked(Want::Thing { thing, id, holder: 0 })
+            }
+            Stage::Parked(want) => Stage::Parked(state.as_it_is(id, want)),
+            stage => stage,
+        };
         let tasks = |state: &State| -> Vec<_> {
             let tasks = state.tasks.iter().filter(|(_, task)| !task.is_done());
-            tasks.map(|(id, task)| (*id, task.stage, task.resumes, task.paused_at, task.group)).collect()
+            tasks.map(|(id, task)| (*id, stage(state, *id, task), task.resumes, task.paused_at, task.group)).collect()
         };
         tell("the tasks", tasks(self), tasks(real))
             .or_else(|| tell("who runs", &self.running, &real.running))
@@ -537,7 +626,26 @@ impl State {
 
     fn enter(&mut self, task: u64, stage: Stage) {
         let now = self.now;
-        self.with(task, |task| task.enter(stage, now));
+        let Some(task) = self.tasks.get_mut(&task) else { return };
+        let before = task.stage;
+        task.enter(stage, now);
+        for (stage, more) in [(before, -1), (stage, 1)] {
+            if let Stage::Parked(want) = stage {
+                self.await_lock(want, more);
+            }
+        }
+    }
+
+    /// One more waits for a lock, or one less.
+    fn await_lock(&mut self, want: Want, more: i32) {
+        let Want::Thing { thing: Thing::Lock | Thing::Read | Thing::Write, id, holder } = want else { return };
+        let lock = self.locks.entry(id).or_default();
+        lock.waiting = lock.waiting.saturating_add_signed(more);
+        if more > 0 {
+            lock.holder = holder;
+        } else if lock.waiting == 0 {
+            self.locks.remove(&id);
+        }
     }
 
     fn leave_queue(&mut self, task: u64) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::event::{Event, Place, Record};
-use super::state::{Stage, State};
+use super::state::State;
 use super::walk::Walk;
 use super::words::{self, handed_in, handed_out, place, want};
 
@@ -300,11 +300,8 @@ impl Walk {
     /// ```
     pub fn waits(&self, task: u64) -> Option<(String, Place)> {
         let (state, names) = (self.replay.state(), self.replay.names());
-        let task = state.tasks.get(&task)?;
-        match task.stage {
-            Stage::Parked(wanted) => Some((want(wanted, state, names), task.paused_at?)),
-            _ => None,
-        }
+        let wanted = state.wait_of(task)?;
+        Some((want(wanted, state, names), state.tasks.get(&task)?.paused_at?))
     }
 
     /// Where in the source the last record stands, and the sign for what happens there: `■` pauses, `►` goes on, `·` goes by.

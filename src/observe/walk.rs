@@ -375,7 +375,7 @@ impl Walk {
         let Some(seen) = state.tasks.get(&task) else {
             return Answer::Said(format!("  {} is not made yet", names.task(task)));
         };
-        let mut text = one(seen, task, state, names);
+        let mut text = one(task, state, names);
         if let Stage::Parked(_) = seen.stage
             && let Some(at) = seen.paused_at
         {

@@ -134,7 +134,7 @@ impl Condvar {
     /// ```
     pub fn notify(&self, n: usize) {
         for _ in 0..n {
-            if grant(&self.waiters).is_none() {
+            if !grant(&self.waiters) {
                 return;
             }
         }

@@ -24,7 +24,7 @@ pub use self::mutex::{Mutex, MutexGuard};
 pub use self::rwlock::{Reading, RwLock, RwLockReadGuard, RwLockWriteGuard, Writing};
 pub use self::semaphore::{BoundedSemaphore, Permit, Semaphore};
 use crate::event_loop::EventLoop;
-use crate::observe::event::By;
+use crate::observe::event::{By, Event as Happened};
 use crate::task::Who;
 use crate::task::wait::WaitList;
 
@@ -42,17 +42,25 @@ impl Id {
         }
         self.0.get()
     }
+
+    /// The lock is that task's now. Those who have waited for it have told their observers of this number.
+    fn tell_holder(&self, lp: &EventLoop, holder: Who) {
+        let lock = self.0.get();
+        if lock != 0 {
+            lp.emit(|| Happened::Give { lock, to: holder.on(lp) });
+        }
+    }
 }
 
-/// Grants to the first who waits, and tells who that is; `None` if nobody waits.
+/// Grants to the first who waits; `false` if nobody does.
 #[inline(always)]
-pub(crate) fn grant(list: &WaitList) -> Option<Who> {
-    if list.is_empty() { None } else { grant_first(list) }
+pub(crate) fn grant(list: &WaitList) -> bool {
+    !list.is_empty() && grant_first(list)
 }
 
 #[inline]
-fn grant_first(list: &WaitList) -> Option<Who> {
-    with_loop(list, |lp, by| list.grant(lp, by).map(|task| Who::task(lp, task))).flatten()
+fn grant_first(list: &WaitList) -> bool {
+    with_loop(list, |lp, by| list.grant(lp, by).is_some()).unwrap_or(false)
 }
 
 /// Hands the loop on which the list's tasks wait to `f`; `None` if there are none.

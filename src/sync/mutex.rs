@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 
-use super::{Id, grant};
+use super::{Id, with_loop};
 use crate::observe::event::{Thing, Want};
 use crate::select::{Arm, Cx, Spot, Wait, wait_for};
 use crate::task::wait::WaitList;
@@ -119,9 +119,21 @@ impl<T: ?Sized> Mutex<T> {
     // ANCHOR: unlock
     pub(super) fn unlock(&self) {
         self.holder.set(Who::NOBODY);
-        if let Some(next) = grant(&self.waiters) {
-            self.holder.set(next);
+        if !self.waiters.is_empty() {
+            self.hand_on();
         }
+    }
+
+    #[inline]
+    fn hand_on(&self) {
+        with_loop(&self.waiters, |lp, by| {
+            if let Some(first) = self.waiters.first() {
+                let next = Who::task(lp, first.task());
+                self.holder.set(next);
+                self.id.tell_holder(lp, next);
+                self.waiters.grant_to(first, lp, by);
+            }
+        });
     }
     // ANCHOR_END: unlock
 }

@@ -185,12 +185,16 @@ impl<T: ?Sized> RwLock<T> {
                 if !reads && self.readers.get() > 0 {
                     break;
                 }
-                let who = Who::task(lp, self.waiters.grant_to(first, lp, by));
+                let (who, before) = (Who::task(lp, first.task()), self.holder.get());
                 if reads {
                     self.begin_read(who);
                 } else {
                     self.holder.set(who);
                 }
+                if self.holder.get() != before {
+                    self.id.tell_holder(lp, who);
+                }
+                self.waiters.grant_to(first, lp, by);
             }
         });
     }
@@ -203,6 +207,8 @@ impl<T: ?Sized> RwLock<T> {
         }
         if self.readers.get() == 0 {
             self.hand_on();
+        } else if self.holder.get() == Who::NOBODY {
+            with_loop(&self.waiters, |lp, _| self.id.tell_holder(lp, Who::NOBODY));
         }
     }
 

@@ -76,7 +76,7 @@ impl Semaphore {
     /// A permit that was [forgotten](Permit::forget) can be given back so.
     pub fn release(&self, n: usize) {
         for given in 0..n {
-            if grant(&self.waiters).is_none() {
+            if !grant(&self.waiters) {
                 let permits = self.permits.get().saturating_add(n - given);
                 self.permits.set(permits.min(self.bound));
                 return;

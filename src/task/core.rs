@@ -165,6 +165,9 @@ pub(crate) struct Activation {
     fruitless: Cell<u16>,
     /// A future of ours, in the poll that goes on, has said what it waits for.
     has_said: Cell<bool>,
+    /// In which of its resumes a wait fails because of a cancellation: for who watches. 0: none; `u32::MAX`: not in this one,
+    /// though it is cancelled.
+    interrupted: Cell<u32>,
 }
 
 impl TaskCore {
@@ -496,6 +499,50 @@ impl TaskCore {
         Some((activation.want.get(), activation.at.get()?))
     }
 
+    /// The same, as it is now: a lock may have passed from hand to hand since the wait began.
+    pub(crate) fn waits_now(&self, lp: &EventLoop) -> Option<(Want, Place)> {
+        let (mut want, at) = self.waits()?;
+        if let Want::Thing { holder, .. } = &mut want
+            && let Some(now) = self.holder()
+        {
+            *holder = now.on(lp);
+        }
+        Some((want, at))
+    }
+
+    /// A cancellation comes. If the task is parked, that is what wakes it.
+    pub(crate) fn interrupt(&self) {
+        if let Some(activation) = self.activation().filter(|_| self.state() == State::Parked) {
+            activation.interrupted.set(activation.resumes.get().wrapping_add(1));
+        }
+    }
+
+    /// Its wait does not fail after all.
+    pub(crate) fn forget_interruption(&self) {
+        self.set_interrupted(0);
+    }
+
+    /// It is about to pause in a call that cannot fail, or has done so.
+    pub(crate) fn set_unfailing(&self, on: bool) {
+        self.set_interrupted(if on { u32::MAX } else { 0 });
+    }
+
+    fn set_interrupted(&self, value: u32) {
+        if let Some(activation) = self.activation() {
+            activation.interrupted.set(value);
+        }
+    }
+
+    /// Whether the call in which a cancelled task has paused fails when it is resumed now. A result that has come goes before
+    /// (R13), and who gave up its turn meets the cancellation at once.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let Some(activation) = self.activation() else { return false };
+        match (activation.want.get(), activation.interrupted.get()) {
+            (Want::Turn, interrupted) => interrupted != u32::MAX,
+            (_, interrupted) => interrupted == activation.resumes.get().wrapping_add(1),
+        }
+    }
+
     /// Says where it stands who has what the task waits for; whoever says so takes it back before the wait is over.
     pub(crate) fn set_holder(&self, holder: Option<&Cell<Who>>) {
         if let Some(activation) = self.activation() {
@@ -503,12 +550,11 @@ impl TaskCore {
         }
     }
 
-    /// Who has what this one waits for.
-    pub(crate) fn holder(&self) -> Who {
+    /// Who has what this one waits for, if that is a lock and it waits on its stack.
+    fn holder(&self) -> Option<Who> {
         // SAFETY: the guard of the wait, in a frame of this task's stack, takes the pointer back before the frame goes (R4).
-        self.activation()
-            .and_then(|activation| unsafe { activation.holder.get().as_ref() })
-            .map_or(Who::NOBODY, Cell::get)
+        let holder = unsafe { self.activation()?.holder.get().as_ref() };
+        holder.map(Cell::get)
     }
 
     pub(crate) fn resumes(&self) -> u32 {
@@ -631,6 +677,7 @@ impl Activation {
             want: Cell::new(Want::Turn),
             at: Cell::new(None),
             holder: Cell::new(std::ptr::null()),
+            interrupted: Cell::new(0),
             frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),

@@ -110,7 +110,9 @@ pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Resul
 pub(crate) fn give_way(lp: &EventLoop, task: &TaskRef, at: Place) {
     lp.assert_may_suspend(at);
     if !lp.spend_budget() {
+        task.core.set_unfailing(true);
         park(lp, task, Want::Turn, at);
+        task.core.set_unfailing(false);
     }
 }
 
@@ -238,6 +240,12 @@ impl Default for Node {
 }
 
 impl Node {
+    /// The task that waits here; only of a linked node.
+    #[inline]
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.waiter().task()
+    }
+
     /// Who waits here; only of a linked node.
     #[inline]
     fn waiter(&self) -> &Waiter {

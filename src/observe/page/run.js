@@ -14,15 +14,17 @@ const row = (step) => rows[step - 1];
 
 // ---- the state at a step: some are kept, and the changes since lead to the others
 const EVERY = 1024, kept = [];
-const copy = ({ ready, parked, timers, sources }) =>
-  ({ ready: ready.slice(), parked: new Map(parked), timers: new Map(timers), sources: new Set(sources) });
-function apply(s, [ready, parked, timer, source]) {
+const copy = ({ ready, parked, timers, sources, holders }) => ({
+  ready: ready.slice(), parked: new Map(parked), timers: new Map(timers), sources: new Set(sources), holders: new Map(holders),
+});
+function apply(s, [ready, parked, timer, source, lock]) {
   if (Array.isArray(ready)) s.ready = ready.slice();
   else if (ready > 0) s.ready.push(ready);
   else if (ready < 0) s.ready.splice(s.ready.indexOf(-ready), 1);
-  if (Array.isArray(parked)) s.parked.set(parked[0], parked[1]); else if (parked < 0) s.parked.delete(-parked);
+  if (Array.isArray(parked)) s.parked.set(parked[0], parked); else if (parked < 0) s.parked.delete(-parked);
   if (Array.isArray(timer)) s.timers.set(timer[0], timer); else if (timer < 0) s.timers.delete(-timer);
   if (source > 0) s.sources.add(source); else if (source < 0) s.sources.delete(-source);
+  if (Array.isArray(lock)) s.holders.set(...lock);
 }
 {
   const state = copy({ ready: [] });
@@ -206,8 +208,10 @@ function panel() {
   const left = (timer) => timer[1] === null ? "never" : `in ${seconds(Math.max(0, timer[1] - at))}`;
   $("timers").textContent = several(timers.map((timer) => `${timer[0]}: ${laneName(timer[2])} ${left(timer)}`), "none");
   $("sources").textContent = several([...state.sources].sort((a, b) => a - b), "none");
-  const parked = [...state.parked].sort((a, b) => a[0] - b[0]);
-  $("parked").textContent = several(parked.map(([lane, why]) => `${laneName(lane)} ${text(why)}`), "nobody", "\n");
+  const parked = [...state.parked.values()].sort((a, b) => a[0] - b[0]);
+  const held = (lock) => state.holders.get(lock) ? `, which ${laneName(state.holders.get(lock))} has` : "";
+  const waits = ([lane, why, lock]) => `${laneName(lane)} ${text(why)}${held(lock)}`;
+  $("parked").textContent = several(parked.map(waits), "nobody", "\n");
   const lines = count(printed, ([step]) => step <= view.step), latest = printed.slice(Math.max(0, lines - 200), lines);
   $("printed").textContent = several(latest.map(([, , , said]) => text(said)), "nothing", "\n", 200);
   $("printed").scrollTop = 1e9;
