@@ -18,7 +18,9 @@ use std::{fmt, io, mem};
 
 use crate::error::misuse;
 use crate::event_loop::EventLoop;
-use crate::observe::event::{Event, Place};
+use crate::observe::event::{End, Event, Place};
+use crate::observe::value::{self, noted};
+use crate::observe::words::shown;
 use crate::stack::{self, Owner, OwnerKind, StackSize};
 use crate::switch::{Fiber, Suspender, Switched};
 use crate::task::body::{drop_quietly, panic_text};
@@ -66,6 +68,14 @@ pub struct Coroutine<In, Out, Ret = ()> {
     started: bool,
     id: u64,
     made_at: Place,
+    texts: Texts<In, Out, Ret>,
+}
+
+/// How values are shown to whoever watches: only where it is made, it is known that they borrow nothing, which tells their types.
+struct Texts<In, Out, Ret> {
+    input: fn(&In) -> String,
+    output: fn(&Out) -> String,
+    result: fn(&Ret) -> String,
 }
 
 /// The one-way kind: an [`Iterator`] of `io::Result<Item>`, whose `next` may wait.
@@ -123,7 +133,8 @@ impl<In: 'static, Out: 'static, Ret: 'static> Coroutine<In, Out, Ret> {
     #[track_caller]
     pub fn new(body: impl FnOnce(&Yielder<In, Out>) -> io::Result<Ret> + 'static) -> Self {
         let id = EventLoop::with_current(|lp| lp.map_or(0, EventLoop::next_coroutine_id));
-        Coroutine { stage: Stage::Fresh(Box::new(body)), returned: None, started: false, id, made_at: caller() }
+        let texts = Texts { input: value::text, output: value::text, result: value::text };
+        Coroutine { stage: Stage::Fresh(Box::new(body)), returned: None, started: false, id, made_at: caller(), texts }
     }
 
     /// Runs the body to its first yield. Python: `next(g)`, or `g.send(None)`, on a fresh generator.
@@ -306,10 +317,10 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
         let owner = Rc::new(Owner::new(OwnerKind::Coroutine, self.id, self.made_at));
         let stack = stack::take_shared(StackSize::default_size(), &*owner)?;
         let (low, high) = stack.bounds();
-        let id = self.id;
+        let (id, text) = (self.id, self.texts.output);
         let root = move |suspender: &Suspender<Input<In>, Output<Out>>, _: Input<In>| -> Ended<Ret> {
             let (refusals, closing, closer_panics) = (Cell::new(0), Cell::new(false), Cell::new(false));
-            let yielder = Yielder { suspender, low, high, id, refusals, closing, closer_panics };
+            let yielder = Yielder { suspender, low, high, id, text, refusals, closing, closer_panics };
             catch_unwind(AssertUnwindSafe(|| function(&yielder)))
         };
         // SAFETY: the root catches every panic. What it captures is its own or `'static`, by the bounds of `new`.
@@ -324,7 +335,9 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
         input: Input<In>,
         thrown: bool,
     ) -> io::Result<State<Out, Ret>> {
-        emit(|lp| Event::GenSend { coroutine: self.id, task: lp.current_id(), thrown });
+        if is_told() {
+            self.tell_send(&input, thrown);
+        }
         match running.fiber.resume(input) {
             Switched::Suspended(Output::Value(value)) => {
                 self.stage = Stage::Paused(running);
@@ -338,10 +351,12 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
                 Err(io::Error::other("the coroutine ignored that it was closed; its stack is leaked"))
             }
             Switched::Returned(ended) => {
-                emit(|_| Event::GenReturn { coroutine: self.id });
                 // SAFETY: the function has returned.
                 unsafe { stack::give_shared(running.fiber.into_stack()) };
                 drop(running.owner);
+                if is_told() {
+                    self.tell_end(&ended);
+                }
                 match ended {
                     Ok(result) => result.map(State::Returned),
                     Err(payload) if payload.is::<Closed>() => Err(closing()),
@@ -349,6 +364,41 @@ impl<In, Out, Ret> Coroutine<In, Out, Ret> {
                 }
             }
         }
+    }
+
+    #[cold]
+    fn tell_send(&self, input: &Input<In>, thrown: bool) {
+        let error = match input {
+            Input::Throw(error) => value::of_error(error),
+            Input::Value(_) | Input::Close => None,
+        };
+        emit(|lp| {
+            let value = match input {
+                Input::Value(value) => noted(lp, || (self.texts.input)(value)),
+                Input::Throw(_) => error.and_then(|error| noted(lp, || error)),
+                Input::Close if thrown => noted(lp, || "Closed".to_owned()),
+                Input::Close => None,
+            };
+            Event::GenSend { coroutine: self.id, task: lp.current_id(), thrown, value }
+        });
+    }
+
+    #[cold]
+    fn tell_end(&self, ended: &Ended<Ret>) {
+        let error = match ended {
+            Ok(Err(error)) => value::of_error(error),
+            _ => None,
+        };
+        emit(|lp| {
+            let (end, value) = match ended {
+                Ok(Ok(value)) => (End::Returned, noted(lp, || (self.texts.result)(value))),
+                Ok(Err(error)) if is_closing(error) => (End::Cancelled, None),
+                Ok(Err(_)) => (End::Failed, error.and_then(|error| noted(lp, || error))),
+                Err(payload) if payload.is::<Closed>() => (End::Cancelled, None),
+                Err(payload) => (End::Panicked, noted(lp, || shown(panic_text(&**payload)))),
+            };
+            Event::GenReturn { coroutine: self.id, end, value }
+        });
     }
 }
 
@@ -358,6 +408,11 @@ fn refuse_to_resume_while_panicking() -> io::Result<()> {
         return Err(misuse("a coroutine cannot be resumed while the thread panics"));
     }
     Ok(())
+}
+
+/// Whether somebody is told what happens.
+fn is_told() -> bool {
+    EventLoop::with_current(|lp| lp.is_some_and(|lp| cfg!(feature = "observe") && lp.hub.is_on()))
 }
 
 fn emit(event: impl FnOnce(&EventLoop) -> Event) {
@@ -458,6 +513,8 @@ pub struct Yielder<In, Out> {
     low: usize,
     high: usize,
     id: u64,
+    /// As the coroutine's.
+    text: fn(&Out) -> String,
     /// Yields that were refused since it was told to close, or began to unwind.
     refusals: Cell<u32>,
     closing: Cell<bool>,
@@ -522,7 +579,7 @@ impl<In, Out> Yielder<In, Out> {
         if self.closing.get() {
             self.refuse();
         }
-        emit(|_| Event::GenYield { coroutine: self.id, at });
+        emit(|lp| Event::GenYield { coroutine: self.id, at, value: noted(lp, || (self.text)(&value)) });
         // SAFETY: the suspender lies at the root of this coroutine's stack, on which this call runs (just checked).
         match unsafe { &*self.suspender }.suspend(Output::Value(value)) {
             Input::Value(value) => Ok(value),

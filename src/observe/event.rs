@@ -1,6 +1,6 @@
 //! What the loop says about itself: small `Copy` records in one total order.
 //!
-//! Ids count from 1 in the order of creation, never addresses; text (names, printed lines) stands in side tables of
+//! Ids count from 1 in the order of creation, never addresses; text (names, printed lines, values) stands in side tables of
 //! [`Names`](super::Names), so a record is small and recording it allocates nothing.
 //!
 //! An observer that understands some of them:
@@ -264,6 +264,9 @@ pub enum Event {
         task: u64,
         /// Whether an error was thrown in.
         thrown: bool,
+        /// What it was handed: a number in [`Names::text`](super::Names::text). Nothing at its start; and nothing while all
+        /// who watch do so in the background.
+        value: Option<u32>,
     },
     /// A coroutine handed a value out and paused.
     GenYield {
@@ -271,11 +274,17 @@ pub enum Event {
         coroutine: u64,
         /// Where it paused.
         at: Place,
+        /// What it handed out, as in [`GenSend`](Self::GenSend).
+        value: Option<u32>,
     },
     /// A coroutine ended.
     GenReturn {
         /// The coroutine.
         coroutine: u64,
+        /// How it ended; cancelled: it was closed, and passed that on.
+        end: End,
+        /// What it returned, or the text of its error or panic, as in [`GenSend`](Self::GenSend).
+        value: Option<u32>,
     },
     /// A callback of `call_soon` or a timer runs.
     Callback {
@@ -315,6 +324,15 @@ impl Event {
             | Event::NoPause { task, .. }
             | Event::Complete { task, .. }
             | Event::Wake { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The number of the text that it refers to. Each text belongs to one event, and both come in the same order.
+    pub(super) fn text(&self) -> Option<u32> {
+        match *self {
+            Event::Out { text, .. } | Event::Mark { text } => Some(text),
+            Event::GenSend { value, .. } | Event::GenYield { value, .. } | Event::GenReturn { value, .. } => value,
             _ => None,
         }
     }
@@ -466,7 +484,7 @@ pub enum By {
     Loop,
 }
 
-/// How a task ended.
+/// How a task ended, or a coroutine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Its function returned a value.

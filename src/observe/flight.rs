@@ -519,7 +519,8 @@ struct Tape {
     names: BTreeMap<u64, String>,
     /// Of the tasks among them that have ended: the last record that speaks of it.
     ended: BTreeMap<u64, u64>,
-    /// What was printed, and marks: one for each record of these, in their order, and the number of the first.
+    /// What was printed, marks, and values, which only others have noted who watch beside this one: one for each record of
+    /// these, in their order, and the number of the first.
     texts: VecDeque<String>,
     first_text: u32,
 }
@@ -556,13 +557,13 @@ impl Tape {
     fn write(&mut self, record: &Record, names: &Names, capacity: usize) {
         match record.event {
             Event::Spawn { task, .. } => self.learn(task, names),
-            Event::Out { text, .. } | Event::Mark { text } => {
-                if self.texts.is_empty() {
-                    self.first_text = text;
-                }
-                self.texts.push_back(names.text(text).to_owned());
-            }
             event => event.task().into_iter().for_each(|task| self.learn(task, names)),
+        }
+        if let Some(text) = record.event.text() {
+            if self.texts.is_empty() {
+                self.first_text = text;
+            }
+            self.texts.push_back(names.text(text).to_owned());
         }
         if let Some(task) = speaks_of(&record.event)
             && self.names.contains_key(&task)
@@ -588,7 +589,7 @@ impl Tape {
     fn forget_the_first(&mut self) {
         let Some(record) = self.records.pop_front() else { return };
         self.base.pass(&record);
-        if let Event::Out { .. } | Event::Mark { .. } = record.event {
+        if record.event.text().is_some() {
             self.texts.pop_front();
             self.first_text = self.first_text.wrapping_add(1);
         }

@@ -104,7 +104,7 @@ impl Hub {
         self.observed.get()
     }
 
-    /// Whether the program's own lines are for an observer to show.
+    /// Whether the program's own lines are for an observer to show, and values have texts.
     pub(super) fn is_noticed(&self) -> bool {
         self.noticed.get()
     }
@@ -132,7 +132,7 @@ impl Hub {
         self.with_names(|names| drop(names.tasks.insert(task, name)));
     }
 
-    /// Keeps a printed line, or the name of a mark, until it has been handed out.
+    /// Keeps the text of an event until that has been handed out. The event comes next.
     pub(super) fn text(&self, text: String) -> u32 {
         self.with_names(|names| names.add_text(text))
     }

@@ -37,6 +37,7 @@ pub mod state;
 mod stepper;
 mod svg;
 mod timeline;
+pub(crate) mod value;
 mod view;
 mod walk;
 pub(crate) mod words;
@@ -96,8 +97,8 @@ pub trait Observer {
     /// Whether it watches in the background, as what is always on in a server does. Asked once, before the first record.
     ///
     /// While nobody else watches, what the program prints by [`say!`](crate::say) goes to the terminal all the same, and
-    /// [`Names`] forgets what has been told: the name of a task after its end, and each printed line. `false` if not said
-    /// otherwise.
+    /// [`Names`] forgets what has been told: the name of a task after its end, and each printed line. And the values that go
+    /// into and come out of coroutines have no texts then. `false` if not said otherwise.
     ///
     /// ```
     /// use corio::observe::event::{Event, Record};
@@ -180,10 +181,10 @@ impl Names {
     /// The name of a task, as all views show it: on one line. What a terminal would obey is escaped, as in Rust, and of a name of
     /// more than 100 characters the rest is left out.
     pub fn task(&self, id: u64) -> String {
-        self.tasks.get(&id).map_or_else(|| format!("task-{id}"), |name| shown(name))
+        self.tasks.get(&id).map_or_else(|| format!("task-{id}"), shown)
     }
 
-    /// A printed line, or the name of a mark.
+    /// A printed line, the name of a mark, or a value that went into a coroutine or came out of one.
     pub fn text(&self, number: u32) -> &str {
         self.texts.get(number.wrapping_sub(self.first) as usize).map_or("", String::as_str)
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::event::{By, Direction, End, Event, Place, PollReason, Purpose, Record, Sent, Want};
 use super::state::State;
-use super::words::{Seconds, Sources, by, place, shown, some, tasks, want, why};
+use super::words::{Seconds, Sources, by, place, sent, shown, some, tasks, want, why};
 use super::{Names, Observer};
 
 /// Tells a run as it happens, a line per event: the step, the time, who does it, and what.
@@ -399,17 +399,31 @@ impl<W: Write> Narrator<W> {
             }
             Event::GroupOpen { group, at, .. } => format!("opens group {group} at {}", self.quoted(at)),
             Event::GroupClose { group } => format!("closes group {group}: all its tasks have ended"),
-            Event::GenSend { coroutine, task, thrown } => {
+            Event::GenSend { coroutine, task, thrown, value } => {
                 line.who = name(task);
-                let verb = if thrown { "throw" } else { "send" };
-                match self.state.coroutines.get(&coroutine) {
-                    Some(at) if thrown => format!("→ coroutine {coroutine}: throw, met at line {}", at.line()),
-                    Some(at) => format!("→ coroutine {coroutine}: {verb}, goes on after line {}", at.line()),
-                    None => format!("→ coroutine {coroutine}: {verb}(None), from the top"),
-                }
+                let how = match self.state.coroutines.get(&coroutine) {
+                    Some(at) if thrown => format!("{}, met at line {}", sent(thrown, value, names), at.line()),
+                    Some(at) => format!("{}, goes on after line {}", sent(thrown, value, names), at.line()),
+                    None => "send(None), from the top".to_owned(),
+                };
+                format!("→ coroutine {coroutine}: {how}")
             }
-            Event::GenYield { coroutine, at } => format!("← coroutine {coroutine}: pauses at {}", self.quoted(at)),
-            Event::GenReturn { coroutine } => format!("← coroutine {coroutine}: ends"),
+            Event::GenYield { coroutine, at, value } => {
+                let pauses = value.map_or("pauses".to_owned(), |value| format!("yields {}", names.text(value)));
+                format!("← coroutine {coroutine}: {pauses} at {}", self.quoted(at))
+            }
+            Event::GenReturn { coroutine, end, value } => {
+                let how = match (end, value.map(|value| names.text(value))) {
+                    (End::Returned, None | Some("()")) => "returns".to_owned(),
+                    (End::Returned, Some(value)) => format!("returns {value}"),
+                    (End::Failed, None) => "fails".to_owned(),
+                    (End::Failed, Some(error)) => format!("fails: {error}"),
+                    (End::Cancelled, _) => "ends, closed".to_owned(),
+                    (End::Panicked, None) => "panics".to_owned(),
+                    (End::Panicked, Some(text)) => format!("panics: {text}"),
+                };
+                format!("← coroutine {coroutine}: {how}")
+            }
             Event::Callback { at } => {
                 line.kind = Kind::Cause;
                 format!("calls the callback scheduled at {}", self.quoted(at))

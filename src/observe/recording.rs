@@ -78,7 +78,7 @@ impl Observer for Recording {
             // The names at the end are those that tasks have been given.
             Event::LoopStop => kept.clone_from(names),
             Event::Spawn { task, .. } => drop(kept.tasks.insert(task, names.task(task))),
-            Event::Out { .. } | Event::Mark { .. } => {
+            event if event.text().is_some() => {
                 if kept.texts.is_empty() {
                     kept.first = names.first;
                 }

@@ -299,8 +299,8 @@ impl State {
             Event::IoDrop { source } => drop(self.sources.remove(&source)),
             Event::GroupOpen { group, task, at } => drop(self.groups.insert(group, Group { owner: task, at })),
             Event::GroupClose { group } => drop(self.groups.remove(&group)),
-            Event::GenYield { coroutine, at } => drop(self.coroutines.insert(coroutine, at)),
-            Event::GenSend { coroutine, .. } | Event::GenReturn { coroutine } => {
+            Event::GenYield { coroutine, at, .. } => drop(self.coroutines.insert(coroutine, at)),
+            Event::GenSend { coroutine, .. } | Event::GenReturn { coroutine, .. } => {
                 self.coroutines.remove(&coroutine);
             }
             // These change nothing that lasts.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::event::{Event, Place, Record};
 use super::state::State;
 use super::walk::Walk;
-use super::words::{self, handed_in, handed_out, place, want};
+use super::words::{self, ended, handed_in, handed_out, place, sent, want};
 
 /// Something that two parties handed each other: the loop and a task, or a task and a coroutine.
 ///
@@ -91,7 +91,7 @@ impl Walk {
     /// assert_eq!(walk.parties(), ["loop", "main"]);
     /// walk.command("e");
     /// assert_eq!(walk.parties(), ["main", "coroutine 1"]);
-    /// assert_eq!(walk.next_exchange().unwrap().what, "a value");
+    /// assert_eq!(walk.next_exchange().unwrap().what, "1");
     /// # std::io::Result::Ok(())
     /// ```
     pub fn parties(&self) -> [String; 2] {
@@ -107,7 +107,7 @@ impl Walk {
             match record.event {
                 Event::GenSend { coroutine, .. }
                 | Event::GenYield { coroutine, .. }
-                | Event::GenReturn { coroutine } => return Partner::Coroutine(coroutine),
+                | Event::GenReturn { coroutine, .. } => return Partner::Coroutine(coroutine),
                 Event::Out { .. } | Event::Mark { .. } => {}
                 _ => break,
             }
@@ -150,29 +150,29 @@ impl Walk {
 
     /// What is handed over in a record, in or out.
     fn exchange(&self, record: &Record, with: Partner, state: &State) -> Option<Exchange> {
+        let names = self.replay.names();
         let (to_task, what, at) = match (with, record.event) {
             (Partner::Task(with), Event::Resume { task, sent, .. }) if task == with => {
                 (true, handed_in(sent).to_owned(), None)
             }
             (Partner::Task(with), Event::Yield { task, want: wanted, at }) if task == with => {
-                (false, want(wanted, state, self.replay.names()), Some(at))
+                (false, want(wanted, state, names), Some(at))
             }
             (Partner::Task(with), Event::Complete { task, end }) if task == with => {
                 (false, handed_out(end).to_owned(), None)
             }
-            (Partner::Coroutine(with), Event::GenSend { coroutine, thrown, .. }) if coroutine == with => {
-                let what = match thrown {
-                    true => "throw",
-                    false if self.paused(with, record.seq).is_none() => "send(None)",
-                    false => "send",
+            (Partner::Coroutine(with), Event::GenSend { coroutine, thrown, value, .. }) if coroutine == with => {
+                let what = match self.paused(with, record.seq) {
+                    Some(_) => sent(thrown, value, names),
+                    None => "send(None)".to_owned(),
                 };
-                (true, what.to_owned(), None)
+                (true, what, None)
             }
-            (Partner::Coroutine(with), Event::GenYield { coroutine, at }) if coroutine == with => {
-                (false, "a value".to_owned(), Some(at))
+            (Partner::Coroutine(with), Event::GenYield { coroutine, at, value }) if coroutine == with => {
+                (false, value.map_or("a value", |value| names.text(value)).to_owned(), Some(at))
             }
-            (Partner::Coroutine(with), Event::GenReturn { coroutine }) if coroutine == with => {
-                (false, "its end".to_owned(), None)
+            (Partner::Coroutine(with), Event::GenReturn { coroutine, end, value }) if coroutine == with => {
+                (false, ended(end, value, names), None)
             }
             _ => return None,
         };
@@ -182,7 +182,7 @@ impl Walk {
     /// Where a coroutine paused last before a step.
     fn paused(&self, coroutine: u64, before: u64) -> Option<Place> {
         self.replay.up_to(before.saturating_sub(1)).iter().rev().find_map(|record| match record.event {
-            Event::GenYield { coroutine: paused, at } if paused == coroutine => Some(at),
+            Event::GenYield { coroutine: paused, at, .. } if paused == coroutine => Some(at),
             _ => None,
         })
     }

@@ -145,6 +145,23 @@ pub(super) fn handed_out(end: End) -> &'static str {
     }
 }
 
+/// What goes into a coroutine that has paused.
+pub(super) fn sent(thrown: bool, value: Option<u32>, names: &Names) -> String {
+    let verb = if thrown { "throw" } else { "send" };
+    value.map_or(verb.to_owned(), |value| format!("{verb}({})", names.text(value)))
+}
+
+/// What comes out of a coroutine at its end.
+pub(super) fn ended(end: End, value: Option<u32>, names: &Names) -> String {
+    match (end, value.map(|value| names.text(value))) {
+        (End::Returned, None | Some("()")) => "StopIteration".to_owned(),
+        (End::Returned, Some(value)) => format!("StopIteration: {value}"),
+        (End::Cancelled, _) => "it is closed".to_owned(),
+        (end, None) => handed_out(end).to_owned(),
+        (end, Some(text)) => format!("{}: {text}", handed_out(end)),
+    }
+}
+
 /// What made a task ready, after "woken by".
 pub(super) fn by(by: By, names: &Names) -> String {
     match by {
@@ -160,24 +177,41 @@ pub(super) fn by(by: By, names: &Names) -> String {
 
 /// A name as a view shows it: on one line, whatever it is. What a terminal would obey, or what turns the direction of writing, is
 /// escaped as in Rust. Of a long one the beginning has to do.
-pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 100;
-    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let (mut shown, mut length) = (String::new(), 0);
-    for c in name.chars() {
-        let before = shown.len();
-        match steers(c) {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
+pub(crate) fn shown(name: impl fmt::Display) -> String {
+    beginning(100, format_args!("{name}"))
+}
+
+/// The same of whatever can be written. No more of it is made than is shown.
+pub(super) fn beginning(longest: usize, text: fmt::Arguments<'_>) -> String {
+    let mut shown = Shown { text: String::new(), room: Some(longest) };
+    let _ = fmt::write(&mut shown, text); // there may have been no room for all of it
+    shown.text
+}
+
+struct Shown {
+    text: String,
+    /// For so many characters; none, when something was left out.
+    room: Option<usize>,
+}
+
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let steers = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        for c in text.chars() {
+            let room = self.room.ok_or(fmt::Error)?;
+            let before = self.text.len();
+            match steers(c) {
+                true => self.text.extend(c.escape_default()),
+                false => self.text.push(c),
+            }
+            self.room = room.checked_sub(self.text[before..].chars().count());
+            if self.room.is_none() {
+                self.text.truncate(before);
+                self.text.push('…');
+            }
         }
-        length += shown[before..].chars().count();
-        if length > LONGEST {
-            shown.truncate(before);
-            shown.push('…');
-            break;
-        }
+        Ok(())
     }
-    shown
 }
 
 /// The names of several tasks.
