@@ -60,13 +60,14 @@ pub(crate) struct Overlay {
     pub(crate) text: String,
     /// Lines and columns that are out of view.
     pub(crate) scroll: (u16, u16),
+    /// How many of them can be, where it was drawn last.
+    pub(crate) most: (u16, u16),
 }
 
 /// Keys of the screen's own, for a reader. The others are those of [`Walk::letters`].
-const KEYS: [(&str, &str); 5] = [
-    ("← →", "an event back; an event on"),
-    ("PgUp PgDn", "a tenth of the run back; on"),
-    ("Home End", "the beginning; the end"),
+const KEYS: [(&str, &str); 4] = [
+    ("Left Right", "an event back; an event on"),
+    ("PgUp PgDn", "a tenth of the run back; on; Home and End go all the way"),
     ("O", "the output in the place of the loop, in a small window"),
     ("Esc", "closes this; then: the list of the examples"),
 ];
@@ -132,7 +133,33 @@ impl Menu {
 
 impl Overlay {
     fn new(title: String, text: String) -> Overlay {
-        Overlay { title, text, scroll: (0, 0) }
+        Overlay { title, text, scroll: (0, 0), most: (0, 0) }
+    }
+
+    /// Its lines and columns.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let columns = self.text.lines().map(|line| line.chars().count()).max();
+        (self.text.lines().count(), columns.unwrap_or(0))
+    }
+
+    /// Whether a key has moved it: one that leads to what is out of view, or back from there.
+    fn scrolled(&mut self, key: KeyCode) -> bool {
+        const ASIDE: u16 = 8;
+        const PAGE: u16 = 10;
+        let ((down, right), (lines, columns)) = (self.scroll, self.most);
+        let (there, is_out_of_view) = match key {
+            KeyCode::Up => ((down.saturating_sub(1), right), lines),
+            KeyCode::Down => ((down + 1, right), lines),
+            KeyCode::PageUp => ((down.saturating_sub(PAGE), right), lines),
+            KeyCode::PageDown => ((down + PAGE, right), lines),
+            KeyCode::Home => ((0, right), lines),
+            KeyCode::End => ((lines, right), lines),
+            KeyCode::Left => ((down, right.saturating_sub(ASIDE)), columns),
+            KeyCode::Right => ((down, right + ASIDE), columns),
+            _ => return false,
+        };
+        self.scroll = (there.0.min(lines), there.1.min(columns));
+        is_out_of_view > 0
     }
 }
 
@@ -149,7 +176,7 @@ impl Run {
         if self.prompt.is_some() {
             return self.typed(key);
         }
-        if self.overlay.is_some() && self.scrolled(key) {
+        if self.overlay.as_mut().is_some_and(|overlay| overlay.scrolled(key)) {
             return Next::Draw;
         }
         if self.overlay.take().is_some() && matches!(key, KeyCode::Esc | KeyCode::Enter | KeyCode::Char('h' | 'q')) {
@@ -159,10 +186,11 @@ impl Run {
         let (step, steps) = (self.walk.replay().step(), self.walk.replay().steps());
         let page = (steps / 10).max(1);
         match key {
-            KeyCode::Char('h') => self.overlay = Some(help()),
+            KeyCode::Char('h') => self.overlay = Some(help("keys")),
             KeyCode::Char('O') => self.output = !self.output,
             KeyCode::Char(letter) if wants_name(letter) => self.prompt = Some((letter, String::new())),
-            KeyCode::Char(letter) => return self.command(&letter.to_string()),
+            KeyCode::Char(letter) if is_known(letter) => return self.command(&letter.to_string()),
+            KeyCode::Char(letter) => self.overlay = Some(help(&format!("`{letter}` is none of these"))),
             KeyCode::Enter => return self.command("s"),
             KeyCode::Right => return self.command("e"),
             KeyCode::Left => return self.command(&format!("g {}", step.saturating_sub(1))),
@@ -194,24 +222,6 @@ impl Run {
         Next::Draw
     }
 
-    /// Whether a key has moved the text that lies over the panes.
-    fn scrolled(&mut self, key: KeyCode) -> bool {
-        const ASIDE: u16 = 8;
-        let Some(overlay) = &mut self.overlay else { return false };
-        let (down, right) = overlay.scroll;
-        let (lines, columns) =
-            (overlay.text.lines().count(), overlay.text.lines().map(|line| line.chars().count()).max());
-        let within = |n: u16, all: usize| n.min(u16::try_from(all.saturating_sub(1)).unwrap_or(u16::MAX));
-        overlay.scroll = match key {
-            KeyCode::Up => (down.saturating_sub(1), right),
-            KeyCode::Down => (within(down + 1, lines), right),
-            KeyCode::Left => (down, right.saturating_sub(ASIDE)),
-            KeyCode::Right => (down, within(right + ASIDE, columns.unwrap_or(0))),
-            _ => return false,
-        };
-        true
-    }
-
     fn command(&mut self, line: &str) -> Next {
         match self.walk.command(line) {
             Answer::Moved => {}
@@ -235,10 +245,16 @@ fn wants_name(letter: char) -> bool {
     letter != 'b' && usages.any(|(key, _)| key.chars().eq([letter]))
 }
 
-fn help() -> Overlay {
-    let line = |(key, does): (&str, &str)| format!(" {key:<9}  {does}\n");
+fn is_known(letter: char) -> bool {
+    let mut keys = Walk::letters().flat_map(|(usage, _)| usage.split(", ")).filter_map(|key| key.split(' ').next());
+    keys.any(|key| key.chars().eq([letter]))
+}
+
+/// All keys, in a column: no wider than the usual window.
+fn help(title: &str) -> Overlay {
+    let line = |(key, does): (&str, &str)| format!(" {key:<10}  {does}\n");
     let text = Walk::letters().chain(KEYS).map(line).collect();
-    Overlay::new("keys".to_owned(), text)
+    Overlay::new(title.to_owned(), text)
 }
 
 /// In lines that the smallest window has room for.

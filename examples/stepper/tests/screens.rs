@@ -90,6 +90,7 @@ fn screens_are_golden() {
         ("message", "e11_tasks", "Enter g :x Enter", USUAL),
         ("why", "e11_tasks", "Enter ?", USUAL),
         ("help", "e11_tasks", "Enter h", USUAL),
+        ("help_smallest", "e11_tasks", "Enter h", SMALLEST),
         ("output", "e11_tasks", "End O", USUAL),
         ("deadlock", "e29b_lock_cycle", "r", LARGE),
         ("coroutine", "e05_generator", "g :8 Enter", USUAL),
@@ -99,6 +100,36 @@ fn screens_are_golden() {
         press(&mut screen, keys);
         compare(name, &text(&mut screen, size));
     }
+}
+
+/// Of a text that is larger than the window the border says so, and the arrows lead to all of it.
+#[test]
+fn a_text_that_does_not_fit_says_how_to_see_the_rest() {
+    let mut screen = open("e29b_lock_cycle");
+    press(&mut screen, "r h");
+    let shown = text(&mut screen, USUAL);
+    assert!(
+        shown.contains("Enter, s ") && shown.contains("Esc  ") && !shown.contains("arrows:"),
+        "all of it:\n{shown}"
+    );
+    for ascii in [false, true] {
+        let look = Look { ascii, plain: false };
+        let shown = lines(&cells(&mut screen, SMALLEST, look)).join("\n");
+        assert!(shown.contains(" arrows: lines 1-14 of 22, columns 1-58 of 69 "), "{shown}");
+        press(&mut screen, "End Right Right Right");
+        let shown = lines(&cells(&mut screen, SMALLEST, look)).join("\n");
+        assert!(shown.contains(" arrows: lines 9-22 of 22, columns 12-69 of 69 "), "{shown}");
+        assert!(shown.contains("closes this"), "{shown}");
+        press(&mut screen, "PageUp PageUp Left Left");
+    }
+    press(&mut screen, "Esc w :Plato Enter");
+    assert!(text(&mut screen, USUAL).contains(" arrows: columns 1-78 of "));
+    press(&mut screen, "x");
+    let shown = text(&mut screen, USUAL);
+    assert!(shown.contains("┌ `x` is none of these ─") && !shown.contains("arrows:"), "{shown}");
+    press(&mut screen, "Right");
+    let shown = text(&mut screen, USUAL);
+    assert!(shown.contains("step 29/45 ") && !shown.contains("none of these"), "nothing is out of view:\n{shown}");
 }
 
 /// As `--ascii` and `NO_COLOR` have it: the same screen, with less.
@@ -200,9 +231,9 @@ fn a_prompt_can_be_left_again_and_a_text_moved() {
     press(&mut screen, "w :Zoë Backspace Backspace Backspace Backspace");
     assert_eq!(text(&mut screen, SMALLEST), before);
     press(&mut screen, "h");
-    assert!(!text(&mut screen, SMALLEST).contains("Home End"));
+    assert!(!text(&mut screen, SMALLEST).contains("PgUp PgDn"));
     press(&mut screen, "Down Down Down Down Down Down Down Down Down Down");
-    assert!(text(&mut screen, SMALLEST).contains("Home End"), "what does not fit comes into view");
+    assert!(text(&mut screen, SMALLEST).contains("PgUp PgDn"), "what does not fit comes into view");
     press(&mut screen, "h");
     assert_eq!(text(&mut screen, SMALLEST), before);
 }

@@ -71,22 +71,34 @@ fn draw_run(run: &mut Run, frame: &mut Frame<'_>) {
     bars::scrub(&run.walk, frame, scrub);
     bars::status(run, frame, status);
     bars::keys(frame, keys);
-    if let Some(overlay) = &run.overlay {
+    if let Some(overlay) = &mut run.overlay {
         draw_overlay(overlay, frame);
     }
 }
 
-/// A text over the panes, no larger than it has to be.
-fn draw_overlay(overlay: &Overlay, frame: &mut Frame<'_>) {
+/// A text over the panes, no larger than it has to be. Where there is more of it than room, the border says so.
+fn draw_overlay(overlay: &mut Overlay, frame: &mut Frame<'_>) {
     let all = frame.area();
-    let size = |n: usize, most: u16| u16::try_from(n + 2).unwrap_or(u16::MAX).min(most);
-    let widest = overlay.text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-    let width = size(widest.max(overlay.title.chars().count() + 2), all.width);
-    let height = size(overlay.text.lines().count(), all.height);
-    let area = all.centered(Constraint::Length(width), Constraint::Length(height));
-    let text = Paragraph::new(&*overlay.text).scroll(overlay.scroll);
+    let (lines, columns) = overlay.size();
+    // Inside the border.
+    let room = (usize::from(all.height) - 2, usize::from(all.width) - 2);
+    let shown = (lines.min(room.0), columns.min(room.1));
+    let fits = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    overlay.most = (fits(lines - shown.0), fits(columns - shown.1));
+    overlay.scroll = (overlay.scroll.0.min(overlay.most.0), overlay.scroll.1.min(overlay.most.1));
+    let part = |what: &str, scroll: u16, shown: usize, all: usize| {
+        let first = usize::from(scroll) + 1;
+        (shown < all).then(|| format!("{what} {first}-{} of {all}", first + shown - 1))
+    };
+    let (down, right) = overlay.scroll;
+    let parts = [part("lines", down, shown.0, lines), part("columns", right, shown.1, columns)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let more = if parts.is_empty() { String::new() } else { format!(" arrows: {} ", parts.join(", ")) };
+    let widest = shown.1.max(overlay.title.chars().count() + 2).max(more.chars().count()).min(room.1);
+    let area = all.centered(Constraint::Length(fits(widest + 2)), Constraint::Length(fits(shown.0 + 2)));
+    let block = Block::bordered().title(format!(" {} ", overlay.title)).title_bottom(more);
     frame.render_widget(Clear, area);
-    frame.render_widget(text.block(Block::bordered().title(format!(" {} ", overlay.title))), area);
+    frame.render_widget(Paragraph::new(&*overlay.text).scroll(overlay.scroll).block(block), area);
 }
 
 /// A pane with its title, and what is left inside.
