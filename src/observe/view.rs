@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Event, Place, Record};
+use super::event::{Event, Place, Record, Sent};
 use super::state::State;
 use super::walk::Walk;
-use super::words::{self, ended, handed_in, handed_out, place, sent, want};
+use super::words::{self, briefly, ended, handed_in, handed_out, place, sent, want};
 
 /// Something that two parties handed each other: the loop and a task, or a task and a coroutine.
 ///
@@ -29,6 +29,8 @@ pub struct Exchange {
     pub to_task: bool,
     /// What it was, in words.
     pub what: String,
+    /// The same in few words, where there is no room for all of them.
+    pub brief: String,
     /// Where it paused, if it did.
     pub at: Option<Place>,
 }
@@ -176,7 +178,13 @@ impl Walk {
             }
             _ => return None,
         };
-        Some(Exchange { step: record.seq, to_task, what, at })
+        let brief = match record.event {
+            Event::Yield { want: wanted, .. } => briefly(wanted, state, self.replay.names()),
+            Event::Resume { sent: Sent::Cancelled, .. } => "Cancelled".to_owned(),
+            Event::Resume { sent: Sent::Throw, .. } => "Shutdown".to_owned(),
+            _ => what.clone(),
+        };
+        Some(Exchange { step: record.seq, to_task, what, brief, at })
     }
 
     /// Where a coroutine paused last before a step.
@@ -302,6 +310,33 @@ impl Walk {
         let (state, names) = (self.replay.state(), self.replay.names());
         let wanted = state.wait_of(task)?;
         Some((want(wanted, state, names), state.tasks.get(&task)?.paused_at?))
+    }
+
+    /// What a task waits for at this step, in few words: for where those of [`waits`](Walk::waits) find no room.
+    ///
+    /// ```
+    /// use corio::observe::{Recording, Walk};
+    /// use corio::{Mutex, Runner, scope, secs, sleep};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let recording = Recording::new();
+    /// Runner::new().virtual_clock().observer(recording.clone()).run(|| {
+    ///     let lock = Mutex::new(());
+    ///     scope(|s| {
+    ///         let _guard = lock.lock()?;
+    ///         s.spawn(|| lock.lock().map(drop));
+    ///         sleep(secs(1))
+    ///     })
+    /// })?;
+    /// let mut walk = Walk::new(recording.replay());
+    /// walk.command("t");
+    /// assert_eq!(walk.waits(2).unwrap().0, "lock 1, which main has");
+    /// assert_eq!(walk.waits_briefly(2).unwrap(), "lock 1 (main)");
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn waits_briefly(&self, task: u64) -> Option<String> {
+        let (state, names) = (self.replay.state(), self.replay.names());
+        state.wait_of(task).map(|wanted| briefly(wanted, state, names))
     }
 
     /// Where in the source the last record stands, and the sign for what happens there: `■` pauses, `►` goes on, `·` goes by.

@@ -47,7 +47,7 @@ pub(super) fn list() -> String {
 /// assert_eq!((walk.command("f task-2"), walk.focus()), (Answer::Moved, 2));
 /// assert!(walk.replay().told().contains("✔ returns"));
 /// let said: Vec<String> = walk.conversation(3).iter().map(|said| said.what.clone()).collect();
-/// assert_eq!(said, ["timer 1", "send(None)", "StopIteration: it has returned"]);
+/// assert_eq!(said, ["timer 1", "send(None)", "StopIteration"]);
 /// assert!(matches!(walk.command("w main"), Answer::Said(said) if said.contains("task-2 to end")));
 /// assert_eq!((walk.command("p"), walk.command("q")), (Answer::Moved, Answer::Left));
 /// # std::io::Result::Ok(())
@@ -207,9 +207,7 @@ impl Walk {
             ("b", _) => Answer::Said(
                 match self.goes_on {
                     true => "  this is the past: only at the last step the program can be asked",
-                    false => {
-                        "  this run is over, and only what runs has a stack: `Stepper::live`, or `--live`, shows that"
-                    }
+                    false => "  only what runs has a stack: `--live`, or `Stepper::live`, shows it",
                 }
                 .to_owned(),
             ),

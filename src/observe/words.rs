@@ -76,6 +76,40 @@ pub(crate) fn want(want: Want, state: &State, names: &Names) -> String {
     }
 }
 
+/// The same where there is little room: what it is first, and who has it.
+pub(super) fn briefly(wanted: Want, state: &State, names: &Names) -> String {
+    match wanted {
+        Want::Sleep { timer } => match state.timers.get(&timer) {
+            Some(set) if set.due == Nanos::MAX => format!("timer {timer}, never"),
+            Some(set) => format!("timer {timer}, {}", Seconds(set.due)),
+            None => format!("timer {timer}"),
+        },
+        Want::Io { source, direction: Direction::Read } => format!("source {source} readable"),
+        Want::Io { source, direction: Direction::Write } => format!("source {source} writable"),
+        Want::Children { group } => format!("group {group} to end"),
+        Want::Step { step, next } => format!("step {step}, next is {next}"),
+        Want::Message => "a message".to_owned(),
+        Want::Remote => "another loop".to_owned(),
+        Want::Thing { thing, id, holder } => {
+            let held = if holder == 0 { String::new() } else { format!(" ({})", names.task(holder)) };
+            let what = match thing {
+                Thing::Permit => "semaphore",
+                Thing::Read => "read lock",
+                Thing::Write => "write lock",
+                Thing::Barrier => "barrier",
+                Thing::Item => "item of queue",
+                Thing::Work => "work on queue",
+                thing => self::thing(thing),
+            };
+            format!("{what} {id}{held}")
+        }
+        // Short as they are.
+        Want::Turn | Want::Join { .. } | Want::Worker | Want::Room | Want::Signal | Want::Future | Want::Any { .. } => {
+            want(wanted, state, names)
+        }
+    }
+}
+
 /// What tasks share, before its number.
 fn thing(thing: Thing) -> &'static str {
     match thing {
@@ -135,10 +169,10 @@ pub(super) fn handed_in(sent: Sent) -> &'static str {
     }
 }
 
-/// What comes out of a task at its end.
+/// What comes out of a task at its end, in Python's word where there is one.
 pub(super) fn handed_out(end: End) -> &'static str {
     match end {
-        End::Returned => "StopIteration: it has returned",
+        End::Returned => "StopIteration",
         End::Failed => "an error",
         End::Cancelled => "the cancellation",
         End::Panicked => "a panic",

@@ -260,12 +260,18 @@ fn help(title: &str) -> Overlay {
 /// In lines that the smallest window has room for.
 fn narrow(text: &str) -> String {
     const WIDTH: usize = 54;
+    wrapped(text, WIDTH).iter().map(|line| format!(" {line}\n")).collect()
+}
+
+/// In lines of that width, one at least, broken between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        if lines.last().is_some_and(|line| line.chars().count() + 1 + word.chars().count() > WIDTH) {
-            lines.push(String::new());
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
         }
-        lines.last_mut().into_iter().for_each(|line| *line += &format!(" {word}"));
     }
-    lines.join("\n")
+    lines
 }

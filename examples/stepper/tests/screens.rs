@@ -93,6 +93,8 @@ fn screens_are_golden() {
         ("help_smallest", "e11_tasks", "Enter h", SMALLEST),
         ("output", "e11_tasks", "End O", USUAL),
         ("deadlock", "e29b_lock_cycle", "r", LARGE),
+        ("deadlock_usual", "e29b_lock_cycle", "r", USUAL),
+        ("deadlock_smallest", "e29b_lock_cycle", "r", SMALLEST),
         ("coroutine", "e05_generator", "g :8 Enter", USUAL),
         ("network", "e41_hex_server", "i n", USUAL),
     ] {
@@ -100,6 +102,34 @@ fn screens_are_golden() {
         press(&mut screen, keys);
         compare(name, &text(&mut screen, size));
     }
+}
+
+/// What a narrow pane has no room for is said in few words, not cut off before what matters.
+#[test]
+fn the_telling_word_is_seen_in_every_window() {
+    for size in [USUAL, SMALLEST] {
+        for (example, keys, words) in [
+            ("e29b_lock_cycle", "r", &["■ lock 2 (Hypatia)", "■ lock 1 (Plato)", "■ group 1 to end"][..]),
+            ("e11_tasks", "f :Grace Enter", &[" StopIteration "]),
+            ("e41_hex_server", "g :23 Enter", &["■ source 2 writable", "■ source 1 readable"]),
+            ("e58", "g :96 Enter", &["■ timer 2, 3600.000"]),
+        ] {
+            let mut screen = open(Example::find(example).unwrap().name);
+            press(&mut screen, keys);
+            let shown = text(&mut screen, size);
+            for word in words {
+                assert!(shown.contains(word), "{word:?} of {example} at {size:?}:\n{shown}");
+            }
+        }
+    }
+    let mut screen = open("e29b_lock_cycle");
+    press(&mut screen, "g :27 Enter");
+    let shown = text(&mut screen, USUAL);
+    assert!(shown.contains("lock 1 (Plato) ── ■ 21"), "{shown}");
+    assert!(shown.starts_with("Hypatia ■ pauses at e29b_lock_cycle.rs:21 waits for: lock 1, which Plato has\n"));
+    press(&mut screen, "b");
+    let shown = text(&mut screen, SMALLEST);
+    assert!(shown.contains("`Stepper::live`,\nshows it\n"), "what is longer than a line goes on in the next:\n{shown}");
 }
 
 /// Of a text that is larger than the window the border says so, and the arrows lead to all of it.

@@ -5,9 +5,10 @@ use corio::observe::{Seconds, Walk};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
 
 use super::{BOLD, DIM, cut};
-use crate::screen::Run;
+use crate::screen::{Run, wrapped};
 
 /// Keys worth knowing from the start, the most important first.
 const KEYS: [(&str, &str); 10] = [
@@ -38,7 +39,19 @@ pub(super) fn told(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
         }
     };
     text += &words.collect::<Vec<_>>().join(" ");
+    let is_printed = matches!(replay.record().map(|record| record.event), Some(Event::Out { .. } | Event::Mark { .. }));
+    if text.chars().count() > usize::from(area.width) && !is_printed {
+        text = without_call(&text);
+    }
     frame.render_widget(Line::styled(cut(&text, area.width.into()), BOLD), area);
+}
+
+/// What is told, without the call that it quotes: the program's own pane shows that.
+fn without_call(told: &str) -> String {
+    match (told.find(" `"), told.rfind('`')) {
+        (Some(from), Some(to)) if from + 1 < to => format!("{}{}", &told[..from], &told[to + 1..]),
+        _ => told.to_owned(),
+    }
 }
 
 /// Where in the run this step is, and where its marks are.
@@ -67,10 +80,19 @@ fn marks(walk: &Walk) -> impl Iterator<Item = (u64, &str)> {
     })
 }
 
+/// How many lines the last key's words take: what does not fit into one goes on in the next.
+pub(super) fn said(run: &Run, width: u16) -> u16 {
+    const MOST: usize = 3;
+    match &run.prompt {
+        Some(_) => 1,
+        None => wrapped(&run.message, width.into()).len().min(MOST) as u16,
+    }
+}
+
 /// What the last key had to say, or what is being typed.
 pub(super) fn status(run: &Run, frame: &mut Frame<'_>, area: Rect) {
     let Some((letter, typed)) = &run.prompt else {
-        frame.render_widget(Line::raw(cut(&run.message, area.width.into())), area);
+        frame.render_widget(Paragraph::new(wrapped(&run.message, area.width.into()).join("\n")), area);
         return;
     };
     let letters = Walk::letters().find(|(usage, _)| usage.starts_with(&format!("{letter} ")));

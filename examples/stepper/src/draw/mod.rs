@@ -46,8 +46,9 @@ pub fn draw(screen: &mut Screen, look: Look, frame: &mut Frame<'_>) {
 
 fn draw_run(run: &mut Run, frame: &mut Frame<'_>) {
     let line = Constraint::Length(1);
+    let said = bars::said(run, frame.area().width);
     let [told, middle, scrub, status, keys] =
-        Layout::vertical([line, Constraint::Fill(1), line, line, line]).areas(frame.area());
+        Layout::vertical([line, Constraint::Fill(1), line, Constraint::Length(said), line]).areas(frame.area());
     let is_tall = frame.area().height >= TALL;
     let mut heights = vec![Constraint::Fill(5), Constraint::Fill(4)];
     heights.extend(is_tall.then_some(Constraint::Length(7)));

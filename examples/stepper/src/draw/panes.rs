@@ -46,7 +46,7 @@ pub(super) fn conversation(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
         };
         let is_away = |before: &&Exchange| !before.to_task && exchange.to_task && before.step + 1 < exchange.step;
         if let Some(away) = before.filter(is_away) {
-            lines.push(Line::styled(cut(&gap(walk, away.step, exchange.step), width), DIM));
+            lines.push(Line::styled(gap(walk, away.step, exchange.step, width), DIM));
         }
         let pause = if exchange.to_task { before.and_then(|before| before.at) } else { exchange.at };
         let line = pause.map_or("top".to_owned(), |at| at.line().to_string());
@@ -61,14 +61,20 @@ pub(super) fn conversation(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
 }
 
 /// What happened while a task was away.
-fn gap(walk: &Walk, from: u64, to: u64) -> String {
+fn gap(walk: &Walk, from: u64, to: u64, width: usize) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let events = count((to - from - 1) as usize, "event");
     match walk.resumed_between(from, to).len() {
         0 => format!("     ··· {events} ···"),
-        others => format!("     ··· {events}, {} ···", count(others, "other task")),
+        others => {
+            let all = format!("     ··· {events}, {} ···", count(others, "other task"));
+            shortened(&all, &format!("     ··· {events}, {}", count(others, "other")), width)
+        }
     }
 }
+
+/// The number, the head, the spaces around the words, and as much of a shaft as shows what it is.
+const BESIDE: usize = 5 + 1 + 2 + 2;
 
 /// One thing that is handed over. An arrow of dashes has not been yet.
 fn arrow(said: &Exchange, line: &str, is_to_come: bool, width: usize) -> String {
@@ -76,11 +82,13 @@ fn arrow(said: &Exchange, line: &str, is_to_come: bool, width: usize) -> String 
     let place = match (said.to_task, said.at) {
         (true, _) => format!(" ► {line:<3}"),
         (false, Some(_)) => format!(" ■ {line:<3}"),
+        // Nothing stands there: the words may, if they have to.
+        (false, None) if said.brief.chars().count() + BESIDE + 6 > width => String::new(),
         (false, None) => " ".repeat(6),
     };
-    // Beside the number, the head and the place.
-    let room = width.saturating_sub(5 + 1 + place.chars().count());
-    let what = format!(" {} ", cut(&said.what, room.saturating_sub(5)));
+    let room = width.saturating_sub(place.chars().count());
+    let what = format!(" {} ", shortened(&said.what, &said.brief, room.saturating_sub(BESIDE)));
+    let room = room.saturating_sub(6); // the number, and the head of the arrow
     let rest = room.saturating_sub(what.chars().count());
     let shaft = |n: usize| shaft.to_string().repeat(n);
     let step = said.step;
@@ -90,7 +98,16 @@ fn arrow(said: &Exchange, line: &str, is_to_come: bool, width: usize) -> String 
     }
 }
 
-/// A line per task: what it does in a sign and a word, the line where it paused, its resumes, and what it waits for.
+/// Below this width a pane has no room for a word and a wait side by side.
+const NARROW: usize = 50;
+
+/// The words if they fit, or else the few.
+fn shortened(words: &str, few: &str, width: usize) -> String {
+    if words.chars().count() <= width { words.to_owned() } else { cut(few, width) }
+}
+
+/// A line per task: what it does in a sign and a word, the line where it paused, its resumes, and what it waits for. In a narrow
+/// pane what it waits for stands for the word: a task that waits is parked.
 pub(super) fn tasks(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
     let (state, names, focus) = (walk.replay().state(), walk.replay().names(), walk.focus());
     let file = walk.focus_stands().map(|(at, _)| at.file());
@@ -108,7 +125,7 @@ pub(super) fn tasks(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
     let mut rows: Vec<_> = rows.collect();
     let all = rows.len();
     let inside = pane(&format!("tasks: {all}"), frame, area);
-    let room = usize::from(inside.height).saturating_sub(1);
+    let (width, room) = (usize::from(inside.width), usize::from(inside.height).saturating_sub(1));
     if all > room {
         rows.retain(|(id, ..)| *id == focus || !state.tasks[id].is_done());
     }
@@ -116,21 +133,39 @@ pub(super) fn tasks(walk: &Walk, frame: &mut Frame<'_>, area: Rect) {
     let place = rows.iter().position(|(id, ..)| *id == focus).unwrap_or(0);
     let first = place.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
     let titles = ["", "task", "state", "line", "n", "waits for"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once((0, ' ', titles)).chain(rows.into_iter().skip(first).take(room)).collect();
-    let widest = |column: usize| rows.iter().map(|(.., cells)| cells[column].chars().count()).max().unwrap_or(0);
-    let [a, b, c, d, e] = std::array::from_fn(widest);
+    let mut rows: Vec<_> = std::iter::once((0, ' ', titles)).chain(rows.into_iter().skip(first).take(room)).collect();
+    let widest = |rows: &[(u64, char, [String; 6])], column: usize| {
+        rows.iter().map(|(.., cells)| cells[column].chars().count()).max().unwrap_or(0)
+    };
+    let [a, b, _, d, e] = std::array::from_fn(|column| widest(&rows, column));
+    // The columns before the sign, and those that count.
+    let (who, counts) = (1 + a + 1 + b + 1, d + 1 + e);
+    for (id, _, [_, _, word, .., waits]) in rows.iter_mut().filter(|_| width < NARROW) {
+        let (waits, room) = (std::mem::take(waits), width.saturating_sub(who + 2));
+        if let Some(brief) = walk.waits_briefly(*id) {
+            let has_room = waits.chars().count() + 1 + counts <= room;
+            *word = if has_room { waits } else { cut(&brief, room) };
+        }
+    }
+    let c = widest(&rows, 2);
     let lines = rows.iter().map(|(id, sign, [number, name, word, line, resumes, waits])| {
         let is_focus = *id == focus;
         let who = format!("{}{number:>a$} {name:<b$} ", if is_focus { '▸' } else { ' ' });
         let does = format!("{sign} {word:<c$} ");
-        let room = usize::from(inside.width).saturating_sub(who.chars().count() + does.chars().count());
-        let rest = cut(&format!("{line:>d$} {resumes:>e$} {waits}"), room);
+        let room = width.saturating_sub(who.chars().count() + does.chars().count());
+        let counts = if counts <= room { format!("{line:>d$} {resumes:>e$} ") } else { String::new() };
+        let room = room.saturating_sub(counts.chars().count());
+        let waits = match walk.waits_briefly(*id) {
+            Some(brief) => shortened(waits, &brief, room),
+            None => cut(waits, room),
+        };
         let style = match is_focus {
             true => BOLD,
             false if *id == 0 || state.tasks[id].is_done() => DIM,
             false => Style::new(),
         };
-        Line::from(vec![Span::raw(who), Span::styled(does, tinted(*sign)), Span::raw(rest)]).style(style)
+        Line::from(vec![Span::raw(who), Span::styled(does, tinted(*sign)), Span::raw(counts), Span::raw(waits)])
+            .style(style)
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), inside);
 }
