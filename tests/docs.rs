@@ -115,12 +115,15 @@ fn every_step_that_is_quoted_is_shown() {
     }
 }
 
-/// The stepper says where to read more.
+/// The stepper says where to read more, whatever it explains.
 #[test]
 fn every_chapter_that_the_stepper_names_is_there() {
     let stepper = fs::read_to_string(root().join("src/observe/explain.rs")).unwrap();
     let named: Vec<&str> = stepper.split("(docs/").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
     assert!(named.len() > 20, "{named:?}");
+    for explained in stepper.split('"').skip(1).step_by(2) {
+        assert!(explained.contains("(docs/book/") && explained.ends_with(".md)"), "no chapter: {explained}");
+    }
     for chapter in named {
         assert!(root().join("docs").join(chapter).exists(), "{chapter}");
     }

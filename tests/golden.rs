@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{env, fs, io, thread};
 
 use corio::observe::event::{Event, Record};
-use corio::observe::{Quiz, Recording, State, Stepper};
+use corio::observe::{Answer, Quiz, Recording, State, Stepper, Walk};
 
 #[path = "../examples/common/mod.rs"]
 mod common;
@@ -188,6 +188,7 @@ macro_rules! golden {
             fn $printed() {
                 let (recording, _) = record(self::$printed::program);
                 is_a_fair_quiz(stringify!($printed), &recording);
+                is_explained(stringify!($printed), &recording);
                 keeps_the_rules(&recording);
                 compare(stringify!($printed), &recording.narrate(0));
             }
@@ -441,6 +442,18 @@ fn a_replay_is_the_same_from_both_sides() {
     }
 }
 
+/// Of each step, what it is, and the chapter of the book that explains it.
+fn is_explained(name: &str, recording: &Recording) {
+    let mut walk = Walk::new(recording.replay());
+    walk.command("g 0");
+    while walk.command("e") == Answer::Moved {
+        let Answer::Said(said) = walk.command("?") else { panic!("{name}: it is a question") };
+        let chapter = said.trim_end().strip_suffix(')').and_then(|said| Some(said.rsplit_once("(docs/book/")?.1));
+        let is_there = chapter.is_some_and(|chapter| Path::new("docs/book").join(chapter).exists());
+        assert!(is_there, "{name}, step {}: {said}", walk.replay().step());
+    }
+}
+
 /// The questions of a run: who types their answers has all of them right, and none is told before it is asked.
 fn is_a_fair_quiz(name: &str, recording: &Recording) {
     let quiz = Quiz::new(recording);
@@ -480,6 +493,7 @@ fn is_a_fair_quiz(name: &str, recording: &Recording) {
 fn check(name: &str, program: fn() -> io::Result<()>) {
     let (recording, told) = record(program);
     is_a_fair_quiz(name, &recording);
+    is_explained(name, &recording);
     assert_eq!(recording.records(), record(program).0.records(), "{name}: the second run is not the first");
     keeps_the_rules(&recording);
     assert!(recording.html().len() < 200_000, "{name}: a page that one sends to somebody is not large");

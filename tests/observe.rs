@@ -774,6 +774,41 @@ fn a_stepper_takes_whatever_is_typed() {
     assert!(seen.contains("is none of these") && seen.contains("no timer fires any more"), "{seen}");
 }
 
+/// What is said of a step is true of this one: a timer does what it was set for, and a cancellation is not what was waited for.
+#[test]
+fn a_step_is_explained_as_what_it_is() {
+    let (recording, _) = watched(virtual_clock(), || {
+        call_later(secs(1), || {});
+        sleep(secs(2))?;
+        assert!(timeout(secs(1), || sleep(secs(9))).is_err());
+        let hung = spawn(|| sleep(secs(9)).or_else(|_| shield(secs(1), || sleep(secs(9)))));
+        yield_now()?;
+        hung.cancel();
+        assert!(hung.join().is_err());
+        Ok(())
+    });
+    let mut walk = Walk::new(recording.replay());
+    let mut explained = || {
+        assert_eq!(walk.command("t"), Answer::Moved);
+        let Answer::Said(said) = walk.command("?") else { panic!("it is a question") };
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = [explained(), explained(), explained(), explained()];
+    assert!(said[0].starts_with("A timer is due: the loop calls the function"), "{said:?}");
+    assert!(said[1].starts_with("A timer is due: the task that waits for it becomes ready"), "{said:?}");
+    assert!(said[2].starts_with("A time limit is met") && said[2].ends_with("cancellation.md)"), "{said:?}");
+    assert!(said[3].starts_with("A shield has held for as long as it may"), "{said:?}");
+
+    let cancelled = |record: &Record| matches!(record.event, Event::Resume { sent: Sent::Cancelled, .. });
+    let step = recording.records().iter().find(|record| cancelled(record)).unwrap().seq;
+    walk.command(&format!("g {step}"));
+    let Answer::Said(said) = walk.command("?") else { panic!("it is a question") };
+    assert!(said.contains("the call that waited fails, unless") && said.contains("at the end of a scope"), "{said}");
+    walk.command("c"); // the wake
+    let Answer::Said(said) = walk.command("?") else { panic!("it is a question") };
+    assert!(said.trim_start().starts_with("What the task waited for has not come"), "{said}");
+}
+
 /// The numbers of the records go on from run to run; steps are those of what was seen.
 #[test]
 fn who_comes_late_to_a_runner_steps_through_what_is_left() {

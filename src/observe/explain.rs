@@ -1,9 +1,10 @@
 //! What a step is, for who has not met it before.
 
-use super::event::{By, Event, Record, Sent};
+use super::event::{By, Event, Purpose, Record, Sent};
+use super::state::State;
 
-/// A step in two or three sentences, and where to read more.
-pub(super) fn explain(record: &Record) -> &'static str {
+/// A step, in the state before it, in two or three sentences, and where to read more.
+pub(super) fn explain(record: &Record, before: &State) -> &'static str {
     match record.event {
         Event::LoopStart { .. } => {
             "The run begins: one loop on this thread. It has a main task, which is resumed like any other. (docs/book/loop.md)"
@@ -21,8 +22,9 @@ pub(super) fn explain(record: &Record) -> &'static str {
              that waited returns now. (docs/book/coroutine.md)"
         }
         Event::Resume { sent: Sent::Cancelled, .. } => {
-            "The task goes on where it paused, but the call that waited fails: the task was cancelled. What it does with the error \
-             is its own affair. (docs/book/cancellation.md)"
+            "The task goes on where it paused, and is cancelled: the call that waited fails, unless it has got what it waited for. A \
+             wait for tasks of its own, as at the end of a scope, passes the cancellation on to them and goes on until they have \
+             ended. (docs/book/cancellation.md)"
         }
         Event::Resume { sent: Sent::Throw, .. } => {
             "The run ends and the task has not: a panic that nobody reports unwinds its stack, so that its destructors run. \
@@ -33,18 +35,23 @@ pub(super) fn explain(record: &Record) -> &'static str {
              it is. It is in no queue now: somebody has to wake it. (docs/book/coroutine.md)"
         }
         Event::NoPause { .. } => {
-            "A call that may wait found what it wanted at once, and the task goes on without a pause."
+            "A call that may wait found what it wanted at once, and the task goes on without a pause. After many of those in one \
+             turn it pauses all the same, so that others run. (docs/book/loop.md)"
         }
         Event::Polled { .. } => {
             "This task has no stack: it is a future, which was entered from the top and went down level by level to where it \
              stands. (docs/book/two-ways-to-pause.md)"
         }
         Event::Complete { .. } => {
-            "The task's function has ended. Whoever waits for it becomes ready, and its stack is free for the next. \
-             (docs/book/coroutine.md)"
+            "The task's function has ended; that it returned, Python tells by StopIteration. Whoever waits for it becomes ready, and \
+             its stack is free for the next. (docs/book/coroutine.md)"
         }
         Event::Wake { by: By::Itself, .. } => {
-            "It gave up its turn only, so it stands at the end of the ready queue again."
+            "It gave up its turn only, so it stands at the end of the ready queue again. (docs/book/loop.md)"
+        }
+        Event::Wake { by: By::Cancel, .. } => {
+            "What the task waited for has not come, but the task is cancelled: it is put at the end of the ready queue, and hears of it \
+             when it is resumed. (docs/book/cancellation.md)"
         }
         Event::Wake { .. } => {
             "What the task waited for has come: it is put at the end of the ready queue. It does not run yet; those before it in \
@@ -58,7 +65,20 @@ pub(super) fn explain(record: &Record) -> &'static str {
         Event::TimerArm { .. } => {
             "A timer is set. The loop never sleeps longer than to the first that is due. (docs/book/time.md)"
         }
-        Event::TimerFire { .. } => "A timer is due: whom it belongs to becomes ready. (docs/book/time.md)",
+        Event::TimerFire { timer } => match before.timers.get(&timer).map(|timer| timer.purpose) {
+            Some(Purpose::Wake) => "A timer is due: the task that waits for it becomes ready. (docs/book/time.md)",
+            Some(Purpose::Limit) => {
+                "A time limit is met: what runs under it is cancelled, so its waits fail from now on. (docs/book/cancellation.md)"
+            }
+            Some(Purpose::Shield) => {
+                "A shield has held for as long as it may. If what lies around it is cancelled, what lies inside is so too from now \
+                 on. (docs/book/cancellation.md)"
+            }
+            Some(Purpose::Callback) => {
+                "A timer is due: the loop calls the function that it was set for. (docs/book/loop.md)"
+            }
+            None => "A timer is due, and what it was set for happens. (docs/book/time.md)",
+        },
         Event::TimerDrop { .. } => "A timer is given up: what it was set for is over. (docs/book/time.md)",
         Event::IoArm { .. } | Event::IoDrop { .. } => {
             "The loop asks the kernel from now on, or no longer, to tell it of news of this descriptor. (docs/book/reactor.md)"
@@ -87,10 +107,12 @@ pub(super) fn explain(record: &Record) -> &'static str {
         Event::Callback { .. } => "A callback runs on the loop itself: it cannot wait. (docs/book/loop.md)",
         Event::Deadlock { .. } => {
             "Nobody is ready, no timer is set, and nothing from outside is waited for: nothing can ever happen any more. The run \
-             ends with a report of who waits for what."
+             ends with a report of who waits for what. (docs/book/decisions.md)"
         }
-        Event::Unseen { .. } => "A task failed, and nobody took the error: it goes to the log.",
-        Event::Out { .. } => "The program printed a line.",
-        Event::Mark { .. } => "A place that the program has named.",
+        Event::Unseen { .. } => {
+            "A task failed, and nobody took the error: it goes to the log. (docs/book/debugging.md)"
+        }
+        Event::Out { .. } => "The program printed a line, for whoever observes it. (docs/book/seeing.md)",
+        Event::Mark { .. } => "A place that the program has named, to be found again by `m`. (docs/book/seeing.md)",
     }
 }

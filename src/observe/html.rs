@@ -131,14 +131,14 @@ impl Run<'_> {
         let before = self.state.ready.len();
         let was_parked = parks(record, &self.state);
         let about = self.about(record);
+        let explained = explain(record, &self.state);
         self.state.apply(record);
         if let Event::Resume { task, .. } = record.event {
             self.resumed = task;
         }
         let (at, cause, lane) = (record.at, record.cause, self.lane(record));
         let focus = about.unwrap_or(self.resumed);
-        let [who, text, tail, explained] =
-            [&*who, text.trim(), &*tail, explain(record)].map(|text| self.texts.number(text));
+        let [who, text, tail, explained] = [&*who, text.trim(), &*tail, explained].map(|text| self.texts.number(text));
         // What has no place of its own is told beside that where the task has been last.
         let task = self.state.tasks.get(&focus);
         let last = task.map(|task| (task.paused_at.unwrap_or(task.spawned_at), ' '));

@@ -94,6 +94,11 @@ impl Replay {
         &self.state
     }
 
+    /// Everything just before this step.
+    pub(super) fn before(&self) -> State {
+        self.at(self.step().saturating_sub(1))
+    }
+
     /// What happened last; nothing, before the first step.
     pub fn record(&self) -> Option<&Record> {
         self.up_to(self.step()).last()

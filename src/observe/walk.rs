@@ -211,7 +211,10 @@ impl Walk {
                 }
                 .to_owned(),
             ),
-            ("?", "") => Answer::Said(wrapped(self.replay.record().map_or("Nothing has happened yet.", explain))),
+            ("?", "") => {
+                let explained = self.replay.record().map(|record| explain(record, &self.replay.before()));
+                Answer::Said(wrapped(explained.unwrap_or("Nothing has happened yet.")))
+            }
             ("h", "") => Answer::Said(list().trim_end().to_owned()),
             ("q", "") => Answer::Left,
             _ => Answer::Said(format!("  `{line}` is none of these:\n{}", list().trim_end())),
