@@ -1,4 +1,5 @@
-//! Lists the examples of the learning path: who adds one adds it here as well.
+//! Lists the examples of the learning path: who adds one adds it here as well. Their order is that of the path's own list in
+//! `docs/README.md`; what does not stand there yet comes last.
 
 use std::path::Path;
 use std::{env, fs};
@@ -13,7 +14,11 @@ fn main() {
         (name.starts_with('e') && name[1..].starts_with(|c: char| c.is_ascii_digit())).then(|| name.to_owned())
     });
     let mut names: Vec<String> = names.collect();
-    names.sort();
+    let path = examples.with_file_name("docs").join("README.md");
+    println!("cargo:rerun-if-changed={}", path.display());
+    let path = fs::read_to_string(path).unwrap_or_default();
+    let place = |name: &String| path.find(&format!("[`{name}`]")).unwrap_or(usize::MAX);
+    names.sort_by_key(|name| (place(name), name.clone()));
 
     let common = examples.join("common/mod.rs");
     let (mut modules, mut list) = (format!("#[path = {common:?}]\npub(super) mod common;\n"), String::new());

@@ -291,6 +291,19 @@ fn an_example_is_chosen_from_the_list_and_the_list_remembers_it() {
     assert!(matches!(screen.key(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL)), Next::Draw));
 }
 
+/// As `docs/README.md` lists them, by parts: not by their numbers.
+#[test]
+fn examples_stand_in_the_order_of_the_path() {
+    let path = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/README.md")).unwrap();
+    let listed = path.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once("`](../examples/e"));
+    let names: Vec<&str> = Example::all().iter().map(|example| example.name).collect();
+    assert_eq!(names, listed.map(|(name, _)| name).collect::<Vec<_>>());
+    let place = |name| names.iter().position(|other| *other == name).unwrap();
+    assert_eq!(place("e25_done_callback") + 1, place("e57_supervisor"));
+    assert_eq!(place("e58_graceful_shutdown") + 1, place("e26_lost_update"));
+    assert_eq!(place("e60_hung_server") + 1, place("e53_state_machine"));
+}
+
 #[test]
 fn examples_are_found_by_name_and_by_number() {
     let name = |name| Example::find(name).map(|example| example.name);
