@@ -64,6 +64,7 @@ fn unknown(name: &str) -> String {
 
 fn show(example: Option<&'static Example>, look: Look) -> io::Result<()> {
     let mut screen = example.map_or_else(|| Menu::default().into(), recorded);
+    terminal::give_back_when_told_to_end();
     let mut terminal = FullScreen::enter()?;
     loop {
         terminal.draw(|frame| draw(&mut screen, look, frame))?;

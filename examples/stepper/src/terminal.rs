@@ -5,6 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{process, thread};
+
+use corio::Runner;
+use corio::signal::{Signal, Signals};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -37,6 +41,19 @@ impl FullScreen {
         let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         terminal.map(FullScreen).inspect_err(|_| give_back())
     }
+}
+
+/// Whoever ends the program from outside finds the terminal as it was. A loop on a thread of its own listens: the one of the
+/// screen waits for keys, and not for signals.
+pub(crate) fn give_back_when_told_to_end() {
+    thread::spawn(|| {
+        let listen = || Signals::new([Signal::Terminate, Signal::Hangup])?.recv();
+        // Where nobody can listen, the system ends the program, as it does without this.
+        if let Ok(signal) = Runner::new().ctrl_c(false).run(listen) {
+            give_back();
+            process::exit(128 + signal.number()); // as a shell tells of it
+        }
+    });
 }
 
 impl Deref for FullScreen {

@@ -1,10 +1,10 @@
 //! The program on a terminal, which is tmux's, and without one.
 
-use std::env;
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 const STEPPER: &str = env!("CARGO_BIN_EXE_corio-stepper");
 
@@ -101,6 +101,25 @@ fn a_terminal_is_drawn_on_and_given_back() {
     assert!(shown.starts_with("before\n") && !shown.contains('┌'), "it is as it was:\n{shown}");
     window.press(&["a line", "Enter"]);
     window.until("a line\na line"); // echoed by the terminal, and copied when the line was complete
+}
+
+/// By `kill`, or because its session is over.
+#[test]
+fn who_is_told_to_end_gives_the_terminal_back() {
+    for (signal, code) in [("TERM", 143), ("HUP", 129)] {
+        let file = format!("{}/{signal}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        let command = format!("sh -c 'echo $$ > \"{file}\"; exec {STEPPER} e11_tasks'");
+        let Some(window) = Window::open(signal, &command) else { return };
+        window.until("step 3/45");
+        let pid = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+        let shown = window.until(&format!("left with {code}"));
+        // A shell may have a word of its own about it.
+        assert!(shown.starts_with("before\n") && !shown.contains('┌'), "it is as it was:\n{shown}");
+        window.press(&["a line", "Enter"]);
+        window.until("a line\na line");
+    }
 }
 
 #[test]
