@@ -22,9 +22,9 @@ pub(super) fn explain(record: &Record, before: &State) -> &'static str {
              that waited returns now. (docs/book/coroutine.md)"
         }
         Event::Resume { sent: Sent::Cancelled, .. } => {
-            "The task goes on where it paused, and is cancelled: the call that waited fails, unless it has got what it waited for. A \
-             wait for tasks of its own, as at the end of a scope, passes the cancellation on to them and goes on until they have \
-             ended. (docs/book/cancellation.md)"
+            "The task goes on where it paused, and the call that waited fails: the task is cancelled. What it does with the error is \
+             its own affair. A wait for tasks of its own, as at the end of a scope, passes the cancellation on to them and goes on \
+             until they have ended. (docs/book/cancellation.md)"
         }
         Event::Resume { sent: Sent::Throw, .. } => {
             "The run ends and the task has not: a panic that nobody reports unwinds its stack, so that its destructors run. \

@@ -159,7 +159,7 @@ fn a_text_that_does_not_fit_says_how_to_see_the_rest() {
     assert!(shown.contains("┌ `x` is none of these ─") && !shown.contains("arrows:"), "{shown}");
     press(&mut screen, "Right");
     let shown = text(&mut screen, USUAL);
-    assert!(shown.contains("step 29/45 ") && !shown.contains("none of these"), "nothing is out of view:\n{shown}");
+    assert!(shown.contains("step 29/46 ") && !shown.contains("none of these"), "nothing is out of view:\n{shown}");
 }
 
 /// As `--ascii` and `NO_COLOR` have it: the same screen, with less.
