@@ -116,10 +116,6 @@ impl Question {
 /// # .unwrap()
 /// ```
 pub fn processes() -> Vec<u32> {
-    let answers = |path: &Path| match connect(path) {
-        Ok(_) => true,
-        Err(error) => error.kind() == ErrorKind::WouldBlock, // many stand in line before this one
-    };
     let answering = door::sockets().into_iter().filter(|(_, path)| answers(path));
     answering.map(|(pid, _)| pid).collect::<BTreeSet<u32>>().into_iter().collect()
 }
@@ -153,8 +149,9 @@ pub fn ask(pid: u32, question: Question) -> io::Result<String> {
     let sockets = door::sockets().into_iter().filter(|(owner, _)| *owner == pid);
     let is_there =
         |stream: &io::Result<UnixStream>| !matches!(stream, Err(error) if error.kind() != ErrorKind::WouldBlock);
-    let stream = sockets.map(|(_, path)| connect(&path)).find(is_there).ok_or_else(not_there)?;
-    let mut stream = stream.map_err(is_silent)?;
+    let mut streams: Vec<_> = sockets.map(|(_, path)| connect(&path)).filter(is_there).collect();
+    streams.sort_by_key(Result::is_err); // first those that let somebody in
+    let mut stream = streams.into_iter().next().ok_or_else(not_there)?.map_err(is_silent)?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     writeln!(stream, "{}", question.word())?;
@@ -171,6 +168,14 @@ pub fn ask(pid: u32, question: Question) -> io::Result<String> {
 /// Without waiting: who is stopped lets nobody in, and the line at his door may be full.
 fn connect(path: &Path) -> io::Result<UnixStream> {
     mio::net::UnixStream::connect(path).map(UnixStream::from)
+}
+
+/// Whether anybody has that socket.
+fn answers(path: &Path) -> bool {
+    match connect(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::WouldBlock, // many stand in line before this one
+    }
 }
 
 /// Whether the environment asks for it: `CORIO_LIVE` is neither empty nor 0.

@@ -5,8 +5,9 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,7 +32,7 @@ mod common;
 #[path = "../examples/e60_hung_server.rs"]
 #[allow(dead_code)] // its `main`
 mod e60_hung_server;
-use common::{Directory, child_command, example, finish, in_child, plays, watchdog};
+use common::{Directory, Ended, child_command, example, finish, in_child, plays, watchdog};
 
 fn own(question: Question) -> io::Result<String> {
     live::ask(std::process::id(), question)
@@ -585,7 +586,7 @@ fn the_environment_can_ask_for_it_and_a_killed_programs_socket_is_in_nobodys_way
         let path = socket(&runtime, std::process::id());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap()); // of one that had this number
+        drop(UnixListener::bind(&path).unwrap()); // of one that had this number
         assert!(own(Question::Ps).is_err() && !live::processes().contains(&std::process::id()));
         let ask = move || {
             UnixStream::connect(&path)?; // it has come in the place of that one
@@ -935,4 +936,39 @@ fn whoever_comes_while_too_many_files_are_open_is_let_in_later() {
     let mut child = child_command(NAME);
     child.env("XDG_RUNTIME_DIR", runtime.path(""));
     finish(child).succeeded();
+}
+
+// ---- what is in the program's hands, or in somebody else's, and takes nothing ------------------------------------------
+
+/// Plays a scenario in a process of its own, whose directories for the socket are its own too. It is given the place of its
+/// socket, in a directory that is there.
+fn at_home(test: &str, body: impl FnOnce(PathBuf)) -> Ended {
+    if plays(test) {
+        let _watchdog = watchdog();
+        let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
+        fs::create_dir(runtime.join("corio")).unwrap();
+        fs::set_permissions(runtime.join("corio"), fs::Permissions::from_mode(0o700)).unwrap();
+        body(socket(&runtime, std::process::id()));
+        std::process::exit(0);
+    }
+    let home = Directory::new();
+    let mut child = child_command(test);
+    child.env("XDG_RUNTIME_DIR", home.path("")).env("TMPDIR", home.path(""));
+    finish(child)
+}
+
+#[test]
+fn a_full_line_at_a_socket_that_is_in_the_way_holds_no_run_up() {
+    const NAME: &str = "a_full_line_at_a_socket_that_is_in_the_way_holds_no_run_up";
+    at_home(NAME, |path| {
+        // As of a program in another namespace that has this number too, and is stopped.
+        let other = UnixListener::bind(&path).unwrap();
+        // SAFETY: two numbers.
+        assert_eq!(unsafe { libc::listen(other.as_raw_fd(), 0) }, 0);
+        let in_line: Vec<_> = std::iter::from_fn(|| mio::net::UnixStream::connect(&path).ok()).collect();
+        let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Ps))?);
+        assert!(told.unwrap().contains("main (1)"), "another place is found");
+        assert!(path.exists() && !in_line.is_empty(), "the other's is left alone");
+    })
+    .succeeded();
 }
