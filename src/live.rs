@@ -146,6 +146,15 @@ pub fn ask(pid: u32, question: Question) -> io::Result<String> {
         ),
         _ => error,
     };
+    let has_ended = || {
+        let text = format!("process {pid} has ended meanwhile, or was too busy to answer");
+        io::Error::new(ErrorKind::UnexpectedEof, text)
+    };
+    let is_broken = |error: io::Error| match error.kind() {
+        // Its end of the socket is gone, with the word that nobody has read.
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => has_ended(),
+        _ => is_silent(error),
+    };
     let sockets = door::sockets().into_iter().filter(|(owner, _)| *owner == pid);
     let is_there =
         |stream: &io::Result<UnixStream>| !matches!(stream, Err(error) if error.kind() != ErrorKind::WouldBlock);
@@ -154,13 +163,10 @@ pub fn ask(pid: u32, question: Question) -> io::Result<String> {
     let mut stream = streams.into_iter().next().ok_or_else(not_there)?.map_err(is_silent)?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    writeln!(stream, "{}", question.word())?;
+    stream.write_all(format!("{}\n", question.word()).as_bytes()).map_err(is_broken)?;
     let mut answer = String::new();
-    match stream.read_to_string(&mut answer).map_err(is_silent)? {
-        0 => {
-            let text = format!("process {pid} has ended meanwhile, or was too busy to answer");
-            Err(io::Error::new(ErrorKind::UnexpectedEof, text))
-        }
+    match stream.read_to_string(&mut answer).map_err(is_broken)? {
+        0 => Err(has_ended()),
         _ => Ok(answer),
     }
 }

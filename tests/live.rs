@@ -972,3 +972,33 @@ fn a_full_line_at_a_socket_that_is_in_the_way_holds_no_run_up() {
     })
     .succeeded();
 }
+
+#[test]
+fn whoever_asks_a_program_that_ends_meanwhile_is_told_so() {
+    const NAME: &str = "whoever_asks_a_program_that_ends_meanwhile_is_told_so";
+    at_home(NAME, |path| {
+        let door = UnixListener::bind(&path).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
+        let program = thread::spawn(move || {
+            // One goes when the word has come and was not read, and the others before it comes, or meanwhile.
+            let (guest, _) = door.accept().unwrap();
+            let mut has_come = libc::pollfd { fd: guest.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry.
+            assert_eq!(unsafe { libc::poll(&raw mut has_come, 1, -1) }, 1);
+            drop(guest);
+            while !is_over.load(Ordering::SeqCst) {
+                drop(door.accept().unwrap());
+            }
+        });
+        for _ in 0..200 {
+            let error = own(Question::Ps).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{error}");
+            assert!(error.to_string().contains("has ended meanwhile"), "{error}");
+        }
+        over.store(true, Ordering::SeqCst);
+        drop(UnixStream::connect(&path)); // it may have gone
+        program.join().unwrap();
+    })
+    .succeeded();
+}
