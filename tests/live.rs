@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -999,6 +1000,38 @@ fn whoever_asks_a_program_that_ends_meanwhile_is_told_so() {
         over.store(true, Ordering::SeqCst);
         drop(UnixStream::connect(&path)); // it may have gone
         program.join().unwrap();
+    })
+    .succeeded();
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "who has gone is not known there")]
+fn nobody_is_asked_for_guests_who_have_gone() {
+    const NAME: &str = "nobody_is_asked_for_guests_who_have_gone";
+    at_home(NAME, |path| {
+        let told = Runner::new().live_view(true).run(|| {
+            let (block, reader) = asks_while_blocked(move || {
+                let word = || {
+                    let mut guest = UnixStream::connect(&path).unwrap();
+                    guest.write_all(b"ps\n").unwrap();
+                    guest
+                };
+                // An answer takes 0.3 s while the loop is blocked: all of them, longer than anybody waits.
+                (0..100).for_each(|_| drop(word()));
+                let after_them = own(Question::Ps).unwrap();
+                // Who only writes no more is there still: so does `nc -N`.
+                let mut listener = word();
+                listener.shutdown(Shutdown::Write).unwrap();
+                let mut heard = String::new();
+                listener.read_to_string(&mut heard).unwrap();
+                [after_them, heard]
+            });
+            block();
+            Ok(reader.join().unwrap())
+        });
+        for told in told.unwrap() {
+            assert!(told.contains("main (1) blocks it"), "{told}");
+        }
     })
     .succeeded();
 }

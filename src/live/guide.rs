@@ -229,8 +229,8 @@ impl Guide {
     fn talk(&self, guest: &UnixStream) -> io::Result<()> {
         guest.set_nonblocking(true)?;
         let word = read_word(guest)?;
-        if word.is_empty() {
-            return Ok(()); // somebody who only looks whether it is there
+        if word.is_empty() || has_hung_up(guest) {
+            return Ok(()); // somebody who only looks whether it is there, or who has not waited for his turn
         }
         let answer = word.parse().map_or_else(|error| format!("{error}\n"), |question| self.answer(question));
         let mut rest = answer.as_bytes();
@@ -327,6 +327,14 @@ fn read_word(guest: &UnixStream) -> io::Result<String> {
     }
     let line = word.split(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(String::from_utf8_lossy(line).trim().to_owned())
+}
+
+/// Whether nobody is there any more: not he who only writes no more, and waits for the answer.
+fn has_hung_up(guest: &UnixStream) -> bool {
+    let mut state = [libc::pollfd { fd: guest.as_raw_fd(), events: 0, revents: 0 }];
+    let is_known = sys::poll(&mut state, Some(Duration::ZERO)).is_ok();
+    // On other systems both may look the same.
+    cfg!(any(target_os = "linux", target_os = "android")) && is_known && state[0].revents & libc::POLLHUP != 0
 }
 
 fn panicked(payload: &(dyn Any + Send)) {
