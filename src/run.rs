@@ -461,6 +461,9 @@ impl Runner {
     /// Writes a dump of all tasks to stderr whenever that signal comes, also while a task blocks the loop; see
     /// [`live`](crate::live). Python: `faulthandler.register`.
     ///
+    /// In it are all loops of the process that have asked for a signal or for [`live_view`](Self::live_view). A loop that has
+    /// asked for the signal only is not shown on the socket.
+    ///
     /// A thread writes it, and the run does not notice. The event stream is on for it, as for [`live_view`](Self::live_view). A
     /// signal that cannot be listened for, such as SIGKILL, is named in the log, and nothing else happens. Before and after
     /// the run the signal does what it did: SIGUSR1 ends the process.

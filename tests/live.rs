@@ -958,6 +958,32 @@ fn at_home(test: &str, body: impl FnOnce(PathBuf)) -> Ended {
     finish(child)
 }
 
+/// From now on stderr is that.
+fn make_stderr(other: impl AsRawFd) {
+    // SAFETY: two descriptors that are open.
+    assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), 2) }, 2);
+}
+
+fn signal_to_oneself() {
+    // SAFETY: two numbers.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) }, 0);
+}
+
+/// Reads until that text has come.
+fn until(mut from: impl Read, text: &str) -> String {
+    let mut seen = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let read = from.read(&mut buffer).unwrap();
+        seen.extend_from_slice(&buffer[..read]);
+        let told = String::from_utf8_lossy(&seen);
+        if told.contains(text) {
+            return told.into_owned();
+        }
+        assert_ne!(read, 0, "{text:?} has not come: {told}");
+    }
+}
+
 #[test]
 fn a_full_line_at_a_socket_that_is_in_the_way_holds_no_run_up() {
     const NAME: &str = "a_full_line_at_a_socket_that_is_in_the_way_holds_no_run_up";
@@ -1032,6 +1058,41 @@ fn nobody_is_asked_for_guests_who_have_gone() {
         for told in told.unwrap() {
             assert!(told.contains("main (1) blocks it"), "{told}");
         }
+    })
+    .succeeded();
+}
+
+#[test]
+fn a_loop_that_is_not_shown_at_the_door_is_shown_by_its_signal_only() {
+    const NAME: &str = "a_loop_that_is_not_shown_at_the_door_is_shown_by_its_signal_only";
+    at_home(NAME, |path| {
+        let (errors, stderr) = io::pipe().unwrap();
+        make_stderr(stderr);
+        let (ready, is_ready) = mpsc::channel();
+        let (end, over) = mpsc::channel();
+        let unseen = thread::spawn(move || {
+            Runner::new().live_view(false).dump_on(Signal::User1).run(|| {
+                let _other = Builder::new().name("secret").spawn(|| sleep(secs(3600)))?;
+                yield_now()?;
+                ready.send(()).unwrap();
+                to_thread(move || over.recv().unwrap())
+            })
+        });
+        is_ready.recv().unwrap();
+        for _ in 0..2 {
+            assert_eq!(own(Question::Ps).unwrap_err().kind(), ErrorKind::NotFound);
+            let told = Runner::new().live_view(true).run(|| {
+                let told = to_thread(|| Ok::<_, io::Error>([own(Question::Ps)?, own(Question::Json)?]))??;
+                signal_to_oneself();
+                Ok((told, to_thread(|| until(&errors, "secret"))?))
+            });
+            let (told, dump) = told.unwrap();
+            assert!(told.iter().all(|told| told.contains("main") && !told.contains("secret")), "{told:?}");
+            assert!(dump.contains("main (1)"), "{dump}");
+            assert!(!path.exists(), "nobody who is shown at the door is left");
+        }
+        end.send(()).unwrap();
+        unseen.join().unwrap().unwrap();
     })
     .succeeded();
 }

@@ -68,6 +68,8 @@ struct Guide {
 #[derive(Clone)]
 struct Shown {
     remote: Arc<Remote>,
+    /// Also to who asks at the door, and not only at a signal.
+    at_the_door: bool,
     picture: Option<SharedPicture>,
     /// When its clock began to run, if that goes on while a task blocks the loop.
     start: Option<Instant>,
@@ -86,7 +88,7 @@ pub(crate) fn open(lp: &EventLoop, at_the_door: bool, signal: Option<Signal>) ->
     if !at_the_door && signal.is_none() {
         return None;
     }
-    let guide = match begin_to_show(lp) {
+    let guide = match begin_to_show(lp, at_the_door) {
         Ok(guide) => guide,
         Err(error) => {
             log::warn!(target: "corio::live", "no live view: {error}");
@@ -104,7 +106,7 @@ pub(crate) fn open(lp: &EventLoop, at_the_door: bool, signal: Option<Signal>) ->
     Some(View { guide, remote: lp.remote.clone(), _signal: on_signal })
 }
 
-fn begin_to_show(lp: &EventLoop) -> io::Result<Arc<Guide>> {
+fn begin_to_show(lp: &EventLoop, at_the_door: bool) -> io::Result<Arc<Guide>> {
     let mut place = lock(&GUIDE);
     // A fork has the parent's, and not its thread.
     if place.as_ref().is_none_or(|guide| guide.is_the_parents()) {
@@ -113,6 +115,7 @@ fn begin_to_show(lp: &EventLoop) -> io::Result<Arc<Guide>> {
     let guide = place.as_ref().expect("it is there now").clone();
     lock(&guide.shown).push(Shown {
         remote: lp.remote.clone(),
+        at_the_door,
         picture: lp.hub.picture(),
         start: (!lp.clock.is_virtual()).then(|| lp.clock.instant(0)),
     });
@@ -128,8 +131,10 @@ impl Drop for View {
         let mut shown = lock(&self.guide.shown);
         shown.retain(|shown| !Arc::ptr_eq(&shown.remote, &self.remote));
         drop(self.remote.take_visitor()); // who has come too late
-        if shown.is_empty() {
+        if !shown.iter().any(|shown| shown.at_the_door) {
             drop(lock(&self.guide.door).take());
+        }
+        if shown.is_empty() {
             self.guide.over.store(true, Ordering::SeqCst);
             self.guide.ring();
             *place = None;
@@ -196,7 +201,7 @@ impl Guide {
                 _ => {}
             }
             if self.signalled.swap(false, Ordering::SeqCst) {
-                let _ = io::stderr().write_all(self.answer(Question::Ps).as_bytes());
+                let _ = io::stderr().write_all(self.answer(Question::Ps, |_| true).as_bytes());
             }
             again = self.receive_guests();
         }
@@ -232,7 +237,8 @@ impl Guide {
         if word.is_empty() || has_hung_up(guest) {
             return Ok(()); // somebody who only looks whether it is there, or who has not waited for his turn
         }
-        let answer = word.parse().map_or_else(|error| format!("{error}\n"), |question| self.answer(question));
+        let look = |question| self.answer(question, |shown| shown.at_the_door);
+        let answer = word.parse().map_or_else(|error| format!("{error}\n"), look);
         let mut rest = answer.as_bytes();
         while !rest.is_empty() {
             match sys::write_without_signal(guest.as_raw_fd(), rest) {
@@ -246,8 +252,9 @@ impl Guide {
         Ok(())
     }
 
-    fn answer(&self, question: Question) -> String {
-        let dumps = self.dumps(matches!(question, Question::Stacks | Question::JsonStacks));
+    /// What the loops that are meant have to say.
+    fn answer(&self, question: Question, is_meant: fn(&Shown) -> bool) -> String {
+        let dumps = self.dumps(matches!(question, Question::Stacks | Question::JsonStacks), is_meant);
         let pid = std::process::id();
         if matches!(question, Question::Json | Question::JsonStacks) {
             let loops: Vec<String> = dumps.iter().map(Dump::json).collect();
@@ -266,9 +273,9 @@ impl Guide {
         text
     }
 
-    /// Asks all loops at once; those that do not answer in time are shown as their records tell.
-    fn dumps(&self, stacks: bool) -> Vec<Dump> {
-        let all = lock(&self.shown).clone();
+    /// Asks all of them at once; those that do not answer in time are shown as their records tell.
+    fn dumps(&self, stacks: bool, is_meant: fn(&Shown) -> bool) -> Vec<Dump> {
+        let all: Vec<Shown> = lock(&self.shown).iter().filter(|shown| is_meant(shown)).cloned().collect();
         let asked: Vec<_> = all.iter().map(|shown| shown.ask(stacks)).collect();
         let deadline = Instant::now() + PATIENCE;
         let answers = all.iter().zip(asked).filter_map(|(shown, answer)| {
