@@ -958,6 +958,25 @@ fn at_home(test: &str, body: impl FnOnce(PathBuf)) -> Ended {
     finish(child)
 }
 
+/// Tells of all that is logged in this process, on whatever thread.
+fn hear_the_log(hear: impl Fn(&log::Record<'_>) + Send + Sync + 'static) {
+    struct Ear<F>(F);
+
+    impl<F: Fn(&log::Record<'_>) + Send + Sync> log::Log for Ear<F> {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            (self.0)(record);
+        }
+
+        fn flush(&self) {}
+    }
+    log::set_boxed_logger(Box::new(Ear(hear))).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+}
+
 /// From now on stderr is that.
 fn make_stderr(other: impl AsRawFd) {
     // SAFETY: two descriptors that are open.
@@ -1093,6 +1112,27 @@ fn a_loop_that_is_not_shown_at_the_door_is_shown_by_its_signal_only() {
         }
         end.send(()).unwrap();
         unseen.join().unwrap().unwrap();
+    })
+    .succeeded();
+}
+
+#[test]
+fn a_logger_may_run_whatever_it_likes_while_the_door_is_opened() {
+    const NAME: &str = "a_logger_may_run_whatever_it_likes_while_the_door_is_opened";
+    at_home(NAME, |_| {
+        let (count, runs) = (Arc::new(AtomicU32::new(0)), AtomicBool::new(false));
+        let counted = count.clone();
+        hear_the_log(move |record| {
+            // Of the library that watches the door; what it says in here is said to nobody.
+            if record.target().starts_with("mio") && !runs.swap(true, Ordering::SeqCst) {
+                let run = || Runner::new().live_view(true).run(|| Ok(())).unwrap();
+                thread::spawn(run).join().unwrap();
+                runs.store(false, Ordering::SeqCst);
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Ps))?);
+        assert!(told.unwrap().contains("main (1)") && count.load(Ordering::SeqCst) > 0);
     })
     .succeeded();
 }

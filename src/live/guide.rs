@@ -106,20 +106,33 @@ pub(crate) fn open(lp: &EventLoop, at_the_door: bool, signal: Option<Signal>) ->
     Some(View { guide, remote: lp.remote.clone(), _signal: on_signal })
 }
 
+/// A logger is the user's, and may begin a run on another thread, which is shown as well. So nothing that may log, in here or
+/// in a library, is done with one of the locks held.
 fn begin_to_show(lp: &EventLoop, at_the_door: bool) -> io::Result<Arc<Guide>> {
-    let mut place = lock(&GUIDE);
-    // A fork has the parent's, and not its thread.
-    if place.as_ref().is_none_or(|guide| guide.is_the_parents()) {
-        *place = Some(Guide::start()?);
-    }
-    let guide = place.as_ref().expect("it is there now").clone();
-    lock(&guide.shown).push(Shown {
+    let shown = Shown {
         remote: lp.remote.clone(),
         at_the_door,
         picture: lp.hub.picture(),
         start: (!lp.clock.is_virtual()).then(|| lp.clock.instant(0)),
-    });
-    Ok(guide)
+    };
+    // A fork has the parent's, and not its thread.
+    let is_there = |guide: &Arc<Guide>| !guide.is_the_parents();
+    let mut new = None;
+    loop {
+        let mut place = lock(&GUIDE);
+        let guide = place.take_if(|guide| is_there(guide)).or_else(|| new.take());
+        if let Some(guide) = guide {
+            lock(&guide.shown).push(shown);
+            *place = Some(guide.clone());
+            drop(place);
+            if let Some(second) = new {
+                second.dismiss(); // another thread was quicker
+            }
+            return Ok(guide);
+        }
+        drop(place);
+        new = Some(Guide::start()?);
+    }
 }
 
 impl Drop for View {
@@ -134,10 +147,12 @@ impl Drop for View {
         if !shown.iter().any(|shown| shown.at_the_door) {
             drop(lock(&self.guide.door).take());
         }
-        if shown.is_empty() {
-            self.guide.over.store(true, Ordering::SeqCst);
-            self.guide.ring();
+        let is_over = shown.is_empty();
+        drop(shown);
+        if is_over {
             *place = None;
+            drop(place);
+            self.guide.dismiss();
         }
     }
 }
@@ -163,18 +178,28 @@ impl Guide {
         self.born != sys::forks()
     }
 
-    /// Opens the door, if it is not open.
+    /// Opens the door, if it is not open, for a loop that is shown at it: until that one has ended it stays open.
     fn open_door(&self) -> io::Result<()> {
         let mut place = lock(&self.door);
-        if place.is_none() {
-            let door = Door::open()?;
-            self.registry.register(&mut SourceFd(&door.fd()), DOOR, Interest::READABLE)?;
-            let path = door.path().display().to_string();
-            *place = Some(door);
-            drop(place); // the logger is the user's
-            log::info!(target: "corio::live", "live view at {path}");
+        if place.is_some() {
+            return Ok(());
         }
+        let door = Door::open()?;
+        let (fd, path) = (door.fd(), door.path().display().to_string());
+        *place = Some(door);
+        drop(place); // the logger is the user's, and mio logs too
+        if let Err(error) = self.registry.register(&mut SourceFd(&fd), DOOR, Interest::READABLE) {
+            drop(lock(&self.door).take());
+            return Err(error);
+        }
+        log::info!(target: "corio::live", "live view at {path}");
         Ok(())
+    }
+
+    /// There is nothing left to show.
+    fn dismiss(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.ring();
     }
 
     fn signal(&self) {
