@@ -1136,3 +1136,25 @@ fn a_logger_may_run_whatever_it_likes_while_the_door_is_opened() {
     })
     .succeeded();
 }
+
+#[test]
+fn a_signal_waits_for_no_line_of_guests() {
+    const NAME: &str = "a_signal_waits_for_no_line_of_guests";
+    at_home(NAME, |path| {
+        let (errors, stderr) = io::pipe().unwrap();
+        make_stderr(stderr);
+        let ended = Runner::new().live_view(true).dump_on(Signal::User1).run(|| {
+            to_thread(|| {
+                // Each has a second to say something, and nobody does.
+                let guests: Vec<_> = (0..30).map(|_| UnixStream::connect(&path).unwrap()).collect();
+                signal_to_oneself();
+                until(&errors, "main (1)");
+                let mut last = guests.last().unwrap();
+                last.set_nonblocking(true).unwrap();
+                last.read(&mut [0]).map_err(|error| error.kind())
+            })
+        });
+        assert_eq!(ended.unwrap(), Err(ErrorKind::WouldBlock), "all of them were waited for");
+    })
+    .succeeded();
+}

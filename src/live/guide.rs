@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -225,34 +226,38 @@ impl Guide {
                 }
                 _ => {}
             }
-            if self.signalled.swap(false, Ordering::SeqCst) {
-                let _ = io::stderr().write_all(self.answer(Question::Ps, |_| true).as_bytes());
-            }
-            again = self.receive_guests();
+            again = loop {
+                if let ControlFlow::Break(again) = self.round() {
+                    break again;
+                }
+            };
         }
     }
 
-    /// Those who stand at the door, until nobody does. Returns when to look again, if not only when somebody comes.
-    fn receive_guests(&self) -> Option<Duration> {
-        loop {
-            let guest = lock(&self.door).as_ref().map(Door::next); // a statement: no talk, and no log, under the lock
-            match guest {
-                None | Some(Ok(None)) => return None,
-                Some(Ok(Some(Guest::Other(user)))) => {
-                    log::warn!(target: "corio::live", "user {user} has asked, and was not answered");
-                }
-                Some(Ok(Some(Guest::Own(guest)))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
-                    Err(payload) => panicked(&*payload),
-                },
-                // Too many files are open, most likely: he stands there still, and nobody says so again.
-                Some(Err(error)) => {
-                    log::warn!(target: "corio::live", "somebody could not be let in: {error}");
-                    return Some(A_WHILE);
-                }
+    /// A signal, if one has come, and the next who stands at the door: however many stand there, a signal waits for one of them at
+    /// most. It breaks off when nobody does, with the time after which to look again, if not only when somebody comes.
+    fn round(&self) -> ControlFlow<Option<Duration>> {
+        if self.signalled.swap(false, Ordering::SeqCst) {
+            let _ = io::stderr().write_all(self.answer(Question::Ps, |_| true).as_bytes());
+        }
+        let guest = lock(&self.door).as_ref().map(Door::next); // a statement: no talk, and no log, under the lock
+        match guest {
+            None | Some(Ok(None)) => return ControlFlow::Break(None),
+            Some(Ok(Some(Guest::Other(user)))) => {
+                log::warn!(target: "corio::live", "user {user} has asked, and was not answered");
+            }
+            Some(Ok(Some(Guest::Own(guest)))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
+                Err(payload) => panicked(&*payload),
+            },
+            // Too many files are open, most likely: he stands there still, and nobody says so again.
+            Some(Err(error)) => {
+                log::warn!(target: "corio::live", "somebody could not be let in: {error}");
+                return ControlFlow::Break(Some(A_WHILE));
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// Reads a word, and writes the answer. Nobody can hold the others up for long.
