@@ -977,6 +977,10 @@ fn hear_the_log(hear: impl Fn(&log::Record<'_>) + Send + Sync + 'static) {
     log::set_max_level(log::LevelFilter::Trace);
 }
 
+fn is_warning(record: &log::Record<'_>) -> bool {
+    record.target() == "corio::live" && record.level() == log::Level::Warn
+}
+
 /// From now on stderr is that.
 fn make_stderr(other: impl AsRawFd) {
     // SAFETY: two descriptors that are open.
@@ -1155,6 +1159,41 @@ fn a_signal_waits_for_no_line_of_guests() {
             })
         });
         assert_eq!(ended.unwrap(), Err(ErrorKind::WouldBlock), "all of them were waited for");
+    })
+    .succeeded();
+}
+
+#[test]
+fn a_logger_that_panics_ends_no_live_view() {
+    const NAME: &str = "a_logger_that_panics_ends_no_live_view";
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("and so does what it panics with");
+        }
+    }
+    at_home(NAME, |path| {
+        let heard = Arc::new(AtomicU32::new(0));
+        let count = heard.clone();
+        hear_the_log(move |record| {
+            if is_warning(record) {
+                count.fetch_add(1, Ordering::SeqCst);
+                std::panic::panic_any(Bomb);
+            }
+        });
+        let told = Runner::new().live_view(true).run(|| {
+            to_thread(|| {
+                for _ in 0..2 {
+                    let mut silent = UnixStream::connect(&path)?;
+                    silent.read_to_end(&mut Vec::new())?; // a warning goes to the log
+                    own(Question::Ps)?;
+                }
+                own(Question::Ps)
+            })?
+        });
+        assert!(told.unwrap().contains("main (1)"));
+        assert_eq!(heard.load(Ordering::SeqCst), 2);
     })
     .succeeded();
 }

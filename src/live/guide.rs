@@ -1,6 +1,5 @@
 //! The thread that shows a program, and the loops that it shows.
 
-use std::any::Any;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::ControlFlow;
@@ -12,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
@@ -23,7 +23,7 @@ use crate::observe::{Names, Observer, SharedPicture, event::Record};
 use crate::remote::Remote;
 use crate::signal::{OnSignal, Signal};
 use crate::sys;
-use crate::task::body::panic_text;
+use crate::task::body::{Payload, drop_quietly, panic_text};
 
 /// How long a loop may take to begin to answer before it is said to be blocked: longer than nearly every step takes.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -227,8 +227,13 @@ impl Guide {
                 _ => {}
             }
             again = loop {
-                if let ControlFlow::Break(again) = self.round() {
-                    break again;
+                match catch_unwind(AssertUnwindSafe(|| self.round())) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(again)) => break again,
+                    Err(payload) => {
+                        panicked(payload);
+                        break Some(A_WHILE);
+                    }
                 }
             };
         }
@@ -244,16 +249,16 @@ impl Guide {
         match guest {
             None | Some(Ok(None)) => return ControlFlow::Break(None),
             Some(Ok(Some(Guest::Other(user)))) => {
-                log::warn!(target: "corio::live", "user {user} has asked, and was not answered");
+                say(Level::Warn, format!("user {user} has asked, and was not answered"));
             }
-            Some(Ok(Some(Guest::Own(guest)))) => match catch_unwind(AssertUnwindSafe(|| self.talk(&guest))) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => log::warn!(target: "corio::live", "an answer was not taken: {error}"),
-                Err(payload) => panicked(&*payload),
-            },
+            Some(Ok(Some(Guest::Own(guest)))) => {
+                if let Err(error) = self.talk(&guest) {
+                    say(Level::Warn, format!("an answer was not taken: {error}"));
+                }
+            }
             // Too many files are open, most likely: he stands there still, and nobody says so again.
             Some(Err(error)) => {
-                log::warn!(target: "corio::live", "somebody could not be let in: {error}");
+                say(Level::Warn, format!("somebody could not be let in: {error}"));
                 return ControlFlow::Break(Some(A_WHILE));
             }
         }
@@ -332,7 +337,7 @@ impl Shown {
                 let look = || if stacks { Dump::with_stacks(lp) } else { Dump::of(lp) };
                 match catch_unwind(AssertUnwindSafe(look)) {
                     Ok(dump) => drop(give.send(Some(dump))),
-                    Err(payload) => panicked(&*payload), // ours, and no reason to end the program
+                    Err(payload) => panicked(payload), // ours, and no reason to end the program
                 }
             }
         }));
@@ -374,8 +379,23 @@ fn has_hung_up(guest: &UnixStream) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && is_known && state[0].revents & libc::POLLHUP != 0
 }
 
-fn panicked(payload: &(dyn Any + Send)) {
-    log::error!(target: "corio::live", "the live view panicked: {}", panic_text(payload));
+fn panicked(payload: Payload) {
+    say(Level::Error, format!("the live view panicked: {}", panic_text(&*payload)));
+    dispose(payload);
+}
+
+/// To the log. Whoever logs there is the user's, and may panic.
+fn say(level: Level, text: String) {
+    let log = || log::log!(target: "corio::live", level, "{text}");
+    if let Err(payload) = catch_unwind(log) {
+        dispose(payload);
+    }
+}
+
+/// Drops what somebody has panicked with. Should that panic too, the log is told, and that may panic once more.
+fn dispose(payload: Payload) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop_quietly(payload, "the payload of a panic")));
+    std::mem::forget(dropped);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
