@@ -464,9 +464,12 @@ impl Runner {
     /// In it are all loops of the process that have asked for a signal or for [`live_view`](Self::live_view). A loop that has
     /// asked for the signal only is not shown on the socket.
     ///
-    /// A thread writes it, and the run does not notice. The event stream is on for it, as for [`live_view`](Self::live_view). A
-    /// signal that cannot be listened for, such as SIGKILL, is named in the log, and nothing else happens. Before and after
-    /// the run the signal does what it did: SIGUSR1 ends the process.
+    /// A thread writes it, and the run does not notice. If stderr does not take it, because whoever reads that has stopped, the log
+    /// is told so, at level warn and with the target `corio::live`; until it has been taken there is no other one.
+    ///
+    /// The event stream is on for it, as for [`live_view`](Self::live_view). A signal that cannot be listened for, such as SIGKILL,
+    /// is named in the log, and nothing else happens. Before and after the run the signal does what it did: SIGUSR1 ends the
+    /// process.
     ///
     /// ```
     /// use corio::signal::Signal;

@@ -1,7 +1,7 @@
 //! The thread that shows a program, and the loops that it shows.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// How long somebody who has come may take to say what he wants, and to take a part of the answer.
 const FOR_A_WORD: Duration = Duration::from_secs(1);
 const FOR_AN_ANSWER: Duration = Duration::from_secs(2);
+/// How long something that is the program's may take before it is given up.
+const FOR_AN_ERRAND: Duration = Duration::from_secs(2);
 /// When to look again for somebody who could not be let in.
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -218,20 +220,22 @@ impl Guide {
     fn receive(&self, mut poll: Poll) {
         let mut events = Events::with_capacity(8);
         let mut again = None;
+        let mut errands = Errands::default();
         while !self.over.load(Ordering::SeqCst) {
             match poll.poll(&mut events, again) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    log::error!(target: "corio::live", "the live view ends: {error}");
-                    return;
+                    drop(lock(&self.door).take());
+                    return errands.say(Level::Error, format!("the live view ends: {error}"));
                 }
                 _ => {}
             }
             again = loop {
-                match catch_unwind(AssertUnwindSafe(|| self.round())) {
+                match catch_unwind(AssertUnwindSafe(|| self.round(&mut errands))) {
                     Ok(ControlFlow::Continue(())) => {}
                     Ok(ControlFlow::Break(again)) => break again,
                     Err(payload) => {
-                        panicked(payload);
+                        errands.say(Level::Error, said_by(&payload));
+                        dispose(payload);
                         break Some(A_WHILE);
                     }
                 }
@@ -241,24 +245,24 @@ impl Guide {
 
     /// A signal, if one has come, and the next who stands at the door: however many stand there, a signal waits for one of them at
     /// most. It breaks off when nobody does, with the time after which to look again, if not only when somebody comes.
-    fn round(&self) -> ControlFlow<Option<Duration>> {
+    fn round(&self, errands: &mut Errands) -> ControlFlow<Option<Duration>> {
         if self.signalled.swap(false, Ordering::SeqCst) {
-            let _ = io::stderr().write_all(self.answer(Question::Ps, |_| true).as_bytes());
+            errands.dump(|| self.answer(Question::Ps, |_| true));
         }
         let guest = lock(&self.door).as_ref().map(Door::next); // a statement: no talk, and no log, under the lock
         match guest {
             None | Some(Ok(None)) => return ControlFlow::Break(None),
             Some(Ok(Some(Guest::Other(user)))) => {
-                say(Level::Warn, format!("user {user} has asked, and was not answered"));
+                errands.say(Level::Warn, format!("user {user} has asked, and was not answered"));
             }
             Some(Ok(Some(Guest::Own(guest)))) => {
                 if let Err(error) = self.talk(&guest) {
-                    say(Level::Warn, format!("an answer was not taken: {error}"));
+                    errands.say(Level::Warn, format!("an answer was not taken: {error}"));
                 }
             }
             // Too many files are open, most likely: he stands there still, and nobody says so again.
             Some(Err(error)) => {
-                say(Level::Warn, format!("somebody could not be let in: {error}"));
+                errands.say(Level::Warn, format!("somebody could not be let in: {error}"));
                 return ControlFlow::Break(Some(A_WHILE));
             }
         }
@@ -337,7 +341,11 @@ impl Shown {
                 let look = || if stacks { Dump::with_stacks(lp) } else { Dump::of(lp) };
                 match catch_unwind(AssertUnwindSafe(look)) {
                     Ok(dump) => drop(give.send(Some(dump))),
-                    Err(payload) => panicked(payload), // ours, and no reason to end the program
+                    Err(payload) => {
+                        // Ours, and no reason to end the program.
+                        log::error!(target: "corio::live", "{}", said_by(&payload));
+                        dispose(payload);
+                    }
                 }
             }
         }));
@@ -379,17 +387,88 @@ fn has_hung_up(guest: &UnixStream) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && is_known && state[0].revents & libc::POLLHUP != 0
 }
 
-fn panicked(payload: Payload) {
-    say(Level::Error, format!("the live view panicked: {}", panic_text(&*payload)));
-    dispose(payload);
+/// What the thread has others do, because it may never end: the log and stderr are the program's. A full pipe takes nothing,
+/// and a logger may write to one too, or panic.
+#[derive(Default)]
+struct Errands {
+    log: Errand,
+    stderr: Errand,
 }
 
-/// To the log. Whoever logs there is the user's, and may panic.
-fn say(level: Level, text: String) {
-    let log = || log::log!(target: "corio::live", level, "{text}");
-    if let Err(payload) = catch_unwind(log) {
-        dispose(payload);
+impl Errands {
+    /// To the log, if that still listens.
+    fn say(&mut self, level: Level, text: String) {
+        if level <= log::max_level() && !self.log.is_under_way() {
+            let _ = self.log.run(move || {
+                log::log!(target: "corio::live", level, "{text}");
+                Ok(())
+            });
+        }
     }
+
+    /// To stderr, if that has taken the one before.
+    fn dump(&mut self, text: impl FnOnce() -> String) {
+        let written = if self.stderr.is_under_way() {
+            Err(io::Error::new(ErrorKind::TimedOut, "stderr has not taken the one before"))
+        } else {
+            let text = text();
+            self.stderr.run(move || write_to_stderr(text.as_bytes()))
+        };
+        if let Err(error) = written {
+            self.say(Level::Warn, format!("the dump of a signal is not written: {error}"));
+        }
+    }
+}
+
+/// A thread that does one thing. If that takes long, this is where its end will be heard.
+#[derive(Default)]
+struct Errand(Option<mpsc::Receiver<io::Result<()>>>);
+
+impl Errand {
+    fn is_under_way(&mut self) -> bool {
+        self.0.take_if(|over| !matches!(over.try_recv(), Err(mpsc::TryRecvError::Empty)));
+        self.0.is_some()
+    }
+
+    /// Waits for its end, and not for long.
+    fn run(&mut self, f: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let (give, over) = mpsc::channel();
+        let run = move || match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(result) => drop(give.send(result)),
+            Err(payload) => dispose(payload),
+        };
+        thread::Builder::new().name("corio live view".to_owned()).spawn(run)?;
+        match over.recv_timeout(FOR_AN_ERRAND) {
+            Ok(result) => result,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()), // it has panicked
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.0 = Some(over);
+                Err(io::Error::new(ErrorKind::TimedOut, "stderr does not take it"))
+            }
+        }
+    }
+}
+
+/// Without the lock of the standard library: a task may have it, and hang.
+fn write_to_stderr(text: &[u8]) -> io::Result<()> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        match sys::write_without_signal(libc::STDERR_FILENO, rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // It belongs to somebody who has made it so.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                sys::wait_ready(libc::STDERR_FILENO, true, None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn said_by(payload: &Payload) -> String {
+    format!("the live view panicked: {}", panic_text(&**payload))
 }
 
 /// Drops what somebody has panicked with. Should that panic too, the log is told, and that may panic once more.
