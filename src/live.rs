@@ -35,6 +35,7 @@
 //! through a server that hangs: `docs/learn/a-server-that-hangs.md`.
 
 mod door;
+mod errand;
 mod guide;
 
 use std::collections::BTreeSet;

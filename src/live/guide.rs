@@ -17,21 +17,20 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::Question;
 use super::door::{Door, Guest};
+use super::errand::{Errands, dispose};
 use crate::event_loop::EventLoop;
 use crate::observe::dump::Dump;
 use crate::observe::{Names, Observer, SharedPicture, event::Record};
 use crate::remote::Remote;
 use crate::signal::{OnSignal, Signal};
 use crate::sys;
-use crate::task::body::{Payload, drop_quietly, panic_text};
+use crate::task::body::{Payload, panic_text};
 
 /// How long a loop may take to begin to answer before it is said to be blocked: longer than nearly every step takes.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How long somebody who has come may take to say what he wants, and to take a part of the answer.
 const FOR_A_WORD: Duration = Duration::from_secs(1);
 const FOR_AN_ANSWER: Duration = Duration::from_secs(2);
-/// How long something that is the program's may take before it is given up.
-const FOR_AN_ERRAND: Duration = Duration::from_secs(2);
 /// When to look again for somebody who could not be let in.
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -387,94 +386,8 @@ fn has_hung_up(guest: &UnixStream) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && is_known && state[0].revents & libc::POLLHUP != 0
 }
 
-/// What the thread has others do, because it may never end: the log and stderr are the program's. A full pipe takes nothing,
-/// and a logger may write to one too, or panic.
-#[derive(Default)]
-struct Errands {
-    log: Errand,
-    stderr: Errand,
-}
-
-impl Errands {
-    /// To the log, if that still listens.
-    fn say(&mut self, level: Level, text: String) {
-        if level <= log::max_level() && !self.log.is_under_way() {
-            let _ = self.log.run(move || {
-                log::log!(target: "corio::live", level, "{text}");
-                Ok(())
-            });
-        }
-    }
-
-    /// To stderr, if that has taken the one before.
-    fn dump(&mut self, text: impl FnOnce() -> String) {
-        let written = if self.stderr.is_under_way() {
-            Err(io::Error::new(ErrorKind::TimedOut, "stderr has not taken the one before"))
-        } else {
-            let text = text();
-            self.stderr.run(move || write_to_stderr(text.as_bytes()))
-        };
-        if let Err(error) = written {
-            self.say(Level::Warn, format!("the dump of a signal is not written: {error}"));
-        }
-    }
-}
-
-/// A thread that does one thing. If that takes long, this is where its end will be heard.
-#[derive(Default)]
-struct Errand(Option<mpsc::Receiver<io::Result<()>>>);
-
-impl Errand {
-    fn is_under_way(&mut self) -> bool {
-        self.0.take_if(|over| !matches!(over.try_recv(), Err(mpsc::TryRecvError::Empty)));
-        self.0.is_some()
-    }
-
-    /// Waits for its end, and not for long.
-    fn run(&mut self, f: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-        let (give, over) = mpsc::channel();
-        let run = move || match catch_unwind(AssertUnwindSafe(f)) {
-            Ok(result) => drop(give.send(result)),
-            Err(payload) => dispose(payload),
-        };
-        thread::Builder::new().name("corio live view".to_owned()).spawn(run)?;
-        match over.recv_timeout(FOR_AN_ERRAND) {
-            Ok(result) => result,
-            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()), // it has panicked
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                self.0 = Some(over);
-                Err(io::Error::new(ErrorKind::TimedOut, "stderr does not take it"))
-            }
-        }
-    }
-}
-
-/// Without the lock of the standard library: a task may have it, and hang.
-fn write_to_stderr(text: &[u8]) -> io::Result<()> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        match sys::write_without_signal(libc::STDERR_FILENO, rest) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => rest = &rest[written..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // It belongs to somebody who has made it so.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                sys::wait_ready(libc::STDERR_FILENO, true, None)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 fn said_by(payload: &Payload) -> String {
     format!("the live view panicked: {}", panic_text(&**payload))
-}
-
-/// Drops what somebody has panicked with. Should that panic too, the log is told, and that may panic once more.
-fn dispose(payload: Payload) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop_quietly(payload, "the payload of a panic")));
-    std::mem::forget(dropped);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
