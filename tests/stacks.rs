@@ -72,6 +72,22 @@ fn a_future_has_no_stack_between_two_polls() {
     assert!(text.as_ref().unwrap().contains("task-2 (2) is a future, which has no stack"), "{text:?}");
 }
 
+/// What the compiler makes where a panic is caught is no call of the program either.
+#[test]
+fn where_panics_are_caught_is_not_shown() {
+    let _watchdog = watchdog();
+    let text = Runner::new().virtual_clock().run(|| {
+        let catches = || std::panic::catch_unwind(|| kettle(5)).expect("it does not panic");
+        let _careful = Builder::new().name("careful").spawn(catches)?;
+        yield_now()?;
+        Ok(dump_stacks())
+    });
+    let text = text.unwrap();
+    let stack = stack_of(&text, "careful (2)").join("\n");
+    assert!(stack.contains("::water ") && stack.contains("where_panics_are_caught"), "{text}");
+    assert!(!stack.contains("__rust_try"), "{text}");
+}
+
 /// A body that sleeps stands on a stack of its own, on top of its task's: both are shown.
 #[test]
 fn a_coroutine_that_waits_is_part_of_its_tasks_stack() {

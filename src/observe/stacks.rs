@@ -148,6 +148,8 @@ impl Call {
         file.starts_with(SOURCES)
             || OTHERS.iter().any(|other| file.contains(other))
             || matches!(of, "corio" | "corosensei" | "backtrace" | "core" | "std")
+            // Where std catches panics. It is made by the compiler, and belongs to no crate and no file.
+            || of.starts_with("__rust_try")
     }
 
     fn place(&self) -> String {
