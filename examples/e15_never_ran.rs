@@ -4,7 +4,7 @@
 //! below are heard? What does the one who waits for the cancelled one get?
 //!
 //! **Shows** V7 (how it ended).
-//! **Covers** B6, D4, D18.
+//! **Covers** B6, C10, D4, D18.
 //!
 //! Run `cargo run --example e15_never_ran`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

@@ -3,7 +3,7 @@
 //! **Predict.** In which order are the five lines printed? May a callback sleep?
 //!
 //! **Shows** V5 (what made it ready), V6 (what the loop did when nothing was ready).
-//! **Covers** the callbacks that C11 and D26 build on.
+//! **Covers** D26: callbacks on the loop, on which tasks are built.
 //!
 //! Run `cargo run --example e17_call_soon_later`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

@@ -4,7 +4,7 @@
 //! In which order do the results stand? How often is `main` resumed?
 //!
 //! **Shows** V4 (who ran in between), V5 (what made it ready).
-//! **Covers** A2, B4, C24, D9.
+//! **Covers** A2, B4, C24, D2, D9.
 //!
 //! Run `cargo run --example e18_gather`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

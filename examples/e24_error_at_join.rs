@@ -4,7 +4,7 @@
 //! the second task end the program? Who is told of the error that nobody joins?
 //!
 //! **Shows** V7 (how it ended).
-//! **Covers** B8, D11.
+//! **Covers** B8, D11, D23: an error that nobody has looked at.
 //!
 //! Run `cargo run --example e24_error_at_join`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` to wait in earnest.
 

@@ -4,7 +4,7 @@
 //! ticks. How often does it tick until the answer is there, if the library is given a socket of std's? And one of corio's?
 //!
 //! **Shows** V4: who else has a turn, or nobody.
-//! **Covers** what C1 to C5 leave out: `requests` inside an asyncio task.
+//! **Covers** C28, D20: a driver that blocks, such as `requests` inside an asyncio task.
 //!
 //! Run `cargo run --example e40_wrong_library`, and add `-- --quiet`.
 

@@ -4,7 +4,7 @@
 //! tells the client where the first answer ends, if the connection stays open?
 //!
 //! **Shows** V1, V2: the line where each side is parked, and what for.
-//! **Covers** C16, C17: a session is a connection that is kept. A whole client is `ureq`, in `examples/apps`.
+//! **Covers** C16, C17, D26: a session is a connection that is kept. A whole client is `ureq`, in `examples/apps`.
 //!
 //! Run `cargo run --example e44_http_get`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` for real sockets.
 
