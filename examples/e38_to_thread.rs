@@ -11,19 +11,19 @@
 use std::cell::Cell;
 use std::{io, thread};
 
-use corio::{millis, say, scope, to_thread, yield_now};
+use corio::{millis, say, scope, sleep, to_thread};
 
 mod common;
 
 /// Of a library that knows nothing of tasks: it stops the thread that calls it.
 fn slow_answer(question: &str) -> String {
-    thread::sleep(millis(20));
+    thread::sleep(millis(50));
     format!("{question} 42.")
 }
 
 fn metronome(turns: &Cell<u32>) -> io::Result<()> {
     loop {
-        yield_now()?;
+        sleep(millis(10))?;
         turns.set(turns.get() + 1);
     }
 }

@@ -10,10 +10,14 @@
 
 use std::cell::Cell;
 use std::io;
+use std::time::Duration;
 
-use corio::{Executor, gather, say, scope, yield_now};
+use corio::{Executor, gather, millis, say, scope, sleep, yield_now};
 
 mod common;
+
+/// Of a metronome that beats whenever it has a turn.
+const NO_TIME: Duration = Duration::ZERO;
 
 fn squares(numbers: &[u64]) -> u64 {
     numbers.iter().map(|n| n * n).sum()
@@ -26,18 +30,18 @@ fn politely(numbers: &[u64]) -> io::Result<u64> {
     })
 }
 
-fn metronome(turns: &Cell<u32>) -> io::Result<()> {
+fn metronome(turns: &Cell<u32>, beat: Duration) -> io::Result<()> {
     loop {
-        yield_now()?;
+        sleep(beat)?;
         turns.set(turns.get() + 1);
     }
 }
 
 /// Runs `f` beside a metronome, and counts.
-fn with_metronome(f: impl FnOnce() -> io::Result<u64>) -> io::Result<(u64, u32)> {
+fn with_metronome(beat: Duration, f: impl FnOnce() -> io::Result<u64>) -> io::Result<(u64, u32)> {
     let turns = Cell::new(0);
     let sum = scope(|s| {
-        s.spawn(|| metronome(&turns));
+        s.spawn(|| metronome(&turns, beat));
         let sum = f()?;
         s.cancel();
         Ok(sum)
@@ -47,12 +51,12 @@ fn with_metronome(f: impl FnOnce() -> io::Result<u64>) -> io::Result<(u64, u32)>
 
 pub(crate) fn program() -> io::Result<()> {
     let numbers: Vec<u64> = (1..=1000).collect();
-    let (sum, turns) = with_metronome(|| Ok(squares(&numbers)))?;
+    let (sum, turns) = with_metronome(NO_TIME, || Ok(squares(&numbers)))?;
     say!("in one go: {sum}, and {turns} turns for the metronome");
-    let (sum, turns) = with_metronome(|| politely(&numbers))?;
+    let (sum, turns) = with_metronome(NO_TIME, || politely(&numbers))?;
     say!("politely: {sum}, and {turns} turns");
     let cores = Executor::new(2)?;
-    let (sum, _) = with_metronome(|| {
+    let (sum, _) = with_metronome(millis(1), || {
         let parts = gather(numbers.chunks(250), |part| cores.run(|| squares(part)))?;
         Ok(parts.iter().sum())
     })?;

@@ -189,6 +189,7 @@ macro_rules! golden {
                 let (recording, _) = record(self::$printed::program);
                 is_a_fair_quiz(stringify!($printed), &recording);
                 is_explained(stringify!($printed), &recording);
+                is_small_enough_to_send(stringify!($printed), &recording);
                 keeps_the_rules(&recording);
                 compare(stringify!($printed), &recording.narrate(0));
             }
@@ -496,8 +497,14 @@ fn check(name: &str, program: fn() -> io::Result<()>) {
     is_explained(name, &recording);
     assert_eq!(recording.records(), record(program).0.records(), "{name}: the second run is not the first");
     keeps_the_rules(&recording);
-    assert!(recording.html().len() < 200_000, "{name}: a page that one sends to somebody is not large");
+    is_small_enough_to_send(name, &recording);
     compare(name, &told);
+}
+
+/// A page that one sends to somebody is not large.
+fn is_small_enough_to_send(name: &str, recording: &Recording) {
+    let size = recording.html().len();
+    assert!(size < 200_000, "{name}: a page of {size} bytes, for {} steps", recording.records().len());
 }
 
 /// Compares a text with the golden one.
