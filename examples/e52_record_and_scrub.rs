@@ -10,10 +10,11 @@
 
 use std::cell::Cell;
 use std::io;
+use std::thread;
 
 use corio::observe::event::Event;
 use corio::observe::{Recording, Replay, mark};
-use corio::{Builder, Runner, say, scope, secs, sleep, to_thread};
+use corio::{Builder, Runner, say, scope, secs, sleep};
 
 mod common;
 
@@ -40,7 +41,8 @@ fn record() -> io::Result<Replay> {
 }
 
 pub(crate) fn program() -> io::Result<()> {
-    let mut run = to_thread(record)??; // on a loop of its own, which is gone now
+    // On a loop of its own, which is gone then. This one stands still meanwhile: there is nobody else on it.
+    let mut run = thread::spawn(record).join().expect("it does not panic")?;
     let show = |run: &Replay, why: &str| say!("{why:<16} {}", run.told().trim());
     run.go_to(run.steps());
     run.back(|record| matches!(record.event, Event::Out { .. }));

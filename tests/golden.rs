@@ -182,7 +182,9 @@ macro_rules! golden {
             }
         )*
 
-        // Where other threads take part, the order of events is not ours to promise; what is printed is.
+        // Where other threads take part, the order and the time of events are not ours to promise; what is printed is. These
+        // wait for a thread that works for them, and how long that takes is the system's business: a helper or several
+        // (e36, e37, e38, e39, e40), one of the program's own (e38b, e38c), or other loops (e39b).
         $(
             #[test]
             fn $printed() {
@@ -209,12 +211,12 @@ golden! {
     e23_task_group e23b_nested_groups e24_error_at_join e25_done_callback e26_lost_update e27_lock e28_insert_once
     e29_queue_hang e29b_lock_cycle e30_queue e30b_priority_queue e30c_queue_shutdown e31_semaphore e32_event
     e32b_condvar e32c_barrier e33_iterator e34_generator_stream e35_scope e35b_task_locals e41_hex_server
-    e42_framing e43_backpressure e44_http_get e45_web_server e46_scraper e47_chat e49_debug_mode
+    e42_framing e43_backpressure e44_http_get e45_web_server e46_scraper e47_chat e48_ten_thousand e49_debug_mode
     e50_logging
-    e51_where_is_everyone e53_state_machine e54_twice e55_mixed e57_supervisor e58_graceful_shutdown e59_seeds
-    e60_hung_server;
+    e51_where_is_everyone e52_record_and_scrub e53_state_machine e54_twice e55_mixed e56_swap_the_engine e57_supervisor
+    e58_graceful_shutdown e59_seeds e60_hung_server;
     printed: e36_file_lines e37_block_the_loop e38_to_thread e38b_loop_handle e38c_channels e39_cpu_work e39b_more_cores
-    e40_wrong_library e48_ten_thousand e52_record_and_scrub e56_swap_the_engine
+    e40_wrong_library
 }
 
 /// Every example of the learning path stands in the list above.
