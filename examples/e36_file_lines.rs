@@ -8,8 +8,9 @@
 //!
 //! Run `cargo run --example e36_file_lines`, and add `-- --quiet` or `-- --detail 2`.
 
-use std::io::{self, BufRead, BufReader};
+use std::io;
 
+use corio::io::StreamReader;
 use corio::{Builder, fs, fs::File, say, yield_now};
 
 mod common;
@@ -24,7 +25,7 @@ pub(crate) fn program() -> io::Result<()> {
         Ok(())
     })?;
     // The first line brings the whole buffer; the others are there already.
-    for line in BufReader::new(File::open(&path)?).lines() {
+    for line in StreamReader::new(File::open(&path)?).lines() {
         say!("a line: {}", line?);
     }
     counter.join()?;

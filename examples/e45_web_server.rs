@@ -9,7 +9,7 @@
 //! Run `cargo run --example e45_web_server`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` for real sockets. With
 //! `-- --listen 127.0.0.1:8080` it serves until Ctrl-C: `curl 127.0.0.1:8080/hex -d 255`.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
 use corio::io::StreamReader;
@@ -39,8 +39,8 @@ fn route(request: &str, body: &str) -> io::Result<(&'static str, Value)> {
 pub(crate) fn serve(mut stream: TcpStream) -> io::Result<()> {
     let mut reader = StreamReader::new(stream.try_clone()?);
     loop {
-        let lines = reader.lines().take_while(|line| line.as_ref().map_or(true, |line| !line.is_empty()));
-        let head = lines.collect::<io::Result<Vec<String>>>()?;
+        let next = || reader.lines().next().filter(|line| line.as_ref().map_or(true, |line| !line.is_empty()));
+        let head = std::iter::from_fn(next).collect::<io::Result<Vec<String>>>()?;
         let Some(request) = head.first() else { return Ok(()) };
         let length = |line: &String| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok();
         let body = reader.read_exactly(head.iter().find_map(length).unwrap_or(0))?;
@@ -56,7 +56,9 @@ fn ask(host: SocketAddr, request: &str, body: &str) -> io::Result<()> {
     let head = format!("{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all((head + body).as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
-    say!("{request}: {}", io::read_to_string(stream)?.lines().last().unwrap_or("nothing"));
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    say!("{request}: {}", answer.lines().last().unwrap_or("nothing"));
     Ok(())
 }
 
@@ -64,7 +66,8 @@ pub(crate) fn program() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let host = listener.local_addr()?;
     scope(|s| {
-        let server = || listener.incoming().try_for_each(|stream| stream.map(|stream| drop(s.spawn(|| serve(stream)))));
+        let mut clients = std::iter::from_fn(|| listener.incoming().next());
+        let server = move || clients.try_for_each(|stream| stream.map(|stream| drop(s.spawn(|| serve(stream)))));
         drop(Builder::new().name("server").spawn_scoped(s, server)?);
         let slow = Builder::new().name("slow").spawn_scoped(s, || ask(host, "GET /slow", ""))?;
         ask(host, "POST /hex", "255")?;
@@ -75,10 +78,8 @@ pub(crate) fn program() -> io::Result<()> {
 
 fn main() -> io::Result<()> {
     match std::env::args().skip_while(|arg| arg != "--listen").nth(1) {
-        Some(address) => match run(|| Server::new([TcpListener::bind(address)?]).serve(serve)) {
-            Err(error) if is_cancelled(&error) => Ok(()), // Ctrl-C
-            ended => ended,
-        },
+        Some(address) => run(|| Server::new([TcpListener::bind(address)?]).serve(serve))
+            .or_else(|error| if is_cancelled(&error) { Ok(()) } else { Err(error) }), // Ctrl-C
         None => common::watch(program),
     }
 }

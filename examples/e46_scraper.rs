@@ -37,7 +37,13 @@ pub(crate) fn program() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (host, nobody) = (listener.local_addr()?, SocketAddr::from(([127, 0, 0, 1], 1)));
     scope(|s| {
-        let accept = || listener.incoming().try_for_each(|stream| stream.map(|stream| drop(s.spawn(|| serve(stream)))));
+        let accept = || {
+            for stream in listener.incoming() {
+                let stream = stream?;
+                s.spawn(|| serve(stream));
+            }
+            Ok(())
+        };
         drop(Builder::new().name("server").spawn_scoped(s, accept)?);
         let start = now();
         let pages = [(host, "/1"), (host, "/86400"), (nobody, "/1"), (host, "/3")];

@@ -8,10 +8,8 @@
 //!
 //! Run `cargo run --example e47_chat`, and add `-- --quiet`, `-- --detail 2`, or `-- --real` for real sockets.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use corio::io::StreamReader;
 use corio::net::{TcpListener, TcpStream};
@@ -31,7 +29,12 @@ fn serve(room: &Room, id: u32, stream: TcpStream) -> io::Result<()> {
     let outbox = Rc::new(Queue::bounded(16));
     room.borrow_mut().insert(id, outbox.clone());
     let end = scope(|s| {
-        let write = || (&*outbox).into_iter().try_for_each(|line| (&stream).write_all(line?.as_bytes()));
+        let write = || {
+            for line in &*outbox {
+                (&stream).write_all(line?.as_bytes())?;
+            }
+            Ok(())
+        };
         drop(Builder::new().name(format!("writer {id}")).spawn_scoped(s, write)?);
         for line in StreamReader::new(&stream).lines() {
             tell(room, &format!("{id}: {}", line?));
@@ -48,7 +51,10 @@ fn client(name: &'static str, says: &'static [&'static str], listener: &TcpListe
     if !says.is_empty() {
         let reading = stream.try_clone()?;
         drop(spawn(move || {
-            StreamReader::new(reading).lines().try_for_each(|line| line.map(|line| say!("{name} reads {line}")))
+            for line in StreamReader::new(reading).lines() {
+                say!("{name} reads {}", line?);
+            }
+            Ok(())
         }));
     }
     sleep(millis(100))?;
@@ -60,12 +66,10 @@ fn client(name: &'static str, says: &'static [&'static str], listener: &TcpListe
 pub(crate) fn program() -> io::Result<()> {
     let (room, listener) = (&Room::default(), &TcpListener::bind("127.0.0.1:0")?);
     scope(|s| {
-        for (n, (name, says)) in
-            [("Ada", &["hello", "anybody?"][..]), ("Grace", &["hi"]), ("Silent", &[])].into_iter().enumerate()
+        for (id, (name, says)) in (1..).zip([("Ada", &["hello", "anybody?"][..]), ("Grace", &["hi"]), ("Silent", &[])])
         {
             drop(Builder::new().name(name).spawn_scoped(s, move || client(name, says, listener))?);
             let (stream, _) = listener.accept()?;
-            let id = n as u32 + 1;
             let reader = move || serve(room, id, stream).unwrap_or_else(|error| say!("{name} is gone: {error}"));
             drop(Builder::new().name(format!("reader {id}")).spawn_scoped(s, reader)?);
         }

@@ -47,6 +47,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::vec;
 
+use crate::provided::methods;
 use crate::to_thread;
 
 /// An open file. The counterpart of [`std::fs::File`].
@@ -222,6 +223,8 @@ macro_rules! read_write_seek {
             fn read_to_string(&mut self, text: &mut String) -> io::Result<usize> {
                 to_thread(|| (&self.file).read_to_string(text))?
             }
+
+            methods!(read_exact);
         }
 
         impl Write for $file {
@@ -234,6 +237,8 @@ macro_rules! read_write_seek {
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 to_thread(|| (&self.file).write_vectored(slices))?
             }
+
+            methods!(write_all);
 
             /// Nothing: the kernel has what was written. [`File::sync_all`] is for the disk.
             fn flush(&mut self) -> io::Result<()> {

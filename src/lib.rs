@@ -127,6 +127,7 @@ mod pipe;
 mod pool;
 pub mod process;
 mod promise;
+mod provided;
 pub mod queue;
 mod random;
 mod reactor;

@@ -2,6 +2,7 @@
 //!
 //! A pipe goes one way. Public as [`io::pipe`](crate::io::pipe).
 
+use std::fmt::Arguments;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::observe::event::{Direction, Place};
+use crate::provided::{self, methods};
 use crate::reactor::source::{Source, releasable, set_nonblocking};
 use crate::task::caller;
 
@@ -215,6 +217,8 @@ impl Read for &PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_at(buffer, caller())
     }
+
+    methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
 impl Read for PipeReader {
@@ -222,17 +226,33 @@ impl Read for PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buffer)
     }
+
+    methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
-impl Write for &PipeWriter {
-    #[track_caller]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl PipeWriter {
+    fn write_at(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
         let attempt = || {
             self.is_open()?;
             crate::sys::write_without_signal(self.file.as_raw_fd(), bytes)
         };
         // A write that is smaller than a page is all or nothing: "took less" means little.
-        self.source.retry(Direction::Write, caller(), attempt, |_| false)
+        self.source.retry(Direction::Write, at, attempt, |_| false)
+    }
+}
+
+impl Write for &PipeWriter {
+    #[track_caller]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_at(bytes, caller())
+    }
+
+    methods!(write_vectored write_all);
+
+    #[track_caller]
+    fn write_fmt(&mut self, text: Arguments<'_>) -> io::Result<()> {
+        let at = caller();
+        provided::write_fmt(text, |bytes| self.write_at(bytes, at))
     }
 
     /// Nothing: the kernel has what was written.
@@ -245,6 +265,13 @@ impl Write for PipeWriter {
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (&*self).write(bytes)
+    }
+
+    methods!(write_vectored write_all);
+
+    #[track_caller]
+    fn write_fmt(&mut self, text: Arguments<'_>) -> io::Result<()> {
+        (&*self).write_fmt(text)
     }
 
     /// Nothing: the kernel has what was written.

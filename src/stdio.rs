@@ -8,6 +8,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use crate::provided::methods;
 use crate::{readable, to_thread, writable};
 
 /// The most that a pipe takes without blocking when it is writable at all; a terminal takes more.
@@ -130,6 +131,8 @@ impl Read for Stdin {
         readable(self)?;
         crate::sys::read(Self::FD, buffer)
     }
+
+    methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
 #[track_caller]
@@ -150,6 +153,8 @@ macro_rules! written {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 write(self, bytes)
             }
+
+            methods!(write_vectored write_all);
 
             /// Nothing: the kernel has what was written.
             fn flush(&mut self) -> io::Result<()> {

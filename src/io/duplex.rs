@@ -11,6 +11,7 @@ use super::HalfClose;
 use crate::channel::line::{Line, wake};
 use crate::channel::wait::{Attempt, wait};
 use crate::observe::event::{Place, Want};
+use crate::provided::{self, methods};
 use crate::remote::Waker;
 use crate::task::caller;
 
@@ -260,7 +261,20 @@ impl Duplex {
         self.outgoing.close(|state| state.ended = true);
     }
 
-    #[track_caller]
+    fn write_at(&self, bytes: &[u8], at: Place) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        Duplex::transfer(&self.outgoing, Side::Writer, at, |state, capacity| {
+            if state.deaf || state.ended {
+                return Some(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let room = bytes.len().min(capacity - state.bytes.len());
+            state.bytes.extend(&bytes[..room]);
+            (room > 0).then_some(Ok(room))
+        })
+    }
+
     fn transfer(
         pipe: &Pipe,
         side: Side,
@@ -286,43 +300,21 @@ impl Read for &Duplex {
         })
     }
 
-    // As std would, but with the place of the call.
-    #[track_caller]
-    fn read_exact(&mut self, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match self.read(buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => buffer = &mut buffer[n..],
-            }
-        }
-        Ok(())
-    }
+    methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
 impl Write for &Duplex {
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        Duplex::transfer(&self.outgoing, Side::Writer, caller(), |state, capacity| {
-            if state.deaf || state.ended {
-                return Some(Err(io::ErrorKind::BrokenPipe.into()));
-            }
-            let room = bytes.len().min(capacity - state.bytes.len());
-            state.bytes.extend(&bytes[..room]);
-            (room > 0).then_some(Ok(room))
-        })
+        self.write_at(bytes, caller())
     }
 
-    // As std would, but with the place of the call.
+    methods!(write_vectored write_all);
+
     #[track_caller]
-    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = self.write(bytes)?;
-            bytes = &bytes[n..];
-        }
-        Ok(())
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        let at = caller();
+        provided::write_fmt(text, |bytes| self.write_at(bytes, at))
     }
 
     /// Nothing: what was written is there to be read.
@@ -337,10 +329,7 @@ impl Read for Duplex {
         (&*self).read(buffer)
     }
 
-    #[track_caller]
-    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        (&*self).read_exact(buffer)
-    }
+    methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
 impl Write for Duplex {
@@ -349,9 +338,11 @@ impl Write for Duplex {
         (&*self).write(bytes)
     }
 
+    methods!(write_vectored write_all);
+
     #[track_caller]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self).write_all(bytes)
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        (&*self).write_fmt(text)
     }
 
     /// Nothing: what was written is there to be read.

@@ -436,6 +436,8 @@ impl<R: Read> Read for StreamReader<R> {
         self.consume(n);
         Ok(n)
     }
+
+    crate::provided::methods!(read_vectored read_exact read_to_end read_to_string);
 }
 
 impl<R: fmt::Debug> fmt::Debug for StreamReader<R> {

@@ -1,9 +1,11 @@
 //! The two halves of a stream.
 
+use std::fmt::Arguments;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::sync::Arc;
 
 use super::HalfClose;
+use crate::provided::methods;
 
 /// The half of a stream that reads; from [`split`].
 #[derive(Debug)]
@@ -147,6 +149,8 @@ where
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         (&*self.stream).read_vectored(buffers)
     }
+
+    methods!(read_exact read_to_end read_to_string);
 }
 
 impl<S: HalfClose> Write for WriteHalf<S>
@@ -161,6 +165,13 @@ where
     #[track_caller]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         (&*self.stream).write_vectored(slices)
+    }
+
+    methods!(write_all);
+
+    #[track_caller]
+    fn write_fmt(&mut self, text: Arguments<'_>) -> io::Result<()> {
+        (&*self.stream).write_fmt(text)
     }
 
     #[track_caller]

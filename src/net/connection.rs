@@ -248,26 +248,6 @@ impl Connection {
         }
     }
 
-    pub(super) fn read_exact(&self, mut buffer: &mut [u8], at: Place) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match self.read(buffer, at)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => buffer = &mut buffer[n..],
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn write_all(&self, mut bytes: &[u8], at: Place) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write(bytes, at)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => bytes = &bytes[n..],
-            }
-        }
-        Ok(())
-    }
-
     /// How many bytes a read into these buffers tries to move.
     pub(crate) fn room(&self, buffers: &[IoSliceMut<'_>]) -> usize {
         self.most(buffers.iter().take(MOST_SLICES).map(|buffer| buffer.len()).sum())
@@ -435,11 +415,7 @@ macro_rules! stream {
                 self.connection.read_vectored(buffers, caller())
             }
 
-            // As std would, but with the place of the call.
-            #[track_caller]
-            fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-                self.connection.read_exact(buffer, caller())
-            }
+            crate::provided::methods!(read_exact read_to_end read_to_string);
         }
 
         impl Write for &$stream {
@@ -454,10 +430,12 @@ macro_rules! stream {
                 self.connection.write_vectored(slices, caller())
             }
 
-            // As std would, but with the place of the call.
+            crate::provided::methods!(write_all);
+
             #[track_caller]
-            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-                self.connection.write_all(bytes, caller())
+            fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+                let at = caller();
+                crate::provided::write_fmt(text, |bytes| self.connection.write(bytes, at))
             }
 
             /// Nothing: the kernel sends what it was given by itself.
@@ -478,10 +456,7 @@ macro_rules! stream {
                 (&*self).read_vectored(buffers)
             }
 
-            #[track_caller]
-            fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-                (&*self).read_exact(buffer)
-            }
+            crate::provided::methods!(read_exact read_to_end read_to_string);
         }
 
         impl Write for $stream {
@@ -496,9 +471,11 @@ macro_rules! stream {
                 (&*self).write_vectored(slices)
             }
 
+            crate::provided::methods!(write_all);
+
             #[track_caller]
-            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-                (&*self).write_all(bytes)
+            fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+                (&*self).write_fmt(text)
             }
 
             /// Nothing: the kernel sends what it was given by itself.
