@@ -231,11 +231,10 @@ impl Slot {
     /// What is not known to be ready, and what somebody waits for though it looked ready once: of states, as opposed to
     /// changes, that is all that has to be told.
     fn wanted(&self) -> Wanted {
-        let own = self.token.generation == OWN;
         let watcher = self.watcher.borrow();
         let watched = |direction| watcher.as_ref().is_some_and(|watcher| watcher.wants(direction));
         Wanted {
-            readable: own || !self.readable.get() || !self.readers.is_empty() || watched(Direction::Read),
+            readable: !self.readable.get() || !self.readers.is_empty() || watched(Direction::Read),
             writable: !self.writable.get() || !self.writers.is_empty() || watched(Direction::Write),
         }
     }

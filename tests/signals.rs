@@ -320,6 +320,7 @@ mod slow_bell {
 
     pub(super) static ARMED: AtomicBool = AtomicBool::new(false);
     pub(super) static STOPPED: AtomicBool = AtomicBool::new(false);
+    pub(super) static HELD: AtomicBool = AtomicBool::new(false);
 
     /// # Safety
     ///
@@ -331,6 +332,9 @@ mod slow_bell {
             if n == 1 && ARMED.load(Ordering::SeqCst) && *bytes == b'!' {
                 STOPPED.store(true, Ordering::SeqCst);
                 libc::usleep(100_000);
+                while HELD.load(Ordering::SeqCst) {
+                    libc::usleep(1_000);
+                }
             }
             libc::syscall(libc::SYS_write, fd, bytes, n) as isize
         }
@@ -366,6 +370,45 @@ fn a_handler_that_is_late_on_another_thread_writes_into_nothing_of_ours() {
         for mut end in pairs.iter().flat_map(|(a, b)| [a, b]) {
             end.set_nonblocking(true).unwrap();
             assert_eq!(end.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    });
+    output.succeeded();
+}
+
+/// How often a loop that has nothing to do but to sleep asks the kernel what has happened.
+#[cfg(feature = "observe")]
+fn polls_of_a_sleep(recording: &corio::observe::Recording) -> io::Result<usize> {
+    use corio::observe::event::Event;
+    let so_far = recording.records().len();
+    sleep(millis(100))?;
+    let since = recording.records().into_iter().skip(so_far);
+    Ok(since.filter(|record| matches!(record.event, Event::PollEnter { .. })).count())
+}
+
+/// A bell that rings after its signal was seen is heard once, and does not keep the loop from sleeping for the rest of the run.
+#[test]
+#[cfg(all(target_os = "linux", feature = "observe"))]
+fn a_handler_that_is_late_does_not_keep_the_loop_awake() {
+    use corio::{Backend, yield_now};
+    use slow_bell::{ARMED, HELD, STOPPED};
+
+    let output = in_child("a_handler_that_is_late_does_not_keep_the_loop_awake", || {
+        for backend in [Backend::Mio, Backend::Poll] {
+            let recording = corio::observe::Recording::new();
+            let mut runner = Runner::new().backend(backend.clone()).observer(recording.clone());
+            let polls = runner.run(|| {
+                [&ARMED, &HELD].into_iter().for_each(|flag| flag.store(true, Ordering::SeqCst));
+                let late = std::thread::spawn(|| raise(libc::SIGINT));
+                while cancel_cause() != Some(Cause::Interrupt) {
+                    let _ = yield_now();
+                }
+                assert!(STOPPED.load(Ordering::SeqCst), "the handler has not rung yet");
+                corio::current().uncancel();
+                [&ARMED, &HELD, &STOPPED].into_iter().for_each(|flag| flag.store(false, Ordering::SeqCst));
+                late.join().unwrap();
+                polls_of_a_sleep(&recording)
+            });
+            assert!((1..=3).contains(polls.as_ref().unwrap()), "{backend:?}: {polls:?}");
         }
     });
     output.succeeded();

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use mio::unix::pipe;
 
@@ -13,13 +14,15 @@ use super::table::{self, FOR_THE_WATCH, Handler};
 use crate::cancel::{self, Cause};
 use crate::error;
 use crate::event_loop::EventLoop;
-use crate::reactor::Token;
+use crate::observe::event::Direction;
+use crate::reactor::{Slot, Token};
 use crate::task::TaskRef;
 
 /// A watch for the time of one run.
 pub(crate) struct Watch<'a> {
     lp: &'a EventLoop,
     token: Token,
+    slot: Rc<Slot>,
     listen: &'static pipe::Receiver,
     _handlers: [Option<Handler>; 2],
     /// The main task was cancelled. Once is enough: it may decide to go on.
@@ -45,9 +48,10 @@ fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
     let listen = FOR_THE_WATCH.listen()?;
     empty(listen); // an earlier run may have been rung for, once
     let token = lp.reactor.register_own(listen.as_raw_fd())?;
+    let slot = lp.reactor.slot(token).expect("it was registered just now");
     // A signal that the program ignores stays ignored.
     let handlers = [Handler::install(libc::SIGINT, true)?, Handler::install(libc::SIGTERM, true)?];
-    Ok(Watch { lp, token, listen, _handlers: handlers, told: Cell::new(false) })
+    Ok(Watch { lp, token, slot, listen, _handlers: handlers, told: Cell::new(false) })
 }
 
 fn empty(mut pipe: &pipe::Receiver) {
@@ -57,8 +61,16 @@ fn empty(mut pipe: &pipe::Receiver) {
 impl Watch<'_> {
     /// Looks whether a signal came; the first one cancels the main task.
     pub(crate) fn look(&self, main: &TaskRef) {
-        if table::caught() != 0 && !self.told.replace(true) {
-            empty(self.listen);
+        let has_come = table::caught() != 0 && !self.told.get();
+        let has_rung = self.slot.is_ready(Direction::Read);
+        if !has_come && !has_rung {
+            return;
+        }
+        // Whatever it was for: the handler may ring after the signal has been seen, and what rings on keeps the loop awake.
+        self.slot.clear(Direction::Read);
+        empty(self.listen);
+        if has_come {
+            self.told.set(true);
             log::info!(target: "corio::signal", "{}: ending the run", name(table::caught()));
             cancel::cancel_task(main, Cause::Interrupt);
         }
