@@ -852,6 +852,10 @@ impl<A: Attempt> Arm for A {
         if spot.hook.get().is_some() { self.look(&spot.hook) } else { self.now() }
     }
 
+    fn prepare(&self, _: &Cx<'_>) -> io::Result<()> {
+        Attempt::check(self)
+    }
+
     fn list(&self) -> Option<&WaitList> {
         None
     }

@@ -367,6 +367,23 @@ pub(crate) fn write_without_signal(fd: i32, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Holds all signals back from this thread; returns what it has held back so far.
+pub(crate) fn hold_signals_back() -> libc::sigset_t {
+    // SAFETY: the sets are valid for the calls; all zeros is a valid one.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
+        before
+    }
+}
+
+/// Holds these back, and no others: what [`hold_signals_back`] has returned.
+pub(crate) fn hold_back_only(signals: &libc::sigset_t) {
+    // SAFETY: a valid set, which the call reads.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals, ptr::null_mut()) };
+}
+
 /// A descriptor that can be read when the process has ended; Linux only, elsewhere `Unsupported`. The process is a child that
 /// has not been waited for, so the number is its own.
 pub(crate) fn open_pidfd(pid: u32) -> io::Result<std::os::fd::OwnedFd> {

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{SCENARIO, child_command, finish, in_child, watchdog};
+use common::{SCENARIO, child_command, finish, in_a_fork, in_child, watchdog};
 use corio::io::{PipeReader, PipeWriter, pipe};
 use corio::process::{Command, Stdio};
 use corio::{gather, is_cancelled, is_timed_out, millis, run, scope, secs, sleep, spawn, timeout, yield_now};
@@ -416,21 +416,6 @@ fn the_same_with_a_thread_that_notices_the_end() {
 }
 
 // ---- forks ----------------------------------------------------------------------------------------------------------------
-
-/// Runs a function in a fork of this process, and returns how that ended.
-fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the test is alone in its process, so there is no other thread whose locks the fork could inherit.
-    unsafe {
-        match libc::fork() {
-            0 => libc::_exit(f()),
-            pid => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-                status
-            }
-        }
-    }
-}
 
 /// H1: the kernel's half of a loop is shared by both, so the fork must not touch it.
 #[test]

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Finally, child_command, in_child, plays, watchdog};
+use common::{Finally, child_command, in_a_fork, in_child, plays, watchdog};
 use corio::signal::{self, Signal, Signals, add_signal_handler, remove_signal_handler};
 use corio::{
-    Cause, LoopHandle, Queue, Runner, Which, after, cancel_cause, is_cancelled, millis, now, run, scope, secs, select,
-    shield, sleep, spawn, timeout,
+    Backend, Cause, LoopHandle, Queue, Runner, Which, after, cancel_cause, is_cancelled, millis, now, run, scope, secs,
+    select, shield, sleep, spawn, timeout,
 };
 
 fn raise(signal: i32) {
@@ -389,7 +389,6 @@ fn polls_of_a_sleep(recording: &corio::observe::Recording) -> io::Result<usize> 
 #[test]
 #[cfg(all(target_os = "linux", feature = "observe"))]
 fn a_handler_that_is_late_does_not_keep_the_loop_awake() {
-    use corio::{Backend, yield_now};
     use slow_bell::{ARMED, HELD, STOPPED};
 
     let output = in_child("a_handler_that_is_late_does_not_keep_the_loop_awake", || {
@@ -400,7 +399,7 @@ fn a_handler_that_is_late_does_not_keep_the_loop_awake() {
                 [&ARMED, &HELD].into_iter().for_each(|flag| flag.store(true, Ordering::SeqCst));
                 let late = std::thread::spawn(|| raise(libc::SIGINT));
                 while cancel_cause() != Some(Cause::Interrupt) {
-                    let _ = yield_now();
+                    let _ = corio::yield_now();
                 }
                 assert!(STOPPED.load(Ordering::SeqCst), "the handler has not rung yet");
                 corio::current().uncancel();
@@ -649,6 +648,235 @@ fn a_signal_is_an_arm_of_select() {
             Ok(())
         })
         .unwrap();
+    });
+    output.succeeded();
+}
+
+// ---- forks ---------------------------------------------------------------------------------------------------------------
+
+/// The thread that tells the listeners is the parent's, and so is the pipe: a fork has its own.
+#[test]
+fn a_fork_listens_for_itself() {
+    let output = in_child("a_fork_listens_for_itself", || {
+        let before = handler_of(libc::SIGUSR1);
+        let mut listener = Some(Signals::new([Signal::User1]).unwrap());
+        raise(libc::SIGUSR1);
+        assert_eq!(listener.as_ref().unwrap().recv().unwrap(), Signal::User1);
+        let status = in_a_fork(|| {
+            assert_eq!(handler_of(libc::SIGUSR1), before);
+            let own = Signals::new([Signal::User1, Signal::User2]).unwrap();
+            raise(libc::SIGUSR1);
+            assert_eq!(own.recv().unwrap(), Signal::User1); // on a thread without a loop
+            run(|| {
+                raise(libc::SIGUSR2);
+                assert_eq!(own.recv()?, Signal::User2);
+                raise(libc::SIGUSR1);
+                assert_eq!(select((&own, after(secs(60))))?, Which::A(Signal::User1));
+                Ok(())
+            })
+            .unwrap();
+            // What it has inherited hears nothing, and says so.
+            let inherited = listener.take().unwrap();
+            assert_eq!(inherited.try_recv(), None);
+            assert_eq!(inherited.recv().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            run(|| {
+                assert_eq!(inherited.recv().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+                let refused = select((&inherited, after(secs(60)))).unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+                Ok(())
+            })
+            .unwrap();
+            // To drop it takes nothing away from the fork's own.
+            drop(inherited);
+            raise(libc::SIGUSR1);
+            assert_eq!(own.recv().unwrap(), Signal::User1);
+            drop(own);
+            assert_eq!(handler_of(libc::SIGUSR1), before);
+            0
+        });
+        assert_eq!(status, 0);
+        let listener = listener.unwrap();
+        assert_eq!(listener.try_recv(), None, "the parent has heard what the fork got");
+        raise(libc::SIGUSR1);
+        assert_eq!(listener.recv().unwrap(), Signal::User1);
+    });
+    output.succeeded();
+}
+
+/// A fork of a fork, and a callback.
+#[test]
+fn a_fork_of_a_fork_listens_for_itself() {
+    fn listen() {
+        run(|| {
+            let called = Rc::new(Cell::new(false));
+            let calls = called.clone();
+            add_signal_handler(Signal::Hangup, move || calls.set(true))?;
+            raise(libc::SIGHUP);
+            while !called.get() {
+                sleep(millis(1))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    let output = in_child("a_fork_of_a_fork_listens_for_itself", || {
+        listen();
+        let status = in_a_fork(|| {
+            listen();
+            let status = in_a_fork(|| {
+                listen();
+                0
+            });
+            listen();
+            status
+        });
+        assert_eq!(status, 0);
+        listen();
+    });
+    output.succeeded();
+}
+
+#[test]
+#[cfg(feature = "observe")]
+fn a_fork_dumps_its_tasks_on_a_signal() {
+    let output = in_child("a_fork_dumps_its_tasks_on_a_signal", || {
+        use std::os::fd::AsRawFd;
+        let directory = common::Directory::new();
+        Runner::new()
+            .dump_on(Signal::User1)
+            .run(|| {
+                raise(libc::SIGUSR1);
+                sleep(millis(1))
+            })
+            .unwrap();
+        let status = in_a_fork(|| {
+            let path = directory.path("dump");
+            let file = std::fs::File::create(&path).unwrap();
+            // SAFETY: two descriptors, and nobody else writes to the second.
+            assert_eq!(unsafe { libc::dup2(file.as_raw_fd(), libc::STDERR_FILENO) }, libc::STDERR_FILENO);
+            let said = |text: &str| std::fs::read_to_string(&path).unwrap().contains(text);
+            let result = Runner::new().dump_on(Signal::User1).run(|| {
+                let _task = corio::Builder::new().name("only in the fork").spawn(|| sleep(secs(3_600)))?;
+                corio::yield_now()?;
+                raise(libc::SIGUSR1);
+                while !said("only in the fork") {
+                    sleep(millis(1))?;
+                }
+                Ok(())
+            });
+            i32::from(result.is_err())
+        });
+        assert_eq!(status, 0);
+    });
+    output.succeeded();
+}
+
+/// Nobody watches or listens in a fork that has just begun.
+#[test]
+fn a_signal_does_in_a_fork_what_it_did_before_anybody_asked() {
+    let output = in_child("a_signal_does_in_a_fork_what_it_did_before_anybody_asked", || {
+        static MINE: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn mine(_: i32) {
+            MINE.fetch_add(1, Ordering::SeqCst);
+        }
+        extern "C" fn theirs(_: i32) {}
+        let [mine, theirs] = [mine, theirs as extern "C" fn(i32)].map(|handler| handler as libc::sighandler_t);
+        // SAFETY: the handler only counts.
+        unsafe {
+            libc::signal(libc::SIGINT, mine);
+            libc::signal(libc::SIGUSR2, libc::SIG_IGN);
+        }
+        let result = run(|| {
+            let _signals = Signals::new([Signal::Hangup, Signal::User2, Signal::Alarm])?;
+            // SAFETY: the handler does nothing. It is put over that of the listener.
+            unsafe { libc::signal(libc::SIGALRM, theirs) };
+            for signal in [libc::SIGTERM, libc::SIGHUP] {
+                let status = in_a_fork(|| {
+                    raise(signal);
+                    0
+                });
+                assert_eq!(libc::WTERMSIG(status), signal);
+            }
+            let status = in_a_fork(|| {
+                raise(libc::SIGINT);
+                assert_eq!(MINE.load(Ordering::SeqCst), 1);
+                assert_eq!(handler_of(libc::SIGUSR2), libc::SIG_IGN);
+                assert_eq!(handler_of(libc::SIGALRM), theirs, "what the program has put over ours");
+                0
+            });
+            assert_eq!(status, 0);
+            // The watch is still there, and so is the parent's own idea of what to put back.
+            raise(libc::SIGTERM);
+            sleep(secs(60))
+        });
+        check(&result, "SIGTERM");
+        assert_eq!(handler_of(libc::SIGINT), mine);
+        assert_eq!(handler_of(libc::SIGTERM), libc::SIG_DFL);
+    });
+    output.succeeded();
+}
+
+/// A fork inside a run, with a run of its own on a thread: the signal is the fork's, and its parent sleeps.
+#[test]
+#[cfg(feature = "observe")]
+fn a_signal_that_a_fork_gets_does_not_wake_its_parent() {
+    let output = in_child("a_signal_that_a_fork_gets_does_not_wake_its_parent", || {
+        for backend in [Backend::Mio, Backend::Poll] {
+            let recording = corio::observe::Recording::new();
+            let mut runner = Runner::new().backend(backend.clone()).observer(recording.clone());
+            let polls = runner.run(|| {
+                sleep(millis(1))?;
+                let status = in_a_fork(|| {
+                    let main = || {
+                        raise(libc::SIGTERM);
+                        sleep(secs(60))
+                    };
+                    let own = std::thread::spawn(move || run(main));
+                    check(&own.join().unwrap(), "SIGTERM");
+                    0
+                });
+                assert_eq!(status, 0);
+                polls_of_a_sleep(&recording)
+            });
+            assert_eq!(polls.unwrap(), 1, "{backend:?}");
+        }
+    });
+    output.succeeded();
+}
+
+/// A fork that returns from the main function of its parent's run leaves the watch there alone.
+#[test]
+fn a_fork_that_ends_its_copy_of_a_run_does_not_end_the_watch_of_its_parent() {
+    const NAME: &str = "a_fork_that_ends_its_copy_of_a_run_does_not_end_the_watch_of_its_parent";
+    let output = in_child(NAME, || {
+        for backend in [Backend::Mio, Backend::Poll] {
+            let mut fork = -1;
+            let result = Runner::new().backend(backend).run(|| {
+                // SAFETY: no other thread of this process has locks that the fork needs.
+                fork = unsafe { libc::fork() };
+                if fork == 0 {
+                    // SAFETY: a number. It ends a fork that hangs.
+                    unsafe { libc::alarm(common::PATIENCE.as_secs() as u32) };
+                    return Ok(());
+                }
+                let mut status = -1;
+                // SAFETY: room for the number.
+                assert_eq!(unsafe { libc::waitpid(fork, &mut status, 0) }, fork);
+                assert_eq!(status, 0);
+                let late = std::thread::spawn(|| {
+                    std::thread::sleep(millis(50));
+                    raise(libc::SIGTERM);
+                });
+                let slept = sleep(secs(60));
+                late.join().unwrap();
+                slept
+            });
+            if fork == 0 {
+                // SAFETY: it ends without destructors.
+                unsafe { libc::_exit(i32::from(result.is_err())) };
+            }
+            check(&result, "SIGTERM");
+        }
     });
     output.succeeded();
 }

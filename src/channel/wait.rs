@@ -19,6 +19,11 @@ pub(crate) trait Attempt {
     /// What whoever waits waits for, in the words of dumps and events.
     fn want(&self) -> Want;
 
+    /// Whether it makes sense to wait for it.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Does it, if that is possible at once.
     fn now(&mut self) -> Option<Self::Output>;
 
@@ -82,6 +87,7 @@ pub(crate) fn wait<A: Attempt>(attempt: &mut A, limit: Option<Duration>, at: Pla
                 lp.emit(|| Event::NoPause { task: task.core.id(), want, at });
                 return Ok(output);
             }
+            attempt.check()?;
             let _expecting = Expecting::news(lp, task);
             let alarm = limit.map(|limit| Alarm::wake(lp, task, lp.clock.now().saturating_add(nanos(limit))));
             let mut attempt = InLine::new(attempt, Waker::of_task(lp, task));
@@ -109,6 +115,7 @@ pub(crate) fn wait<A: Attempt>(attempt: &mut A, limit: Option<Duration>, at: Pla
             if let Some(output) = attempt.now() {
                 return Ok(output);
             }
+            attempt.check()?;
             let mut attempt = InLine::new(attempt, Waker::of_this_thread());
             loop {
                 if let Some(output) = attempt.look() {

@@ -4,16 +4,18 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{mem, thread};
 
 use super::Signal;
-use super::table::{self, COUNT, FOR_LISTENERS, Handler};
+use super::fork::mind_forks;
+use super::table::{self, COUNT, FOR_LISTENERS, Handler, empty};
 use crate::channel::line::Line;
 use crate::channel::wait::{Attempt, wait};
 use crate::error::misuse;
 use crate::observe::event::Want;
 use crate::remote::Waker;
+use crate::sys;
 use crate::task::caller;
 
 /// A listener for signals. The signals are its own until it is dropped; see the [module](crate::signal).
@@ -54,9 +56,26 @@ struct Ear {
     callback: Option<Box<dyn Fn() + Send + Sync>>,
     gone: AtomicBool,
     handlers: Mutex<Vec<Handler>>,
+    /// How many forks there had been.
+    born: u32,
 }
 
-static EARS: Mutex<Vec<Arc<Ear>>> = Mutex::new(Vec::new());
+/// Who listens.
+pub(super) struct Ears {
+    all: Vec<Arc<Ear>>,
+    /// The thread that hears the handler's bell is there.
+    are_told: bool,
+}
+
+static EARS: Mutex<Ears> = Mutex::new(Ears { all: Vec::new(), are_told: false });
+
+impl Ears {
+    /// In a fork that has just begun. They are not dropped: what their callbacks hold is the parent's.
+    pub(super) fn forget_the_parents(&mut self) {
+        mem::forget(mem::take(&mut self.all));
+        self.are_told = false;
+    }
+}
 
 /// Begins to listen.
 fn listen(
@@ -89,23 +108,24 @@ fn listen(
         callback,
         gone: AtomicBool::new(false),
         handlers: Mutex::new(handlers),
+        born: sys::forks(),
     });
-    ears().push(ear.clone());
+    ears().all.push(ear.clone());
     ear.numbers.iter().for_each(|number| table::listens(*number, true));
     Ok(ear)
 }
 
 /// Listens no more. What was heard and not taken is lost.
 fn forget(ear: &Arc<Ear>) {
-    if !ear.gone.swap(true, Ordering::SeqCst) {
+    if !ear.is_the_parents() && !ear.gone.swap(true, Ordering::SeqCst) {
         ear.numbers.iter().for_each(|number| table::listens(*number, false));
-        ears().retain(|other| !Arc::ptr_eq(other, ear));
+        ears().all.retain(|other| !Arc::ptr_eq(other, ear));
         // Now, and not when the thread has let its copy go.
         ear.handlers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-fn ears() -> std::sync::MutexGuard<'static, Vec<Arc<Ear>>> {
+pub(super) fn ears() -> MutexGuard<'static, Ears> {
     EARS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -131,34 +151,35 @@ impl Drop for OnSignal {
 
 /// The thread that hears the handler's bell.
 fn start_the_thread() -> io::Result<()> {
-    static STARTED: OnceLock<()> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if STARTED.get().is_some() {
+    mind_forks();
+    let mut told = ears();
+    if told.are_told {
         return Ok(());
     }
     let listen = FOR_LISTENERS.listen()?;
     let hear = move || {
-        use std::io::Read;
-        use std::os::fd::AsRawFd;
         loop {
-            let _ = crate::sys::wait_ready(listen.as_raw_fd(), false, None);
-            // The byte is only a reason to look.
-            while { listen }.read(&mut [0; 64]).is_ok_and(|n| n > 0) {}
+            let _ = sys::wait_ready(listen, false, None);
+            empty(listen);
             let came: Vec<usize> = (1..COUNT).filter(|signal| table::take_pending(*signal)).collect();
-            let ears: Vec<Arc<Ear>> = ears().clone();
-            for ear in ears {
+            let all: Vec<Arc<Ear>> = ears().all.clone();
+            for ear in all {
                 came.iter().for_each(|signal| ear.hear(*signal as i32));
             }
         }
     };
     thread::Builder::new().name("corio-signals".to_owned()).stack_size(128 * 1024).spawn(hear)?;
-    let _ = STARTED.set(());
+    told.are_told = true;
     Ok(())
 }
 
 impl Ear {
-    fn line(&self) -> std::sync::MutexGuard<'_, Line<()>> {
+    /// Whether this process is a fork of the one that listens with it.
+    fn is_the_parents(&self) -> bool {
+        self.born != sys::forks()
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line<()>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -175,6 +196,9 @@ impl Ear {
 
     /// Takes the lowest that was heard.
     fn take(&self) -> Option<Signal> {
+        if self.is_the_parents() {
+            return None;
+        }
         let mut heard = self.heard.load(Ordering::SeqCst);
         while heard != 0 {
             let bit = heard & heard.wrapping_neg();
@@ -200,6 +224,13 @@ impl Attempt for &Signals {
 
     fn want(&self) -> Want {
         Want::Signal
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.ear.is_the_parents() {
+            return Err(misuse("this listener belongs to the process that this one was forked from: make a new one"));
+        }
+        Ok(())
     }
 
     fn now(&mut self) -> Option<Signal> {
@@ -252,7 +283,8 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Only cancellation, which takes nothing; in a callback, if nothing has come.
+    /// Cancellation, which takes nothing; in a callback, if nothing has come;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) in a fork of the process that listens.
     ///
     /// # Suspends
     ///

@@ -9,9 +9,15 @@
 //! first cancels its main task, and the second ends the process. A program that listens to one of them takes it over for
 //! as long. When the last listener of a signal is gone, the system does again what it did before.
 //!
+//! A fork of the process that calls no `exec` begins with nothing of this. At each signal the system does there what it did
+//! before anybody asked, so one that would have ended the process ends the fork. A listener that the fork has inherited hears
+//! nothing, and to wait for it is an error; one that is made there hears what the fork is sent, and so does the watch of a run
+//! that begins there.
+//!
 //! The handler that the system calls sets a flag and writes a byte into a pipe; a thread of the process, made by the first
 //! listener, tells the others. asyncio: `loop.add_signal_handler`. Chapter: `docs/book/processes.md`.
 
+mod fork;
 mod handlers;
 mod listener;
 mod table;

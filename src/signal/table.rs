@@ -2,12 +2,15 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mio::unix::pipe;
+
+use super::fork::mind_forks;
+use crate::sys;
 
 /// One more than the largest number of a signal.
 pub(super) const COUNT: usize = 65;
@@ -22,34 +25,57 @@ static CAUGHT: AtomicI32 = AtomicI32::new(0);
 
 /// The pipes that the handler writes to: one for the run that watches, one for the listeners. They are never closed: on another
 /// thread a handler may be about to write, and would write into whatever has got the number since.
-pub(super) static FOR_THE_WATCH: Bell = Bell(OnceLock::new());
-pub(super) static FOR_LISTENERS: Bell = Bell(OnceLock::new());
+pub(super) static FOR_THE_WATCH: Bell = Bell::new();
+pub(super) static FOR_LISTENERS: Bell = Bell::new();
 
-pub(super) struct Bell(OnceLock<(pipe::Sender, pipe::Receiver)>);
+/// The ends of a pipe, or [`NO_PIPE`].
+pub(super) struct Bell {
+    rung: AtomicI32,
+    heard: AtomicI32,
+}
+
+const NO_PIPE: RawFd = -1;
 
 impl Bell {
-    /// The end at which it is heard.
-    pub(super) fn listen(&'static self) -> io::Result<&'static pipe::Receiver> {
-        match self.0.get() {
-            Some((_, listen)) => Ok(listen),
-            None => {
-                let pipe = pipe::new()?;
-                Ok(&self.0.get_or_init(|| pipe).1)
-            }
+    const fn new() -> Bell {
+        Bell { rung: AtomicI32::new(NO_PIPE), heard: AtomicI32::new(NO_PIPE) }
+    }
+
+    /// The end at which it is heard, which is open for ever.
+    pub(super) fn listen(&self) -> io::Result<RawFd> {
+        mind_forks();
+        let _one_at_a_time = table();
+        if self.heard.load(Ordering::Acquire) == NO_PIPE {
+            let (bell, listen) = pipe::new()?;
+            self.heard.store(listen.into_raw_fd(), Ordering::Release);
+            self.rung.store(bell.into_raw_fd(), Ordering::Release);
         }
+        Ok(self.heard.load(Ordering::Acquire))
     }
 
     /// Rings, as a handler may.
     fn ring(&self) {
-        if let Some((bell, _)) = self.0.get() {
+        let bell = self.rung.load(Ordering::Acquire);
+        if bell != NO_PIPE {
             // SAFETY: `write` may be called in a handler; the byte is there, and the descriptor is open for ever.
             unsafe {
-                let saved = crate::sys::errno();
-                libc::write(bell.as_raw_fd(), b"!".as_ptr().cast(), 1);
-                crate::sys::set_errno(saved);
+                let saved = sys::errno();
+                libc::write(bell, b"!".as_ptr().cast(), 1);
+                sys::set_errno(saved);
             }
         }
     }
+
+    /// Leaves the pipe to the parent, in a fork.
+    fn forget(&self) {
+        self.rung.store(NO_PIPE, Ordering::Release);
+        self.heard.store(NO_PIPE, Ordering::Release);
+    }
+}
+
+/// Takes what has been rung: it is only a reason to look.
+pub(super) fn empty(listen: RawFd) {
+    while sys::read(listen, &mut [0; 64]).is_ok_and(|n| n > 0) {}
 }
 
 /// How often the handler was asked for, and what was there before.
@@ -58,21 +84,61 @@ struct Installed {
     before: libc::sigaction,
 }
 
-static INSTALLED: Mutex<[Option<Installed>; COUNT]> = Mutex::new([const { None }; COUNT]);
+pub(super) struct Table([Option<Installed>; COUNT]);
+
+static TABLE: Mutex<Table> = Mutex::new(Table([const { None }; COUNT]));
+
+pub(super) fn table() -> MutexGuard<'static, Table> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Table {
+    /// In a fork that has just begun: nobody listens or watches here, and the system does what it did before. A handler that the
+    /// program has put over ours stays.
+    pub(super) fn put_back_the_parents(&mut self) {
+        for (signal, place) in self.0.iter_mut().enumerate() {
+            if let Some(installed) = place.take() {
+                let signal = signal as i32;
+                // SAFETY: the structures are valid for the calls, which may be made right after a fork; all zeros is a valid one.
+                unsafe {
+                    let mut now = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+                    libc::sigaction(signal, ptr::null(), &mut now);
+                    if now.sa_sigaction == ours() {
+                        libc::sigaction(signal, &installed.before, ptr::null_mut());
+                    }
+                }
+            }
+        }
+        LISTENERS.iter().for_each(|count| count.store(0, Ordering::SeqCst));
+        PENDING.iter().for_each(|pending| pending.store(false, Ordering::SeqCst));
+        end_watch();
+        CAUGHT.store(0, Ordering::SeqCst);
+        FOR_THE_WATCH.forget();
+        FOR_LISTENERS.forget();
+    }
+}
+
+fn ours() -> libc::sighandler_t {
+    on_signal as extern "C" fn(i32) as libc::sighandler_t
+}
 
 /// The handler is there for as long as this is.
 pub(super) struct Handler {
     signal: i32,
+    /// How many forks there had been.
+    born: u32,
 }
 
 impl Handler {
     /// Asks for the handler. A signal that the program ignores stays ignored if `gently`: `None` then.
     pub(super) fn install(signal: i32, gently: bool) -> io::Result<Option<Handler>> {
-        let mut table = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = table.get_mut(signal as usize).ok_or(io::ErrorKind::InvalidInput)?;
+        mind_forks();
+        let mut table = table();
+        let place = table.0.get_mut(signal as usize).ok_or(io::ErrorKind::InvalidInput)?;
+        let born = sys::forks();
         if let Some(installed) = place {
             installed.times += 1;
-            return Ok(Some(Handler { signal }));
+            return Ok(Some(Handler { signal, born }));
         }
         let mut before = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: the structures are valid for the calls; the handler is safe to run at any moment.
@@ -85,7 +151,7 @@ impl Handler {
                 return Ok(None);
             }
             let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-            action.sa_sigaction = on_signal as extern "C" fn(i32) as libc::sighandler_t;
+            action.sa_sigaction = ours();
             action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
             libc::sigemptyset(&mut action.sa_mask);
             if libc::sigaction(signal, &action, ptr::null_mut()) != 0 {
@@ -94,14 +160,18 @@ impl Handler {
             before
         };
         *place = Some(Installed { times: 1, before });
-        Ok(Some(Handler { signal }))
+        Ok(Some(Handler { signal, born }))
     }
 }
 
 impl Drop for Handler {
     fn drop(&mut self) {
-        let mut table = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &mut table[self.signal as usize];
+        // A fork has put back already what its parent's took away.
+        if self.born != sys::forks() {
+            return;
+        }
+        let mut table = table();
+        let place = &mut table.0[self.signal as usize];
         let Some(installed) = place else { return };
         installed.times -= 1;
         if installed.times == 0 {

@@ -4,13 +4,11 @@
 //! the process at once, as if nobody watched. One run of a process watches: the first that asks.
 
 use std::cell::Cell;
-use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use mio::unix::pipe;
-
-use super::table::{self, FOR_THE_WATCH, Handler};
+use super::table::{self, FOR_THE_WATCH, Handler, empty};
 use crate::cancel::{self, Cause};
 use crate::error;
 use crate::event_loop::EventLoop;
@@ -23,7 +21,7 @@ pub(crate) struct Watch<'a> {
     lp: &'a EventLoop,
     token: Token,
     slot: Rc<Slot>,
-    listen: &'static pipe::Receiver,
+    listen: RawFd,
     _handlers: [Option<Handler>; 2],
     /// The main task was cancelled. Once is enough: it may decide to go on.
     told: Cell<bool>,
@@ -47,15 +45,11 @@ pub(crate) fn watch(lp: &EventLoop) -> Option<Watch<'_>> {
 fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
     let listen = FOR_THE_WATCH.listen()?;
     empty(listen); // an earlier run may have been rung for, once
-    let token = lp.reactor.register_own(listen.as_raw_fd())?;
+    let token = lp.reactor.register_own(listen)?;
     let slot = lp.reactor.slot(token).expect("it was registered just now");
     // A signal that the program ignores stays ignored.
     let handlers = [Handler::install(libc::SIGINT, true)?, Handler::install(libc::SIGTERM, true)?];
     Ok(Watch { lp, token, slot, listen, _handlers: handlers, told: Cell::new(false) })
-}
-
-fn empty(mut pipe: &pipe::Receiver) {
-    while pipe.read(&mut [0; 8]).is_ok_and(|n| n > 0) {}
 }
 
 impl Watch<'_> {
@@ -63,7 +57,8 @@ impl Watch<'_> {
     pub(crate) fn look(&self, main: &TaskRef) {
         let has_come = table::caught() != 0 && !self.told.get();
         let has_rung = self.slot.is_ready(Direction::Read);
-        if !has_come && !has_rung {
+        // In a fork both are the parent's.
+        if !has_come && !has_rung || self.lp.reactor.is_the_parents() {
             return;
         }
         // Whatever it was for: the handler may ring after the signal has been seen, and what rings on keeps the loop awake.
@@ -89,7 +84,10 @@ impl Watch<'_> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let _ = self.lp.remote.registrar.deregister(self.listen.as_raw_fd());
+        if self.lp.reactor.is_the_parents() {
+            return;
+        }
+        let _ = self.lp.remote.registrar.deregister(self.listen);
         self.lp.reactor.free(self.lp, self.token);
         table::end_watch();
     }

@@ -278,6 +278,26 @@ pub(crate) fn in_child(test: &str, body: impl FnOnce()) -> Ended {
     child(test)
 }
 
+/// Runs a function in a fork of this process, and returns how that ended. One that hangs is ended by an alarm: the
+/// [`watchdog`] is a thread, which the fork has not. A panic is status 101.
+pub(crate) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the test is alone in its process, so there is no other thread whose locks the fork could inherit.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                libc::alarm(u32::try_from(PATIENCE.as_secs()).unwrap());
+                libc::_exit(catch_unwind(AssertUnwindSafe(f)).unwrap_or(101));
+            }
+            pid => {
+                assert!(pid > 0, "{}", io::Error::last_os_error());
+                let mut status = 0;
+                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                status
+            }
+        }
+    }
+}
+
 /// A handler that sends back in capitals what has come when that is all.
 pub(crate) fn shout(mut stream: TcpStream) -> io::Result<()> {
     let mut text = String::new();
