@@ -229,5 +229,5 @@ fn the_live_stepper_shows_stacks() {
     assert!(answers[3].contains("main (1) stands in"), "{text}");
     assert!(answers[4].contains("cook (2) stands in") && text.contains("::kettle "), "{text}");
     assert!(answers[6].contains("this is the past"), "history has no stacks:\n{text}");
-    assert!(answers[8].contains("this run is over"), "{text}");
+    assert!(answers[8].contains("only what runs has a stack"), "{text}");
 }
