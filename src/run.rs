@@ -551,7 +551,11 @@ impl Runner {
             if recorder.is_some() || live::wanted() {
                 crate::logger::install_unless_there_is_one();
             }
-            if let Some(recorder) = recorder {
+            if let Some(mut recorder) = recorder {
+                // Debug mode names who is slow; then the recorder tells how it came to that.
+                if self.debug.unwrap_or_else(debug::wanted) != Level::Off {
+                    recorder = recorder.slow_step(self.slow_step.unwrap_or(debug::SLOW));
+                }
                 lp.hub.attach(&lp, Box::new(recorder));
             }
             self.stage = Stage::Made(lp);

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{child_with, in_child, logged, only, plays, runner, watchdog};
+use corio::net::TcpListener;
 use corio::observe::{FlightRecorder, Reason, Recording, Trouble, mark};
 use corio::{
     Builder, CancelScope, Generator, Queue, Runner, call_later, millis, say, scope, secs, sleep, spawn, testing,
@@ -420,6 +421,51 @@ fn a_run_that_takes_too_long_is_told_while_a_task_blocks_the_loop() {
     }
 }
 
+/// Nobody can know whether something will come from outside: who waits for it is told, once for each silence.
+#[test]
+fn a_silence_is_told_once_with_who_waits_for_what() {
+    let _watchdog = watchdog();
+    let heard = Heard::default();
+    let listen = heard.listen();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let recorder = FlightRecorder::new(100).silence(millis(10)).on_trouble(move |trouble| {
+        listen(trouble);
+        thread::sleep(millis(100)); // it goes on
+        std::net::TcpStream::connect(address).unwrap();
+    });
+    Runner::new().observer(recorder).run(|| named("server", move || listener.accept().map(drop)).join()).unwrap();
+    let trouble = heard.one();
+    assert_eq!(trouble.reason, Reason::Silence);
+    let starts = "nothing has happened for 10ms: if nothing is to come from outside, this is a deadlock; so far ";
+    assert!(trouble.text.starts_with(starts), "{trouble}");
+    let row = |line: &str| line.starts_with("server (2)  parked ") && line.contains("source 1 to be readable");
+    assert!(trouble.text.lines().any(row), "{trouble}");
+    assert!(last(&trouble.text).contains("server     ■ pauses at "), "{trouble}");
+}
+
+#[test]
+fn who_makes_the_silence_is_named_while_it_goes_on() {
+    let _watchdog = watchdog();
+    let (heard, over) = (Heard::default(), Arc::new(AtomicBool::new(false)));
+    let (listen, stop) = (heard.listen(), over.clone());
+    // On a busy machine there may be a silence before the task has got so far.
+    let recorder = FlightRecorder::new(100).silence(millis(30)).on_trouble(move |trouble| {
+        if trouble.text.starts_with("spinner (2) has not paused for 30ms; ") {
+            listen(trouble);
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let spin = move || {
+        while !over.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    };
+    runner().observer(recorder).run(|| named("spinner", spin).join()).unwrap();
+    assert_eq!(heard.one().reason, Reason::Silence);
+}
+
 /// The same where tasks take turns for ever.
 #[test]
 fn a_run_that_takes_too_long_is_told_while_it_is_busy() {
@@ -652,6 +698,24 @@ fn what_is_no_number_is_an_error() {
     // The last is more than any machine can keep.
     for value in ["many", "-1", "1e3", "99999999999999999"] {
         child_with(NAME, &[("CORIO_FLIGHT", value)]).succeeded();
+    }
+}
+
+/// Debug mode says who is slow, and the recorder how it came to that.
+#[test]
+fn in_debug_mode_slow_steps_are_told() {
+    const NAME: &str = "in_debug_mode_slow_steps_are_told";
+    if plays(NAME) {
+        let ((), lines) = logged(|| {
+            Runner::new().slow_step(millis(20)).run(|| named("slow", || Ok(spin(millis(30)))).join()).unwrap();
+        });
+        let told = |line: &&String| line.starts_with("WARN corio::flight: slow (2) ran for ");
+        let wanted = usize::from(std::env::var_os("CORIO_DEBUG").is_some_and(|value| value == "1"));
+        assert_eq!(lines.iter().filter(told).count(), wanted, "{lines:#?}");
+        return;
+    }
+    for debug in ["1", "0"] {
+        child_with(NAME, &[("CORIO_FLIGHT", "100"), ("CORIO_DEBUG", debug)]).succeeded();
     }
 }
 

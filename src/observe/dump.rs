@@ -19,7 +19,7 @@ use crate::timer::Nanos;
 const TITLES: [&str; 5] = ["task", "state", "waits for", "at", "spawned at"];
 
 /// How many tasks the report of a deadlock lists.
-const LONGEST_REPORT: usize = 200;
+pub(super) const LONGEST_REPORT: usize = 200;
 
 /// The tasks of this thread's loop at this moment, as a tree: what each of them does, what it waits for, where it waits,
 /// and where it was spawned. The tasks of a [`scope`](crate::scope()) stand below the one that opened it. Below the tree are
@@ -366,7 +366,7 @@ fn cycle(state: &State, names: &Names) -> String {
 }
 
 /// A table whose first column is a tree.
-fn tree(state: &State, names: &Names, longest: usize) -> String {
+pub(super) fn tree(state: &State, names: &Names, longest: usize) -> String {
     let mut rows = vec![TITLES.map(str::to_owned)];
     let (mut roots, mut groups, mut tasks) =
         (Vec::new(), BTreeMap::<_, Vec<Node>>::new(), BTreeMap::<_, Vec<Node>>::new());

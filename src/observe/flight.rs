@@ -3,7 +3,7 @@
 //! Who reproduces a failure under an observer may wait for long. So this one is always there: it keeps the last records in
 //! a ring, and the state before the first of them, from which they can be narrated.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::mem;
@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::event::{By, End, Event, Record, Want};
-use super::words::shown;
-use super::{Names, Narrator, Observer, State};
+use super::dump;
+use super::event::{End, Event, Record};
+use super::tape::Tape;
+use super::{Names, Observer};
 use crate::error;
 use crate::task::body::{drop_quietly, panic_text};
 
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// the same recorder, also on other threads. It watches in the [background](Observer::is_background), so a server may always
 /// have one: what the program prints goes to the terminal as ever, and a long run needs no more memory than a short one. An
 /// event takes 64 bytes at most, which are taken at the beginning; beside them are kept the lines that were printed meanwhile,
-/// the names of tasks, and the [`State`] before the first event. What a task does and prints until it pauses is told then, and
+/// the names of tasks, and the [`State`](super::State) before the first event. What a task does and prints until it pauses is told then, and
 /// kept until then.
 ///
 /// ```
@@ -59,7 +60,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///     705   100.000  loop         stops
 /// ```
 ///
-/// Four kinds of trouble it tells by itself, to the log with the target `corio::flight`, or to the function that is given to
+/// Five kinds of trouble it tells by itself, to the log with the target `corio::flight`, or to the function that is given to
 /// [`on_trouble`](Self::on_trouble):
 ///
 /// | [`Reason`] | When | In the log at level |
@@ -68,6 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// | `Deadlock` | nothing can ever run again | error |
 /// | `SlowStep` | a task ran for longer than [`slow_step`](Self::slow_step), which is off if not set | warn |
 /// | `TimeOut` | the run is not over [`within`](Self::within) the time that it has, if one is set | error |
+/// | `Silence` | nothing has happened for as long as [`silence`](Self::silence) says, which is off if not set | warn |
 ///
 /// No event is told twice in this way. A server in which every request panics gets the events of each, not a thousand lines
 /// each time.
@@ -77,7 +79,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// With `CORIO_FLIGHT=1000` in the environment every loop that a [`Runner`](crate::Runner) makes has a recorder of its own,
 /// of so many events. In the runs of [`testing`](crate::testing) that one writes to standard error, and speaks as well of a
-/// run that is not over in 60 seconds. It speaks in trouble only; to [`tell`](Self::tell) at any time, keep a handle of your own. It
+/// run that is not over in 60 seconds. In [debug mode](crate::Runner::debug) it tells of slow steps too. It speaks in trouble only; to [`tell`](Self::tell) at any time, keep a handle of your own. It
 /// needs a logger that shows errors: with the feature `env_logger` there is one. What is no number, or too large a one, makes `run`
 /// fail with [`InvalidInput`](io::ErrorKind::InvalidInput). Needs the feature `observe`.
 pub struct FlightRecorder {
@@ -109,16 +111,18 @@ pub enum Reason {
     SlowStep,
     /// The run takes too long.
     TimeOut,
+    /// For long nothing has happened: who waits for something from outside may wait for ever.
+    Silence,
 }
 
 type Listener = Arc<dyn Fn(&Trouble) + Send + Sync>;
 
 /// What all handles share.
 struct Ring {
-    capacity: usize,
     detail: u8,
     slow: Option<Duration>,
     limit: Option<Duration>,
+    silence: Option<Duration>,
     listener: Option<Listener>,
     /// How many handles there have been.
     handles: u64,
@@ -142,10 +146,10 @@ impl FlightRecorder {
     /// As `Vec::with_capacity`, if there can be no memory for so many.
     pub fn new(capacity: usize) -> FlightRecorder {
         let ring = Ring {
-            capacity,
             detail: 2,
             slow: None,
             limit: None,
+            silence: None,
             listener: None,
             handles: 1,
             writer: None,
@@ -153,7 +157,7 @@ impl FlightRecorder {
             step: None,
             alive: None,
             told: 0,
-            tape: Tape { records: VecDeque::with_capacity(capacity.saturating_add(1)), ..Tape::default() },
+            tape: Tape::new(capacity),
         };
         FlightRecorder { shared: Arc::new(Mutex::new(ring)), number: 0 }
     }
@@ -179,7 +183,7 @@ impl FlightRecorder {
         }))
     }
 
-    /// How much it tells of each event, as [`Narrator::detail`]; 2, everything, if not set.
+    /// How much it tells of each event, as [`Narrator::detail`](super::Narrator::detail); 2, everything, if not set.
     ///
     /// ```
     /// use corio::observe::FlightRecorder;
@@ -259,9 +263,39 @@ impl FlightRecorder {
         self
     }
 
+    /// Tells who waits for what, if no event has come for this time of the real clock, and for twice as long at most: once for each
+    /// such silence. Off if not set.
+    ///
+    /// A deadlock is told by itself, and at once, where nothing outside the loop is waited for. Where a socket is, nobody can know
+    /// whether the other side will ever say something: this is for that, in programs that are never still for long. It also
+    /// speaks of a task that has not paused for so long, while it goes on. A thread of its own does so, which ends with the run.
+    ///
+    /// ```
+    /// use corio::observe::{FlightRecorder, Reason};
+    /// use corio::{Runner, millis, net::TcpListener};
+    ///
+    /// # if !cfg!(feature = "observe") { return Ok(()) }
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let recorder = FlightRecorder::new(100).silence(millis(20)).on_trouble(move |trouble| {
+    ///     assert_eq!(trouble.reason, Reason::Silence);
+    ///     assert!(trouble.text.starts_with("nothing has happened for 20ms"));
+    ///     assert!(trouble.text.contains("main (1)  parked") && trouble.text.contains("source 1 to be readable"));
+    ///     std::net::TcpStream::connect(address).unwrap(); // at last, somebody
+    /// });
+    /// Runner::new().observer(recorder).run(|| listener.accept())?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use = "this returns the recorder"]
+    pub fn silence(self, limit: Duration) -> FlightRecorder {
+        self.ring().silence = Some(limit);
+        self
+    }
+
     /// Calls `f` with each trouble, instead of writing it to the log.
     ///
-    /// That is on the loop's thread, between two steps, or for [`Reason::TimeOut`] on a thread of the recorder's. It may call
+    /// That is on the loop's thread, between two steps, or for [`Reason::TimeOut`] and [`Reason::Silence`] on a thread of the
+    /// recorder's. It may call
     /// [`tell`](Self::tell); but if it owns a clone of the recorder, each of the two keeps the other alive. If it panics, that
     /// is logged; and on the loop's thread, as with any observer, it is not told of this loop any more.
     ///
@@ -302,7 +336,7 @@ impl FlightRecorder {
             let ring = self.ring();
             (ring.tape.clone(), ring.detail)
         };
-        let mut text = events(tape.last(), tape.base.state.step);
+        let mut text = events(tape.last(), tape.before().step);
         text.push('\n');
         text + &tape.narrate(0, detail)
     }
@@ -313,7 +347,7 @@ impl FlightRecorder {
 
     /// A run begins. Whether this is to record it.
     fn begin(&self, seq: u64) -> bool {
-        let limit = {
+        let (limit, silence) = {
             let mut ring = self.ring();
             if ring.is_running {
                 drop(ring);
@@ -326,12 +360,12 @@ impl FlightRecorder {
                 (ring.writer, ring.told) = (Some(self.number), 0);
             }
             (ring.is_running, ring.step) = (true, None);
-            ring.limit
+            (ring.limit, ring.silence)
         };
-        if let Some(limit) = limit {
+        if limit.is_some() || silence.is_some() {
             let (alive, end) = mpsc::channel();
             let shared = Arc::downgrade(&self.shared);
-            let wait = move || wait_for_the_end(&shared, &end, limit);
+            let wait = move || wait_for_the_end(&shared, &end, limit, silence);
             match thread::Builder::new().name("corio flight".to_owned()).spawn(wait) {
                 Ok(_) => self.ring().alive = Some(alive),
                 Err(error) => {
@@ -354,7 +388,7 @@ impl Observer for FlightRecorder {
                 return;
             }
             let ring = &mut *ring;
-            ring.tape.write(record, names, ring.capacity);
+            ring.tape.write(record, names);
             if record.event == Event::LoopStop {
                 (ring.is_running, ring.alive) = (false, None);
             }
@@ -393,9 +427,9 @@ impl fmt::Debug for FlightRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ring = self.ring();
         f.debug_struct("FlightRecorder")
-            .field("capacity", &ring.capacity)
+            .field("capacity", &ring.tape.capacity)
             .field("events", &ring.tape.records.len())
-            .field("tasks", &ring.tape.base.state.tasks.len())
+            .field("tasks", &ring.tape.before().tasks.len())
             .field("names", &ring.tape.names.len())
             .field("texts", &ring.tape.texts.len())
             .finish_non_exhaustive()
@@ -450,9 +484,30 @@ impl Ring {
         None
     }
 
+    /// Nothing has happened for so long.
+    fn silent(&mut self, silence: Duration) -> Report {
+        let mut state = self.tape.state();
+        state.now = state.now.saturating_add(crate::clock::nanos(silence)); // at least
+        let what = match state.running.last() {
+            Some(task) => format!("{} has not paused for {silence:?}", self.tape.who(*task)),
+            None => {
+                format!("nothing has happened for {silence:?}: if nothing is to come from outside, this is a deadlock")
+            }
+        };
+        let names = Names { tasks: self.tape.names.clone(), ..Names::default() };
+        Report { who_waits: dump::tree(&state, &names, dump::LONGEST_REPORT), ..self.report(Reason::Silence, what) }
+    }
+
     fn report(&mut self, reason: Reason, what: String) -> Report {
-        let told = mem::replace(&mut self.told, self.tape.last());
-        Report { reason, what, told, tape: self.tape.clone(), detail: self.detail, listener: self.listener.clone() }
+        Report {
+            reason,
+            what,
+            who_waits: String::new(),
+            told: mem::replace(&mut self.told, self.tape.last()),
+            tape: self.tape.clone(),
+            detail: self.detail,
+            listener: self.listener.clone(),
+        }
     }
 }
 
@@ -460,6 +515,8 @@ impl Ring {
 struct Report {
     reason: Reason,
     what: String,
+    /// All tasks, in a table, if that is to be told.
+    who_waits: String,
     /// Up to which record was told before.
     told: u64,
     tape: Tape,
@@ -469,35 +526,58 @@ struct Report {
 
 impl Report {
     fn tell(self) {
-        let Report { reason, what, told, tape, detail, listener } = self;
+        let Report { reason, what, who_waits, told, tape, detail, listener } = self;
         let since = if told == 0 { "so far" } else { "since the last report" };
-        let lost = tape.base.state.step.saturating_sub(told);
+        let lost = tape.before().step.saturating_sub(told);
         let events = events(tape.last() - told, lost);
-        let text = format!("{what}; {since} {events}\n{}", tape.narrate(told, detail));
+        let text = format!("{what}; {since} {events}\n{who_waits}{}", tape.narrate(told, detail));
         match (listener, reason) {
             (Some(listener), _) => listener(&Trouble { reason, text }),
-            (None, Reason::SlowStep) => log::warn!(target: "corio::flight", "{}", text.trim_end()),
+            (None, Reason::SlowStep | Reason::Silence) => log::warn!(target: "corio::flight", "{}", text.trim_end()),
             (None, _) => log::error!(target: "corio::flight", "{}", text.trim_end()),
         }
     }
 }
 
 /// The life of the thread that waits for the end of a run.
-fn wait_for_the_end(shared: &Weak<Mutex<Ring>>, end: &Receiver<()>, limit: Duration) {
-    if end.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
-        return;
-    }
-    let Some(shared) = shared.upgrade() else { return };
-    let report = {
+fn wait_for_the_end(
+    shared: &Weak<Mutex<Ring>>,
+    end: &Receiver<()>,
+    mut limit: Option<Duration>,
+    silence: Option<Duration>,
+) {
+    let begin = Instant::now();
+    let (mut seen, mut told, mut last_look) = (0, None, begin);
+    loop {
+        let times_out = limit.and_then(|limit| begin.checked_add(limit));
+        let looks = silence.and_then(|silence| last_look.checked_add(silence));
+        let next = times_out.into_iter().chain(looks).min();
+        let over = match next {
+            Some(next) => end.recv_timeout(next.saturating_duration_since(Instant::now())).unwrap_err(),
+            None => RecvTimeoutError::Disconnected,
+        };
+        let Some(shared) = shared.upgrade().filter(|_| over == RecvTimeoutError::Timeout) else { return };
         let mut ring = lock(&shared);
-        // It may have ended at this very moment.
-        let is_over = end.try_recv() == Err(TryRecvError::Disconnected);
-        (!is_over).then(|| ring.report(Reason::TimeOut, format!("the run is not over after {limit:?}")))
-    };
-    let Some(report) = report else { return };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| report.tell())) {
-        log::error!(target: "corio::flight", "who listens to a flight recorder panicked: {}", panic_text(&*payload));
-        drop_quietly(payload, "the payload of a panic");
+        if end.try_recv() == Err(TryRecvError::Disconnected) {
+            return; // at this very moment
+        }
+        let report = if next == times_out {
+            limit.take().map(|limit| ring.report(Reason::TimeOut, format!("the run is not over after {limit:?}")))
+        } else {
+            let before = std::mem::replace(&mut seen, ring.tape.last());
+            let is_still = before == seen && told != Some(seen);
+            last_look = Instant::now();
+            silence.filter(|_| is_still).map(|silence| {
+                told = Some(seen);
+                ring.silent(silence)
+            })
+        };
+        drop(ring);
+        let told = catch_unwind(AssertUnwindSafe(|| report.map(Report::tell)));
+        if let Err(payload) = told {
+            log::error!(target: "corio::flight", "who listens to a flight recorder panicked: {}", panic_text(&*payload));
+            drop_quietly(payload, "the payload of a panic");
+        }
     }
 }
 
@@ -505,136 +585,8 @@ fn wait_for_the_end(shared: &Weak<Mutex<Ring>>, end: &Receiver<()>, limit: Durat
 fn write_to_the_error_stream(test: &str, trouble: &Trouble) {
     let text = format!("corio: {test}: {trouble}");
     match trouble.reason {
-        Reason::TimeOut => drop(io::stderr().write_all(text.as_bytes())),
+        Reason::TimeOut | Reason::Silence => drop(io::stderr().write_all(text.as_bytes())),
         _ => eprint!("{text}"),
-    }
-}
-
-/// The records that are kept, and what they cannot be read without.
-#[derive(Clone, Default)]
-struct Tape {
-    records: VecDeque<Record>,
-    base: Base,
-    /// The names of tasks, as far as they have any: of those that have not ended, and of those that a record speaks of.
-    names: BTreeMap<u64, String>,
-    /// Of the tasks among them that have ended: the last record that speaks of it.
-    ended: BTreeMap<u64, u64>,
-    /// What was printed, marks, and values, which only others have noted who watch beside this one: one for each record of
-    /// these, in their order, and the number of the first.
-    texts: VecDeque<String>,
-    first_text: u32,
-}
-
-/// What was so before the first record.
-#[derive(Clone, Default)]
-struct Base {
-    state: State,
-    /// The task whose error was reported last, because nobody took it.
-    unseen: Option<u64>,
-}
-
-impl Base {
-    // ANCHOR: pass
-    fn pass(&mut self, record: &Record) {
-        self.state.apply(record);
-        match record.event {
-            Event::Complete { task, .. } => self.state.forget(task),
-            Event::Unseen { task } => self.unseen = Some(task),
-            _ => {}
-        }
-    }
-    // ANCHOR_END: pass
-}
-
-impl Tape {
-    /// Empties it. The records of another loop come now, after this one.
-    fn clear(&mut self, seq: u64) {
-        self.records.clear(); // and keeps the memory
-        let base = Base { state: State { step: seq, ..State::default() }, unseen: None };
-        *self = Tape { records: mem::take(&mut self.records), base, ..Tape::default() };
-    }
-
-    fn write(&mut self, record: &Record, names: &Names, capacity: usize) {
-        match record.event {
-            Event::Spawn { task, .. } => self.learn(task, names),
-            event => event.task().into_iter().for_each(|task| self.learn(task, names)),
-        }
-        if let Some(text) = record.event.text() {
-            if self.texts.is_empty() {
-                self.first_text = text;
-            }
-            self.texts.push_back(names.text(text).to_owned());
-        }
-        if let Some(task) = speaks_of(&record.event)
-            && self.names.contains_key(&task)
-            && (matches!(record.event, Event::Complete { .. }) || self.ended.contains_key(&task))
-        {
-            self.ended.insert(task, record.seq);
-        }
-        self.records.push_back(*record);
-        if self.records.len() > capacity {
-            self.forget_the_first();
-        }
-    }
-
-    /// A name may have been given or changed at any time. It is looked for wherever the task is spoken of.
-    fn learn(&mut self, task: u64, names: &Names) {
-        if let Some(name) = names.tasks.get(&task)
-            && self.names.get(&task) != Some(name)
-        {
-            self.names.insert(task, name.clone());
-        }
-    }
-
-    fn forget_the_first(&mut self) {
-        let Some(record) = self.records.pop_front() else { return };
-        self.base.pass(&record);
-        if record.event.text().is_some() {
-            self.texts.pop_front();
-            self.first_text = self.first_text.wrapping_add(1);
-        }
-        if let Some(task) = speaks_of(&record.event)
-            && self.ended.get(&task) == Some(&record.seq)
-        {
-            self.ended.remove(&task);
-            self.names.remove(&task);
-        }
-    }
-
-    /// The number of the last record.
-    fn last(&self) -> u64 {
-        self.records.back().map_or(self.base.state.step, |record| record.seq)
-    }
-
-    fn who(&self, task: u64) -> String {
-        self.names
-            .get(&task)
-            .map_or_else(|| format!("task-{task} ({task})"), |name| format!("{} ({task})", shown(name)))
-    }
-
-    /// What comes after the record of that number.
-    fn narrate(self, told: u64, detail: u8) -> String {
-        let Tape { records, mut base, names, texts, first_text, .. } = self;
-        let names = Names { tasks: names, texts: texts.into(), first: first_text };
-        let new = records.partition_point(|record| record.seq <= told);
-        records.range(..new).for_each(|record| base.pass(record));
-        let mut text = Vec::new();
-        let mut narrator = Narrator::since(&mut text, base.state, base.unseen).detail(detail);
-        records.range(new..).for_each(|record| narrator.record(record, &names));
-        narrator.finish(&names);
-        String::from_utf8(text).expect("a narrator writes text")
-    }
-}
-
-/// The task that the record speaks of, though that has ended, or ends.
-fn speaks_of(event: &Event) -> Option<u64> {
-    match *event {
-        Event::Complete { task, .. }
-        | Event::Unseen { task }
-        | Event::NoPause { want: Want::Join { task }, .. }
-        | Event::Wake { by: By::Task(task), .. }
-        | Event::Give { to: task, .. } => Some(task),
-        _ => None,
     }
 }
 

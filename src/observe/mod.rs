@@ -36,6 +36,7 @@ mod stacks;
 pub mod state;
 mod stepper;
 mod svg;
+mod tape;
 mod timeline;
 pub(crate) mod value;
 mod view;

@@ -360,7 +360,8 @@ impl State {
     ///     }
     /// }
     /// holders.dedup();
-    /// assert_eq!(holders, [2, 3]); // the fourth task waits for a lock that the second has, and then the third
+    /// // The fourth task waits for a lock that the second has, and then the third; in the last moment it has it itself.
+    /// assert_eq!(holders, [2, 3, 0]);
     /// # std::io::Result::Ok(())
     /// ```
     pub fn wait_of(&self, task: u64) -> Option<Want> {
