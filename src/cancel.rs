@@ -254,7 +254,6 @@ pub(crate) fn deliver(lp: &EventLoop, task: &TaskRef) {
     let before = task.core.is_cancelled();
     refresh(lp, task);
     if task.core.is_cancelled() && !before {
-        task.core.interrupt();
         lp.wake(task, By::Cancel);
         lp.seats.tell_waits_of(lp, task);
     }

@@ -31,7 +31,7 @@ use crate::debug::{Debug, Level};
 use crate::failure::{Failure, HandlerSlot, Value, Whose};
 use crate::lab::{Lab, Probe};
 use crate::observe::Hub;
-use crate::observe::event::{By, Event, Place, PollReason, Purpose, Sent, Want};
+use crate::observe::event::{By, Event, Place, PollReason, Purpose, Want};
 use crate::observe::state::Timer;
 use crate::pool::Pool;
 use crate::reactor::{Backend, Reactor};
@@ -153,8 +153,8 @@ pub(crate) struct EventLoop {
     budget: Cell<u32>,
     /// Waits that were refused to the running task because it unwinds.
     pub(crate) refused: Cell<u32>,
-    /// How many calls of `aside` stand on the stacks of tasks.
-    asides_on_tasks: Cell<u32>,
+    /// On which stack it runs, as [`stack::lowest`] has it.
+    own_stack: Cell<usize>,
     last_task: Cell<u64>,
     last_group: Cell<u64>,
     last_coroutine: Cell<u64>,
@@ -227,7 +227,7 @@ impl EventLoop {
             resumes_since_poll: Cell::new(0),
             budget: Cell::new(BUDGET),
             refused: Cell::new(0),
-            asides_on_tasks: Cell::new(0),
+            own_stack: Cell::new(0),
             last_task: Cell::new(0),
             last_group: Cell::new(0),
             last_coroutine: Cell::new(0),
@@ -572,7 +572,12 @@ impl EventLoop {
         self.complete(task);
     }
 
-    /// Tells the observers at once: who steps through a run that is under way stops here, and whoever asks from outside while
+    /// A run begins, on this stack.
+    pub(crate) fn settle(&self) {
+        self.own_stack.set(crate::stack::lowest(crate::sys::stack_pointer()));
+    }
+
+    /// Tells the observers at once, on the loop's own stack: who steps through a run that is under way stops here, and whoever asks from outside while
     /// this task blocks the loop finds it running.
     #[inline(always)]
     fn emit_resume(&self, core: &TaskCore, input: Input) {
@@ -584,16 +589,23 @@ impl EventLoop {
     #[cold]
     #[inline(never)]
     fn tell_resume(&self, core: &TaskCore, input: Input) {
-        self.record(Event::Resume { task: core.id(), sent: sent(core, input), nth: core.resumes() + 1 });
-        // On the loop's own stack, that is.
-        if self.current.get().is_null() && self.asides_on_tasks.get() == 0 {
+        self.record(Event::Resume { task: core.id(), sent: core.sent(input), nth: core.resumes() + 1 });
+        if self.current.get().is_null() && crate::stack::lowest(crate::sys::stack_pointer()) == self.own_stack.get() {
             self.hub.flush_within_a_step();
         }
     }
 
     #[inline(always)]
+    fn emit_wake(&self, task: &TaskRef, by: By) {
+        self.emit(move || {
+            self.note_wake(task, by);
+            Event::Wake { task: task.core.id(), by }
+        });
+    }
+
+    #[inline(always)]
     fn emit_yield(&self, core: &TaskCore) {
-        self.emit(move || paused(self, core));
+        self.emit(move || core.paused(self));
     }
 
     /// A task has paused for others, and is ready at once: both behind one branch.
@@ -607,7 +619,7 @@ impl EventLoop {
     #[cold]
     #[inline(never)]
     fn tell_turn(&self, core: &TaskCore) {
-        self.record(paused(self, core));
+        self.record(core.paused(self));
         self.record(Event::Wake { task: core.id(), by: By::Itself });
     }
 
@@ -764,7 +776,6 @@ impl EventLoop {
                 std::mem::forget(rest);
                 lp.locals.ambient.set(std::mem::take(&mut self.locals));
                 lp.no_suspend.set(self.region);
-                lp.asides_on_tasks.set(lp.asides_on_tasks.get() - u32::from(!self.task.is_null()));
                 lp.current.set(self.task);
                 lp.polling.set(self.polling);
             }
@@ -776,7 +787,6 @@ impl EventLoop {
             region: self.no_suspend.replace(crate::sys::stack_pointer()),
             locals: self.locals.ambient.take(),
         };
-        self.asides_on_tasks.set(self.asides_on_tasks.get() + u32::from(!_return.task.is_null()));
         f()
     }
 
@@ -787,22 +797,12 @@ impl EventLoop {
         match task.core.state() {
             State::Parked => {
                 task.core.set_state(State::Ready);
-                self.emit(move || Event::Wake { task: task.core.id(), by });
+                self.emit_wake(task, by);
                 self.ready.push(task.clone());
             }
             State::Running => task.core.notify(),
-            State::Ready => self.note_second_wake(task, by),
+            State::Ready => self.note_wake(task, by),
             State::Done => {}
-        }
-    }
-
-    /// For who watches: the task gets what it has waited for although a cancellation had woken it before (R13). A limit of a
-    /// system call gives nothing.
-    #[inline]
-    fn note_second_wake(&self, task: &TaskRef, by: By) {
-        let limits = |by| matches!((by, task.core.waits()), (By::Timer(_), Some((Want::Io { .. }, _))));
-        if cfg!(feature = "observe") && self.hub.is_on() && by != By::Cancel && !limits(by) {
-            task.core.forget_interruption();
         }
     }
 
@@ -1388,23 +1388,6 @@ fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
 fn next(counter: &Cell<u64>) -> u64 {
     counter.set(counter.get() + 1);
     counter.get()
-}
-
-fn paused(lp: &EventLoop, core: &TaskCore) -> Event {
-    let (want, at) = core.waits_now(lp).expect("a task that has paused has said why");
-    Event::Yield { task: core.id(), want, at }
-}
-
-fn sent(core: &TaskCore, input: Input) -> Sent {
-    if input == Input::Throw {
-        Sent::Throw
-    } else if core.resumes() == 0 {
-        Sent::Start
-    } else if core.is_cancelled() && core.is_interrupted() {
-        Sent::Cancelled
-    } else {
-        Sent::Nothing
-    }
 }
 
 /// Where a task waits, for messages.

@@ -310,6 +310,7 @@ pub(crate) fn look_up<T: Send + 'static>(at: Place, f: impl FnOnce() -> T + Send
             checkpoint(lp, task, at)?;
             let handle = begin_look_up(lp, at, f);
             // Others run meanwhile, also when the thread is quick: whether it is must not change their order.
+            lp.note_unfailing(&task.core);
             park(lp, task, Want::Turn, at);
             handle.join_at(at)
         }

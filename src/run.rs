@@ -837,6 +837,7 @@ impl Drop for AbortOnUnwind {
 
 /// Drives the loop from its first turn until no task is left. Returns what went wrong with the run as a whole.
 fn drive(lp: &EventLoop, main: &TaskRef, grace: Duration, ctrl_c: bool) -> Option<io::Error> {
+    lp.settle();
     lp.emit(|| Event::LoopStart { virtual_clock: lp.clock.is_virtual() });
     let watch = if ctrl_c && lp.reactor.network().is_none() { crate::signal::watch(lp) } else { None };
     lp.admit(main);

@@ -400,6 +400,9 @@ fn pause<A: Arms>(lp: &EventLoop, task: &TaskRef, arms: A, at: Place, patience: 
     let want = registered.arms.want(&cx, &spots);
     // ANCHOR: pause
     loop {
+        if patience == Patience::Owned {
+            lp.note_unfailing(&task.core);
+        }
         park(lp, task, want, at);
         if let Some(arm) = waiter.granted() {
             registered.taken = true;

@@ -11,14 +11,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use corio::channel::mpsc::{Receiver, Sender, unbounded};
+use corio::io::{Duplex, duplex};
 use corio::net::{TcpListener, TcpStream};
 use corio::observe::event::{End, Event, Record, Sent, Want, Why};
 use corio::observe::state::Stage;
 use corio::observe::{self, Answer, Names, Narrator, Observer, Recording, State, Stepper, Walk, mark};
 use corio::{
-    Builder, CancelScope, Coroutine, Generator, LoopHandle, Mutex, Queue, Runner, RwLock, Semaphore, Task, Yielder,
-    call_later, call_soon, current, is_timed_out, millis, say, scope, secs, shield, sleep, spawn, timeout, yield_now,
+    Builder, CancelScope, Condvar, Coroutine, Generator, LoopHandle, Mutex, Queue, Runner, RwLock, Semaphore, Task,
+    Yielder, after, aio, call_later, call_soon, current, is_timed_out, millis, say, scope, secs, select, shield, sleep,
+    spawn, timeout, yield_now,
 };
+use futures_util::future::join;
 
 mod common;
 use common::{Written, in_child};
@@ -257,6 +261,67 @@ fn who_reads_under_a_lock_is_told_as_far_as_it_is_known() {
     assert_eq!(holders, [2, 0, 5, 6, 0], "{}", recording.narrate(2));
 }
 
+/// On each loop of a thread a lock has a number of its own.
+#[test]
+fn a_lock_that_is_older_than_the_loop_is_no_other_one() {
+    let old = Rc::new(Mutex::new(()));
+    let contend = |lock: &Mutex<()>, names: [&str; 2]| {
+        scope(|s| {
+            for name in names {
+                Builder::new().name(name).spawn_scoped(s, || {
+                    let _mine = lock.lock()?;
+                    sleep(secs(1))
+                })?;
+            }
+            Ok(())
+        })
+    };
+    let (_, result) = watched(virtual_clock(), || contend(&old, ["Ada", "Grace"]));
+    result.unwrap();
+    let (recording, result) = watched(virtual_clock(), || {
+        let new = Mutex::new(());
+        scope(|s| {
+            s.spawn(|| contend(&new, ["Barbara", "Frances"]));
+            contend(&old, ["Ada", "Grace"])
+        })
+    });
+    result.unwrap();
+    let told = recording.narrate(1);
+    for waits in ["waits for: lock 1, which Ada has", "waits for: lock 2, which Barbara has"] {
+        assert!(told.contains(waits), "{told}");
+    }
+}
+
+/// A future gives a lock back in the same poll in which it begins to wait for it again, behind others.
+#[test]
+fn a_future_that_waits_behind_others_takes_no_lock_from_them() {
+    let (recording, result) = watched(virtual_clock(), || {
+        let lock = Rc::new(Mutex::new(()));
+        let others = |name: &str| {
+            let lock = lock.clone();
+            Builder::new().name(name).spawn(move || {
+                let _mine = lock.lock()?;
+                sleep(secs(1))
+            })
+        };
+        let lock = lock.clone();
+        let future = aio::spawn_local(async move {
+            let first = aio::ready(&*lock).await?;
+            aio::sleep(secs(1)).await?;
+            let (again, ()) = join(aio::ready(&*lock), async { drop(first) }).await;
+            again.map(drop)
+        });
+        yield_now()?;
+        let others = [others("Ada")?, others("Grace")?];
+        for other in others {
+            other.join()?;
+        }
+        future.join()
+    });
+    result.unwrap();
+    assert!(recording.narrate(1).contains("gives lock 1 to Ada"), "{}", recording.narrate(2));
+}
+
 /// A cancellation that comes too late, or too early, is not told as one that is thrown in: what was granted stays (R13).
 #[test]
 fn what_is_told_to_be_thrown_in_fails() {
@@ -266,15 +331,29 @@ fn what_is_told_to_be_thrown_in_fails() {
         event: corio::Event,
         permits: Semaphore,
         items: Queue<u8>,
+        own_lock: Mutex<()>,
+        condition: Condvar,
+        channel: (Sender<u8>, Receiver<u8>),
+        pipe: (Duplex, Duplex),
     }
     type Call = fn(&Things) -> io::Result<()>;
-    let calls: [(&str, Call); 10] = [
+    let calls: [(&str, Call); 16] = [
         ("lock", |things| things.lock.lock().map(drop)),
         ("read", |things| things.shared.read().map(drop)),
         ("write", |things| things.shared.write().map(drop)),
         ("event", |things| things.event.wait()),
         ("permit", |things| things.permits.acquire().map(drop)),
         ("item", |things| things.items.get().map(drop)),
+        ("condition", |things| things.condition.wait(&mut things.own_lock.lock()?)),
+        // Notified, it waits for the lock as well, and has it in any case.
+        ("condition and lock", |things| {
+            let mut guard = things.lock.try_lock().map_or_else(|| things.own_lock.lock(), Ok)?;
+            things.condition.wait(&mut guard)
+        }),
+        ("message", |things| things.channel.1.recv().map(drop)),
+        ("message in time", |things| things.channel.1.recv_timeout(secs(9)).map(drop)),
+        ("one of two", |things| select((&things.event, after(secs(9)))).map(drop)),
+        ("bytes", |things| (&things.pipe.1).read(&mut [0]).map(drop)),
         ("sleep", |_| sleep(secs(1))),
         ("turn", |_| yield_now().and_then(|()| yield_now())),
         ("join", |_| spawn(|| sleep(secs(1))).join()),
@@ -292,6 +371,10 @@ fn what_is_told_to_be_thrown_in_fails() {
                     event: corio::Event::new(),
                     permits: Semaphore::new(0),
                     items: Queue::new(),
+                    own_lock: Mutex::new(()),
+                    condition: Condvar::new(),
+                    channel: unbounded(),
+                    pipe: duplex(9),
                 });
                 let mut held = Some((things.lock.lock()?, things.shared.write()?));
                 let (mine, seen) = (things.clone(), seen.clone());
@@ -306,6 +389,9 @@ fn what_is_told_to_be_thrown_in_fails() {
                             things.event.set();
                             things.permits.release(1);
                             things.items.try_put(1).unwrap();
+                            things.condition.notify_all();
+                            things.channel.0.send(1).unwrap();
+                            (&things.pipe.0).write_all(b"x")?;
                             drop(held.take());
                         }
                         _ => drop(victim.cancel()),
@@ -473,7 +559,8 @@ fn what_earlier_runs_have_left_is_known_to_who_comes_late() {
     assert_eq!(events(&recording).into_iter().filter(made).count(), 1, "{}", recording.narrate(2));
 }
 
-/// Not even where a task that will never run is dropped by another one, and starts one more from its destructor.
+/// Also where a task that will never run is dropped by another one, and starts one more from its destructor; and where a callback
+/// resumes a coroutine that starts one.
 #[test]
 fn observers_are_told_on_the_stack_of_the_loop() {
     struct StartsAnother;
@@ -509,6 +596,13 @@ fn observers_are_told_on_the_stack_of_the_loop() {
             })
         });
         drop(task.join());
+        call_soon(|| {
+            let mut starts_one = Generator::new(|y| {
+                drop(Builder::new().eager().spawn(yield_now)?);
+                y.yield_(())
+            });
+            drop(starts_one.start().unwrap());
+        });
         sleep(millis(1))
     });
     result.unwrap();

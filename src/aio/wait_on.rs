@@ -75,6 +75,7 @@ pub fn wait_on<F: IntoFuture>(future: F) -> io::Result<F::Output> {
                     }
                     if task.core.resumes() != resumes {
                         // It paused in the middle of the poll, and that pause may have seen a wake-up that was for the future.
+                        lp.note_unfailing(&task.core);
                         park(lp, task, Want::Turn, at);
                     } else if told || !task.core.is_cancelled() {
                         park(lp, task, Want::Future, at);

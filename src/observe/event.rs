@@ -345,7 +345,9 @@ pub enum Sent {
     Start,
     /// Nothing: the wait is over.
     Nothing,
-    /// The wait is over because a surrounding scope was cancelled.
+    /// It goes on because a surrounding scope was cancelled: the call that waited fails. A wait for tasks of its own, as at the end
+    /// of a scope, passes the cancellation on to them, and goes on. Of a future that waits for several things at once this is not
+    /// told if it was given one of them.
     Cancelled,
     /// The shutdown's last resort.
     Throw,
@@ -402,7 +404,7 @@ pub enum Want {
         thing: Thing,
         /// Which one: things are counted from the first wait for them.
         id: u32,
-        /// The task that had it when it paused; 0: none. Who has it later says [`State::wait_of`](super::State::wait_of).
+        /// The task that had it when it paused, or when a future last said what it waits for; 0: none. Who has it later says [`State::wait_of`](super::State::wait_of).
         holder: u64,
     },
     /// A future that is none of this library's.

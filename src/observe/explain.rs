@@ -57,6 +57,10 @@ pub(super) fn explain(record: &Record, before: &State) -> &'static str {
             "What the task waited for has come: it is put at the end of the ready queue. It does not run yet; those before it in \
              the queue come first. (docs/book/loop.md)"
         }
+        Event::Give { to: 0, .. } => {
+            "Several read under this lock. The one that was known to has left, and who the others are is not kept: whoever waits to \
+             write waits for them. (docs/book/sharing.md)"
+        }
         Event::Give { .. } => {
             "A lock passes in this moment to the one that has waited longest: it has it before it runs, and nobody can come in \
              between. (docs/book/sharing.md)"

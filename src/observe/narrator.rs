@@ -404,7 +404,9 @@ impl<W: Write> Narrator<W> {
                 let how = match self.state.coroutines.get(&coroutine) {
                     Some(at) if thrown => format!("{}, met at line {}", sent(thrown, value, names), at.line()),
                     Some(at) => format!("{}, goes on after line {}", sent(thrown, value, names), at.line()),
-                    None => "send(None), from the top".to_owned(),
+                    None if value.is_none() => "send(None), from the top".to_owned(),
+                    // It was started in a run that nobody saw.
+                    None => format!("{}, goes on", sent(thrown, value, names)),
                 };
                 format!("→ coroutine {coroutine}: {how}")
             }

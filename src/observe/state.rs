@@ -584,7 +584,7 @@ impl State {
             if let Stage::Parked(want) = seen.stage
                 && !seen.is_future
             {
-                state.await_lock(want, 1);
+                state.await_lock(want, false);
             }
             state.tasks.insert(core.id(), seen);
         }
@@ -628,24 +628,34 @@ impl State {
     fn enter(&mut self, task: u64, stage: Stage) {
         let now = self.now;
         let Some(task) = self.tasks.get_mut(&task) else { return };
-        let before = task.stage;
+        let (before, is_future) = (task.stage, task.is_future);
         task.enter(stage, now);
-        for (stage, more) in [(before, -1), (stage, 1)] {
-            if let Stage::Parked(want) = stage {
-                self.await_lock(want, more);
-            }
+        if let Stage::Parked(want) = before {
+            self.await_no_more(want);
+        }
+        if let Stage::Parked(want) = stage {
+            self.await_lock(want, is_future);
         }
     }
 
-    /// One more waits for a lock, or one less.
-    fn await_lock(&mut self, want: Want, more: i32) {
-        let Want::Thing { thing: Thing::Lock | Thing::Read | Thing::Write, id, holder } = want else { return };
-        let lock = self.locks.entry(id).or_default();
-        lock.waiting = lock.waiting.saturating_add_signed(more);
-        if more > 0 {
+    /// One more waits for a lock. A future may have said who has it before that changed, in the same poll.
+    fn await_lock(&mut self, want: Want, is_future: bool) {
+        let Some((id, holder)) = lock(want) else { return };
+        let lock = self.locks.entry(id).or_insert(Lock { holder, waiting: 0 });
+        lock.waiting += 1;
+        if !is_future {
             lock.holder = holder;
-        } else if lock.waiting == 0 {
-            self.locks.remove(&id);
+        }
+    }
+
+    fn await_no_more(&mut self, want: Want) {
+        if let Some((id, _)) = lock(want)
+            && let Some(lock) = self.locks.get_mut(&id)
+        {
+            lock.waiting -= 1;
+            if lock.waiting == 0 {
+                self.locks.remove(&id);
+            }
         }
     }
 
@@ -656,6 +666,14 @@ impl State {
         {
             self.ready.remove(place);
         }
+    }
+}
+
+/// If it is a lock that is waited for: its number, and who had it at the pause.
+fn lock(want: Want) -> Option<(u32, u64)> {
+    match want {
+        Want::Thing { thing: Thing::Lock | Thing::Read | Thing::Write, id, holder } => Some((id, holder)),
+        _ => None,
     }
 }
 

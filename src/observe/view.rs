@@ -164,11 +164,8 @@ impl Walk {
                 (false, handed_out(end).to_owned(), None)
             }
             (Partner::Coroutine(with), Event::GenSend { coroutine, thrown, value, .. }) if coroutine == with => {
-                let what = match self.paused(with, record.seq) {
-                    Some(_) => sent(thrown, value, names),
-                    None => "send(None)".to_owned(),
-                };
-                (true, what, None)
+                let is_first = value.is_none() && self.paused(with, record.seq).is_none();
+                (true, if is_first { "send(None)".to_owned() } else { sent(thrown, value, names) }, None)
             }
             (Partner::Coroutine(with), Event::GenYield { coroutine, at, value }) if coroutine == with => {
                 (false, value.map_or("a value", |value| names.text(value)).to_owned(), Some(at))

@@ -99,6 +99,11 @@ pub(crate) fn high_water_at(address: usize) -> Option<usize> {
     Some(high_water(slot.low(), slot.base().get()))
 }
 
+/// The lower end of the stack that an address lies in; 0 if that is a thread's own.
+pub(crate) fn lowest(address: usize) -> usize {
+    Slab::find(address).map_or(0, |slot| slot.low())
+}
+
 /// How many bytes lie between an address on a stack and the stack's lower end; `None` if it lies on none.
 #[cfg(feature = "backtrace")]
 pub(crate) fn room_below(address: usize) -> Option<usize> {

@@ -28,26 +28,30 @@ use crate::observe::event::{By, Event as Happened};
 use crate::task::Who;
 use crate::task::wait::WaitList;
 
-/// The number by which dumps and events call a thing: counted on the loop from the first wait for it.
-pub(crate) struct Id(Cell<u32>);
+/// The number by which dumps and events call a thing: counted on the loop from the first wait for it. On another loop, a later one
+/// of the thread, it has another number.
+pub(crate) struct Id {
+    /// Loops count from 1.
+    on: Cell<u32>,
+    number: Cell<u32>,
+}
 
 impl Id {
     pub(crate) const fn new() -> Id {
-        Id(Cell::new(0))
+        Id { on: Cell::new(0), number: Cell::new(0) }
     }
 
     pub(crate) fn get(&self, lp: &EventLoop) -> u32 {
-        if self.0.get() == 0 {
-            self.0.set(lp.next_resource_id());
+        if self.on.replace(lp.remote.id) != lp.remote.id {
+            self.number.set(lp.next_resource_id());
         }
-        self.0.get()
+        self.number.get()
     }
 
     /// The lock is that task's now. Those who have waited for it have told their observers of this number.
     fn tell_holder(&self, lp: &EventLoop, holder: Who) {
-        let lock = self.0.get();
-        if lock != 0 {
-            lp.emit(|| Happened::Give { lock, to: holder.on(lp) });
+        if self.on.get() == lp.remote.id {
+            lp.emit(|| Happened::Give { lock: self.number.get(), to: holder.on(lp) });
         }
     }
 }

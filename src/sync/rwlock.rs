@@ -202,12 +202,11 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     fn end_read(&self, who: Who) {
         self.readers.set(self.readers.get() - 1);
-        if self.readers.get() == 0 || self.holder.get() == who {
-            self.holder.set(Who::NOBODY);
-        }
         if self.readers.get() == 0 {
+            self.holder.set(Who::NOBODY);
             self.hand_on();
-        } else if self.holder.get() == Who::NOBODY {
+        } else if self.holder.get() == who {
+            self.holder.set(Who::NOBODY);
             with_loop(&self.waiters, |lp, _| self.id.tell_holder(lp, Who::NOBODY));
         }
     }

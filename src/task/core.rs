@@ -93,15 +93,22 @@ pub(crate) enum State {
 }
 
 /// Single bits of a task's life.
-mod flag {
+pub(super) mod flag {
     /// A `JoinHandle` exists: the result is kept for it.
-    pub(super) const HANDLE: u8 = 1;
+    pub(in crate::task) const HANDLE: u8 = 1;
     /// The innermost scope is cancelled: suspending calls fail.
-    pub(super) const CANCELLED: u8 = 2;
+    pub(in crate::task) const CANCELLED: u8 = 2;
     /// Woken while it was running: the next park ends at once.
-    pub(super) const NOTIFIED: u8 = 4;
+    pub(in crate::task) const NOTIFIED: u8 = 4;
     /// Its function has ended.
-    pub(super) const ENDED: u8 = 8;
+    pub(in crate::task) const ENDED: u8 = 8;
+    // Notes for who watches, see `told`.
+    /// It was granted what it waits for.
+    pub(in crate::task) const GIVEN: u8 = 16;
+    /// It was woken by something else than a cancellation.
+    pub(in crate::task) const PROMPTED: u8 = 32;
+    /// It has paused in a call that a cancellation does not make fail.
+    pub(in crate::task) const UNFAILING: u8 = 64;
 }
 
 pub(crate) struct TaskCore {
@@ -165,9 +172,6 @@ pub(crate) struct Activation {
     fruitless: Cell<u16>,
     /// A future of ours, in the poll that goes on, has said what it waits for.
     has_said: Cell<bool>,
-    /// In which of its resumes a wait fails because of a cancellation: for who watches. 0: none; `u32::MAX`: not in this one,
-    /// though it is cancelled.
-    interrupted: Cell<u32>,
 }
 
 impl TaskCore {
@@ -209,12 +213,12 @@ impl TaskCore {
     }
 
     #[inline(always)]
-    fn has(&self, flag: u8) -> bool {
+    pub(super) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
 
     #[inline(always)]
-    fn put(&self, flag: u8, on: bool) {
+    pub(super) fn put(&self, flag: u8, on: bool) {
         let flags = self.flags.get();
         self.flags.set(if on { flags | flag } else { flags & !flag });
     }
@@ -510,39 +514,6 @@ impl TaskCore {
         Some((want, at))
     }
 
-    /// A cancellation comes. If the task is parked, that is what wakes it.
-    pub(crate) fn interrupt(&self) {
-        if let Some(activation) = self.activation().filter(|_| self.state() == State::Parked) {
-            activation.interrupted.set(activation.resumes.get().wrapping_add(1));
-        }
-    }
-
-    /// Its wait does not fail after all.
-    pub(crate) fn forget_interruption(&self) {
-        self.set_interrupted(0);
-    }
-
-    /// It is about to pause in a call that cannot fail, or has done so.
-    pub(crate) fn set_unfailing(&self, on: bool) {
-        self.set_interrupted(if on { u32::MAX } else { 0 });
-    }
-
-    fn set_interrupted(&self, value: u32) {
-        if let Some(activation) = self.activation() {
-            activation.interrupted.set(value);
-        }
-    }
-
-    /// Whether the call in which a cancelled task has paused fails when it is resumed now. A result that has come goes before
-    /// (R13), and who gave up its turn meets the cancellation at once.
-    pub(crate) fn is_interrupted(&self) -> bool {
-        let Some(activation) = self.activation() else { return false };
-        match (activation.want.get(), activation.interrupted.get()) {
-            (Want::Turn, interrupted) => interrupted != u32::MAX,
-            (_, interrupted) => interrupted == activation.resumes.get().wrapping_add(1),
-        }
-    }
-
     /// Says where it stands who has what the task waits for; whoever says so takes it back before the wait is over.
     pub(crate) fn set_holder(&self, holder: Option<&Cell<Who>>) {
         if let Some(activation) = self.activation() {
@@ -677,7 +648,6 @@ impl Activation {
             want: Cell::new(Want::Turn),
             at: Cell::new(None),
             holder: Cell::new(std::ptr::null()),
-            interrupted: Cell::new(0),
             frames: Cell::new(std::ptr::null()),
             resumes: Cell::new(0),
             throws: Cell::new(0),

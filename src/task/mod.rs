@@ -23,6 +23,7 @@ mod handle;
 #[cfg(feature = "backtrace")]
 pub(crate) mod report;
 mod table;
+mod told;
 pub(crate) mod wait;
 pub(crate) mod waker;
 mod who;

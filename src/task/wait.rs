@@ -110,9 +110,8 @@ pub(crate) fn checkpoint(lp: &EventLoop, task: &TaskRef, at: Place) -> io::Resul
 pub(crate) fn give_way(lp: &EventLoop, task: &TaskRef, at: Place) {
     lp.assert_may_suspend(at);
     if !lp.spend_budget() {
-        task.core.set_unfailing(true);
+        lp.note_unfailing(&task.core);
         park(lp, task, Want::Turn, at);
-        task.core.set_unfailing(false);
     }
 }
 
@@ -368,6 +367,7 @@ impl WaitList {
         self.unlink(node);
         let waiter = node.waiter();
         waiter.granted.set(Some(node.arm.get()));
+        lp.note_given(&waiter.task.core);
         waiter.wake(lp, by);
         &waiter.task
     }

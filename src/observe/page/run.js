@@ -209,8 +209,8 @@ function panel() {
   $("timers").textContent = several(timers.map((timer) => `${timer[0]}: ${laneName(timer[2])} ${left(timer)}`), "none");
   $("sources").textContent = several([...state.sources].sort((a, b) => a - b), "none");
   const parked = [...state.parked.values()].sort((a, b) => a[0] - b[0]);
-  const held = (lock) => state.holders.get(lock) ? `, which ${laneName(state.holders.get(lock))} has` : "";
-  const waits = ([lane, why, lock]) => `${laneName(lane)} ${text(why)}${held(lock)}`;
+  const held = (holder, lane) => holder && holder !== lane ? `, which ${laneName(holder)} has` : "";
+  const waits = ([lane, why, lock]) => `${laneName(lane)} ${text(why)}${held(state.holders.get(lock), lane)}`;
   $("parked").textContent = several(parked.map(waits), "nobody", "\n");
   const lines = count(printed, ([step]) => step <= view.step), latest = printed.slice(Math.max(0, lines - 200), lines);
   $("printed").textContent = several(latest.map(([, , , said]) => text(said)), "nothing", "\n", 200);
