@@ -17,8 +17,8 @@ use common::{Finally, Log, one_of_several, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::observe::event::Event::Polled;
 use corio::{
-    Coroutine, Event, Executor, JoinHandle, Mutex, Queue, Runner, Semaphore, TaskLocal, aio, current, is_cancelled,
-    is_timed_out, millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
+    Coroutine, Event, Executor, JoinHandle, Mutex, Queue, Runner, RwLock, Semaphore, TaskLocal, aio, current,
+    is_cancelled, is_timed_out, millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
 };
 use futures_util::future::{join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -1748,4 +1748,40 @@ fn r7_a_waker_is_not_cloned_while_its_wait_is_ended() {
         Ok(())
     })
     .unwrap();
+}
+
+/// What one task was granted, another one may drop. Then nobody knows who of the readers is left, and nobody is told that he would
+/// wait for himself.
+#[test]
+fn a_right_to_read_that_another_task_drops_makes_no_circle() {
+    runner()
+        .run(|| {
+            let (lock, handed) = (Rc::new(RwLock::new(())), Rc::new(Queue::new()));
+            let (written, wanted) = (lock.clone(), handed.clone());
+            let writer = spawn(move || {
+                let _mine = written.write()?;
+                sleep(secs(1))
+            });
+            let dropper = spawn(move || wanted.get().map(drop));
+            let (shared, asked) = (lock.clone(), lock.clone());
+            let first = spawn(move || {
+                let mut future: Boxed<'_> = Box::pin(async move { drop(aio::ready(asked.reading()).await) });
+                aio::wait_on(poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))))?;
+                sleep(secs(2))?; // meanwhile it is granted
+                handed.try_put(future).map_err(|_| io::Error::other("no room"))?;
+                yield_now()?;
+                yield_now()?;
+                shared.write().map(drop) // the other one reads still, and this one does not
+            });
+            let second = spawn(move || {
+                sleep(millis(10))?;
+                let _mine = lock.read()?;
+                sleep(secs(5))
+            });
+            writer.join()?;
+            dropper.join()?;
+            first.join()?;
+            second.join()
+        })
+        .unwrap();
 }

@@ -206,7 +206,13 @@ impl<T: ?Sized> RwLock<T> {
             self.holder.set(Who::NOBODY);
             self.hand_on();
         } else if self.holder.get() == who {
-            self.holder.set(Who::NOBODY);
+            self.forget_reader();
+        }
+    }
+
+    /// Of several who read, none is known from now on.
+    fn forget_reader(&self) {
+        if self.holder.replace(Who::NOBODY) != Who::NOBODY {
             with_loop(&self.waiters, |lp, _| self.id.tell_holder(lp, Who::NOBODY));
         }
     }
@@ -284,7 +290,11 @@ macro_rules! wait {
             }
 
             fn refuse(&mut self) {
-                self.lock.$end(Who::runs());
+                // It was granted to whoever waited, and who that was nobody knows any more.
+                if self.lock.readers.get() > 1 {
+                    self.lock.forget_reader();
+                }
+                self.lock.$end(Who::NOBODY);
             }
 
             fn want(&self, cx: &Cx<'_>, _: &Spot<Self::Hook>) -> Want {
