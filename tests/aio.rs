@@ -1766,7 +1766,8 @@ fn a_right_to_read_that_another_task_drops_makes_no_circle() {
             let (shared, asked) = (lock.clone(), lock.clone());
             let first = spawn(move || {
                 let mut future: Boxed<'_> = Box::pin(async move { drop(aio::ready(asked.reading()).await) });
-                aio::wait_on(poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))))?;
+                let waits = aio::wait_on(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())))?;
+                assert!(waits);
                 sleep(secs(2))?; // meanwhile it is granted
                 handed.try_put(future).map_err(|_| io::Error::other("no room"))?;
                 yield_now()?;

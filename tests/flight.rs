@@ -707,7 +707,11 @@ fn in_debug_mode_slow_steps_are_told() {
     const NAME: &str = "in_debug_mode_slow_steps_are_told";
     if plays(NAME) {
         let ((), lines) = logged(|| {
-            Runner::new().slow_step(millis(20)).run(|| named("slow", || Ok(spin(millis(30)))).join()).unwrap();
+            let slow = || {
+                spin(millis(30));
+                Ok(())
+            };
+            Runner::new().slow_step(millis(20)).run(|| named("slow", slow).join()).unwrap();
         });
         let told = |line: &&String| line.starts_with("WARN corio::flight: slow (2) ran for ");
         let wanted = usize::from(std::env::var_os("CORIO_DEBUG").is_some_and(|value| value == "1"));

@@ -58,7 +58,7 @@ pub(super) fn stack_of(id: u64) -> String {
     EventLoop::with_current(|lp| {
         let task = lp.and_then(|lp| lp.find(id));
         task.map_or("  it has ended".to_owned(), |task| {
-            told(&super::words::shown(&task.core.name()), id, &frames(&task)).trim_end().to_owned()
+            told(&super::words::shown(task.core.name()), id, &frames(&task)).trim_end().to_owned()
         })
     })
 }
