@@ -25,10 +25,11 @@ impl Errands {
     /// To the log, if that still listens.
     pub(super) fn say(&mut self, level: Level, text: String) {
         if level <= log::max_level() && !self.log.is_under_way() {
-            let _ = self.log.run(move || {
+            let log = move || {
                 log::log!(target: "corio::live", level, "{text}");
                 Ok(())
-            });
+            };
+            let _ = self.log.run(log, "the log does not take it");
         }
     }
 
@@ -38,7 +39,7 @@ impl Errands {
             Err(io::Error::new(ErrorKind::TimedOut, "stderr has not taken the one before"))
         } else {
             let text = text();
-            self.stderr.run(move || write_to_stderr(text.as_bytes()))
+            self.stderr.run(move || write_to_stderr(text.as_bytes()), "stderr does not take it")
         };
         if let Err(error) = written {
             self.say(Level::Warn, format!("the dump of a signal is not written: {error}"));
@@ -56,8 +57,8 @@ impl Errand {
         self.0.is_some()
     }
 
-    /// Waits for its end, and not for long.
-    fn run(&mut self, f: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    /// Waits for its end, and not for long: `late` is the text of the error then.
+    fn run(&mut self, f: impl FnOnce() -> io::Result<()> + Send + 'static, late: &'static str) -> io::Result<()> {
         let (give, over) = mpsc::channel();
         let run = move || match catch_unwind(AssertUnwindSafe(f)) {
             Ok(result) => drop(give.send(result)),
@@ -69,7 +70,7 @@ impl Errand {
             Err(mpsc::RecvTimeoutError::Disconnected) => Ok(()), // it has panicked
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 self.0 = Some(over);
-                Err(io::Error::new(ErrorKind::TimedOut, "stderr does not take it"))
+                Err(io::Error::new(ErrorKind::TimedOut, late))
             }
         }
     }
