@@ -4,8 +4,10 @@
 //! well: a byte that the fork writes wakes the parent. So what the system did at a signal before anybody asked, it does again
 //! in the fork, and the first who asks there begins anew.
 //!
-//! The locks are held during the fork, or they might be locked in it for ever by a thread that it does not have. Signals are
-//! held back for as long, or one of them could meet the fork before this has been done.
+//! The locks of the table and of the list of listeners are held during the fork, or they might be locked in it for ever by a
+//! thread that it does not have. Signals are held back for as long, or one of them could meet the fork before this has been
+//! done. Each listener has locks of its own, which are not held, as there may be any number of them. A fork takes none of an
+//! inherited listener: whoever is about to looks first whose it is.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -242,6 +242,9 @@ impl Attempt for &Signals {
     }
 
     fn look(&mut self, place: &Cell<Option<usize>>) -> Option<Signal> {
+        if self.ear.is_the_parents() {
+            return None;
+        }
         let signal = self.ear.take();
         if signal.is_none()
             && let Some(own) = place.get()
@@ -261,6 +264,10 @@ impl Attempt for &Signals {
 
     /// Whoever was called and leaves something lets the next one look.
     fn give_up(&mut self, place: usize) {
+        // In a fork the line may be locked for ever, and whoever stands in it is the parent's.
+        if self.ear.is_the_parents() {
+            return;
+        }
         self.ear.line().leave(place);
         if self.ear.heard.load(Ordering::SeqCst) != 0 {
             self.ear.call_next();
@@ -358,5 +365,47 @@ impl<'a> IntoIterator for &'a Signals {
 
     fn into_iter(self) -> IncomingSignals<'a> {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The thread that has the line is not there in the fork, so nobody will ever unlock it.
+    #[test]
+    fn a_fork_leaves_the_line_of_an_inherited_listener_alone() {
+        let signals = Signals::new([Signal::User2]).unwrap();
+        let mut attempt = &signals;
+        let place = attempt.enlist(Waker::of_this_thread());
+        let (has_it, let_go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        let status = thread::scope(|s| {
+            s.spawn(|| {
+                let _held = signals.ear.line();
+                has_it.wait();
+                let_go.wait();
+            });
+            has_it.wait();
+            // SAFETY: the fork neither allocates nor locks anything; an alarm ends one that hangs.
+            let status = unsafe {
+                match libc::fork() {
+                    0 => {
+                        libc::alarm(20);
+                        let heard = attempt.look(&Cell::new(Some(place)));
+                        attempt.give_up(place);
+                        libc::_exit(i32::from(heard.is_some()));
+                    }
+                    pid => {
+                        let mut status = -1;
+                        libc::waitpid(pid, &raw mut status, 0);
+                        status
+                    }
+                }
+            };
+            let_go.wait();
+            status
+        });
+        attempt.give_up(place);
+        assert_eq!(status, 0, "it hangs");
     }
 }
