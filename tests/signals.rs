@@ -413,6 +413,59 @@ fn a_handler_that_is_late_does_not_keep_the_loop_awake() {
     output.succeeded();
 }
 
+/// The `read` of this program: when it is told to, a signal comes just before the bell's is read, which asks for so many bytes.
+#[cfg(target_os = "linux")]
+mod read_with_a_signal {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) static ARMED: AtomicBool = AtomicBool::new(false);
+
+    /// # Safety
+    ///
+    /// That of `read`.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn read(fd: i32, bytes: *mut u8, n: usize) -> isize {
+        if n == 64 && ARMED.swap(false, Ordering::SeqCst) {
+            super::raise(libc::SIGINT);
+        }
+        // SAFETY: by the caller.
+        unsafe { libc::syscall(libc::SYS_read, fd, bytes, n) as isize }
+    }
+}
+
+/// The bell is still being heard for a handler that was late in the run before, and so it is emptied: with the byte of a signal
+/// that comes right then. That one is seen all the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_comes_while_an_old_bell_is_heard_is_seen() {
+    use slow_bell::{ARMED, HELD, STOPPED};
+
+    let output = in_child("a_signal_that_comes_while_an_old_bell_is_heard_is_seen", || {
+        for backend in [Backend::Mio, Backend::Poll] {
+            let mut late = None;
+            [&ARMED, &HELD].into_iter().for_each(|flag| flag.store(true, Ordering::SeqCst));
+            let first = run(|| {
+                late = Some(std::thread::spawn(|| raise(libc::SIGINT)));
+                while !STOPPED.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                sleep(secs(60))
+            });
+            check(&first, "SIGINT");
+            let start = std::time::Instant::now();
+            let second = Runner::new().backend(backend).run(|| {
+                [&ARMED, &HELD, &STOPPED].into_iter().for_each(|flag| flag.store(false, Ordering::SeqCst));
+                late.take().unwrap().join().unwrap(); // it has rung
+                read_with_a_signal::ARMED.store(true, Ordering::SeqCst);
+                sleep(secs(20))
+            });
+            check(&second, "SIGINT");
+            assert!(start.elapsed() < secs(10), "it was seen when something else woke the loop");
+        }
+    });
+    output.succeeded();
+}
+
 // ---- listeners -----------------------------------------------------------------------------------------------------------
 
 /// SIG-01 and SIG-04: a callback on the loop's thread, outside any task; the old one, then the new one, which has what it captures.

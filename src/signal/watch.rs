@@ -55,16 +55,17 @@ fn try_watch(lp: &EventLoop) -> io::Result<Watch<'_>> {
 impl Watch<'_> {
     /// Looks whether a signal came; the first one cancels the main task.
     pub(crate) fn look(&self, main: &TaskRef) {
-        let has_come = table::caught() != 0 && !self.told.get();
+        let has_come = || table::caught() != 0 && !self.told.get();
         let has_rung = self.slot.is_ready(Direction::Read);
         // In a fork both are the parent's.
-        if !has_come && !has_rung || self.lp.reactor.is_the_parents() {
+        if !has_rung && !has_come() || self.lp.reactor.is_the_parents() {
             return;
         }
         // Whatever it was for: the handler may ring after the signal has been seen, and what rings on keeps the loop awake.
         self.slot.clear(Direction::Read);
         empty(self.listen);
-        if has_come {
+        // Asked after that: one that comes while the pipe is emptied has its byte taken, and would not be looked for again.
+        if has_come() {
             self.told.set(true);
             log::info!(target: "corio::signal", "{}: ending the run", name(table::caught()));
             cancel::cancel_task(main, Cause::Interrupt);
