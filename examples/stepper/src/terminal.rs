@@ -24,6 +24,7 @@ pub(crate) fn is_there() -> bool {
 /// A screen of our own, until this is dropped. A panic gives the other one back before it prints its message.
 pub(crate) struct FullScreen(Terminal<CrosstermBackend<Stdout>>);
 
+/// It changes under the lock of stdout, together with the terminal. Who draws has that lock for one write at a time.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl FullScreen {
@@ -36,6 +37,7 @@ impl FullScreen {
                 print(panic);
             }));
         });
+        let _nobody_else = stdout().lock();
         IS_TAKEN.store(true, Ordering::Relaxed);
         let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen));
         let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
@@ -50,6 +52,8 @@ pub(crate) fn give_back_when_told_to_end() {
         let listen = || Signals::new([Signal::Terminate, Signal::Hangup])?.recv();
         // Where nobody can listen, the system ends the program, as it does without this.
         if let Ok(signal) = Runner::new().ctrl_c(false).run(listen) {
+            // Until the end: the screen's thread may be drawing, and the rest of its frame belongs on no other screen.
+            let _nobody_else = stdout().lock();
             give_back();
             process::exit(128 + signal.number()); // as a shell tells of it
         }
@@ -78,6 +82,7 @@ impl Drop for FullScreen {
 
 /// Puts everything back as it was. What does not work any more now will not work better later.
 fn give_back() {
+    let _nobody_else = stdout().lock();
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
         let _ = execute!(stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
