@@ -1299,3 +1299,73 @@ fn a_dump_goes_to_a_file_a_terminal_and_a_socket_as_well() {
     })
     .succeeded();
 }
+
+/// Functions of the system, in this program: the thread of the live view is refused what it asks for, when they are told to.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod refused {
+    use std::ffi::c_void;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    pub(super) static POLLS: AtomicBool = AtomicBool::new(false);
+
+    fn refuses(what: &AtomicBool) -> bool {
+        what.load(Ordering::SeqCst) && std::thread::current().name() == Some("corio live view")
+    }
+
+    /// # Safety
+    ///
+    /// That of `epoll_wait`.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn epoll_wait(epoll: i32, events: *mut libc::epoll_event, room: i32, timeout: i32) -> i32 {
+        // SAFETY: by the caller; the error number is this thread's own.
+        unsafe {
+            if refuses(&POLLS) {
+                *libc::__errno_location() = libc::EBADF;
+                return -1;
+            }
+            let no_mask = std::ptr::null::<c_void>();
+            libc::syscall(libc::SYS_epoll_pwait, epoll, events, room, timeout, no_mask, 8) as i32
+        }
+    }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_live_view_that_has_ended_makes_room_for_a_new_one() {
+    const NAME: &str = "a_live_view_that_has_ended_makes_room_for_a_new_one";
+    at_home(NAME, |_| {
+        let (tell, ended) = mpsc::channel();
+        hear_the_log(move |record| {
+            if record.level() == log::Level::Error && record.args().to_string().contains("the live view ends") {
+                let _ = tell.send(());
+            }
+        });
+        let (end, over) = mpsc::channel::<()>();
+        let (ready, is_ready) = mpsc::channel();
+        let later = Runner::new().live_view(true).run(|| {
+            to_thread(move || {
+                refused::POLLS.store(true, Ordering::SeqCst);
+                // It answers once more at most.
+                let _ = own(Question::Ps);
+                ended.recv().unwrap();
+                refused::POLLS.store(false, Ordering::SeqCst);
+                assert_eq!(own(Question::Ps).unwrap_err().kind(), ErrorKind::NotFound);
+                let later = thread::spawn(move || {
+                    Runner::new().live_view(true).run(|| {
+                        ready.send(()).unwrap();
+                        to_thread(move || over.recv().unwrap())
+                    })
+                });
+                is_ready.recv().unwrap();
+                assert!(own(Question::Ps).unwrap().contains("main (1)"));
+                later
+            })
+        });
+        // The end of the run with the dead one leaves the new one alone: it shows this one as well.
+        let told = Runner::new().live_view(true).run(|| to_thread(|| own(Question::Ps))?);
+        assert_eq!(told.unwrap().matches("main (1)").count(), 2);
+        end.send(()).unwrap();
+        later.unwrap().join().unwrap().unwrap();
+    })
+    .succeeded();
+}

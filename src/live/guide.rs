@@ -60,7 +60,7 @@ struct Guide {
     bell: Waker,
     /// A signal wants a dump.
     signalled: AtomicBool,
-    /// No loop is left.
+    /// No loop is left, or the thread cannot go on. Under the lock of the door it says whether anybody will be let in.
     over: AtomicBool,
     /// How many forks there had been.
     born: u32,
@@ -152,7 +152,8 @@ impl Drop for View {
         let is_over = shown.is_empty();
         drop(shown);
         if is_over {
-            *place = None;
+            // If this one's thread has ended before its loops, another one may be there.
+            place.take_if(|guide| Arc::ptr_eq(guide, &self.guide));
             drop(place);
             self.guide.dismiss();
         }
@@ -186,6 +187,9 @@ impl Guide {
         if place.is_some() {
             return Ok(());
         }
+        if self.over.load(Ordering::SeqCst) {
+            return Err(io::Error::other("its thread has ended"));
+        }
         let door = Door::open()?;
         let (fd, path) = (door.fd(), door.path().display().to_string());
         *place = Some(door);
@@ -215,15 +219,24 @@ impl Guide {
         }
     }
 
+    /// The thread cannot go on: who wants to be shown from now on needs another one.
+    fn give_up(self: &Arc<Guide>) {
+        let mut place = lock(&GUIDE);
+        let mut door = lock(&self.door);
+        self.over.store(true, Ordering::SeqCst);
+        drop(door.take()); // before anybody else opens one at the same place
+        place.take_if(|guide| Arc::ptr_eq(guide, self));
+    }
+
     /// The thread's life.
-    fn receive(&self, mut poll: Poll) {
+    fn receive(self: &Arc<Guide>, mut poll: Poll) {
         let mut events = Events::with_capacity(8);
         let mut again = None;
         let mut errands = Errands::default();
         while !self.over.load(Ordering::SeqCst) {
             match poll.poll(&mut events, again) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    drop(lock(&self.door).take());
+                    self.give_up();
                     return errands.say(Level::Error, format!("the live view ends: {error}"));
                 }
                 _ => {}
