@@ -1306,10 +1306,33 @@ mod refused {
     use std::ffi::c_void;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    pub(super) static THREADS: AtomicBool = AtomicBool::new(false);
     pub(super) static POLLS: AtomicBool = AtomicBool::new(false);
 
     fn refuses(what: &AtomicBool) -> bool {
         what.load(Ordering::SeqCst) && std::thread::current().name() == Some("corio live view")
+    }
+
+    type Create = unsafe extern "C" fn(*mut c_void, *const c_void, *const c_void, *mut c_void) -> i32;
+
+    /// # Safety
+    ///
+    /// That of `pthread_create`.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn pthread_create(
+        thread: *mut c_void,
+        attributes: *const c_void,
+        start: *const c_void,
+        argument: *mut c_void,
+    ) -> i32 {
+        if refuses(&THREADS) {
+            return libc::EAGAIN;
+        }
+        // SAFETY: the system's function of that name; the rest by the caller.
+        unsafe {
+            let create = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
+            std::mem::transmute::<*mut c_void, Create>(create)(thread, attributes, start, argument)
+        }
     }
 
     /// # Safety
@@ -1327,6 +1350,35 @@ mod refused {
             libc::syscall(libc::SYS_epoll_pwait, epoll, events, room, timeout, no_mask, 8) as i32
         }
     }
+}
+
+/// The process in trouble is the one that is looked at.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_process_that_gets_no_thread_is_dumped_all_the_same() {
+    const NAME: &str = "a_process_that_gets_no_thread_is_dumped_all_the_same";
+    at_home(NAME, |_| {
+        let (errors, stderr) = io::pipe().unwrap();
+        make_stderr(stderr);
+        let told = Runner::new().live_view(true).dump_on(Signal::User1).run(|| {
+            let _tasks = (0..1_000).map(|_| spawn(|| sleep(secs(3_600)))).collect::<Vec<_>>();
+            yield_now()?;
+            to_thread(move || {
+                refused::THREADS.store(true, Ordering::SeqCst);
+                signal_to_oneself();
+                // Somebody reads.
+                let told = until(&errors, "process ") + &until(&errors, "1001");
+                assert!(told.len() > 1 << 16, "a pipe takes it all at once");
+                // Nobody reads, and the thread is not held up for ever.
+                signal_to_oneself();
+                assert!(own(Question::Ps).unwrap().contains("main (1)"));
+                refused::THREADS.store(false, Ordering::SeqCst);
+                told
+            })
+        });
+        assert!(told.unwrap().contains("main (1)"));
+    })
+    .succeeded();
 }
 
 #[test]
