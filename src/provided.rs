@@ -69,7 +69,7 @@ pub(crate) fn read_vectored<R: Read + ?Sized>(from: &mut R, buffers: &mut [IoSli
 pub(crate) fn read_exact<R: Read + ?Sized>(from: &mut R, mut buffer: &mut [u8]) -> io::Result<()> {
     while !buffer.is_empty() {
         match from.read(buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "failed to fill whole buffer")),
             Ok(n) => buffer = &mut buffer[n..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -153,7 +153,7 @@ pub(crate) fn write_vectored<W: Write + ?Sized>(to: &mut W, slices: &[IoSlice<'_
 pub(crate) fn write_all<W: Write + ?Sized>(to: &mut W, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(0) => return Err(io::Error::new(ErrorKind::WriteZero, "failed to write whole buffer")),
             Ok(n) => bytes = &bytes[n..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

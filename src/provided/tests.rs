@@ -89,7 +89,7 @@ macro_rules! same {
         let new = || OfStd { script: $script.iter().rev().copied().collect(), written: Vec::new() };
         let (mut ours, mut of_std) = (Ours(new()), new());
         let told = |result: (io::Result<_>, Vec<u8>), left: OfStd| {
-            let (result, read) = (result.0.map_err(|error| error.kind()), result.1);
+            let (result, read) = (result.0.map_err(|error| (error.kind(), error.to_string())), result.1);
             (result, read, left.written, left.script.len())
         };
         let here = {
