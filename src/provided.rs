@@ -117,6 +117,8 @@ pub(crate) fn read_to_end<R: Read + ?Sized>(from: &mut R, bytes: &mut Vec<u8>) -
                 bytes.resize(*end + room, 0);
             }
             let read = from.read(&mut bytes[*end..*end + room]);
+            // A stream of somebody else's may count wrong. What it has not read must not count as read.
+            assert!(!read.as_ref().is_ok_and(|n| *n > room), "a read has returned more than there is room for");
             if read.as_ref().is_ok_and(|n| *n == most) {
                 most = most.saturating_mul(2);
             }

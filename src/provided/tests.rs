@@ -192,6 +192,49 @@ fn a_panic_leaves_what_was_read() {
     assert_eq!(text, "before");
 }
 
+/// A stream of somebody else's that counts wrong: what was not read does not count, and there is a panic as in std.
+#[test]
+fn a_read_of_more_than_there_is_room_for_is_a_panic() {
+    struct Boasts {
+        honest: usize,
+        has_read: usize,
+    }
+    impl Read for Boasts {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(b'x');
+            let Some(left) = self.honest.checked_sub(1) else { return Ok(buffer.len() + 1) };
+            let n = buffer.len().min(3);
+            (self.honest, self.has_read) = (left, self.has_read + n);
+            Ok(n)
+        }
+    }
+    struct Ours<'a>(&'a mut Boasts);
+    impl Read for Ours<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+
+        methods!(read_to_end);
+    }
+    for (room, honest) in [0, 31, 32, 10_000, 100_000].into_iter().flat_map(|room| [(room, 0), (room, 1), (room, 12)]) {
+        for is_ours in [true, false] {
+            let mut stream = Boasts { honest, has_read: 0 };
+            let mut bytes = Vec::with_capacity(6 + room);
+            bytes.extend_from_slice(b"before");
+            let read = catch_unwind(AssertUnwindSafe(|| match is_ours {
+                true => Ours(&mut stream).read_to_end(&mut bytes),
+                false => stream.read_to_end(&mut bytes),
+            }));
+            assert!(read.is_err(), "{read:?} for a room of {room}; ours: {is_ours}");
+            assert_eq!(
+                bytes,
+                format!("before{}", "x".repeat(stream.has_read)).into_bytes(),
+                "a room of {room}; ours: {is_ours}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_write_is_what_it_is_in_std() {
     /// Says something, and then that it cannot go on.
