@@ -484,19 +484,35 @@ impl EventLoop {
                 Some(Ready::Call(callback)) => self.call(callback),
                 None => {}
             }
-            self.flush();
         }
         Turn::Done
     }
     // ANCHOR_END: turn
 
-    /// Resumes a task that stood in the queue, unless it has ended there. (With a guard in the `match` above, the compiler would look
-    /// after what the guard leaves until the flush is over.)
+    /// Resumes a task that stood in the queue, unless it has ended there.
     #[inline(always)]
     fn take_turn(&self, task: TaskRef) {
-        if task.core.state() == State::Ready {
-            self.step(task, Input::Go);
+        if task.core.state() != State::Ready {
+            return;
         }
+        if self.is_told() {
+            self.take_turn_and_tell(task);
+        } else {
+            self.step_as::<false>(task, Input::Go);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_turn_and_tell(&self, task: TaskRef) {
+        self.step_as::<true>(task, Input::Go);
+        self.flush();
+    }
+
+    /// Whether somebody is told what happens.
+    #[inline(always)]
+    fn is_told(&self) -> bool {
+        cfg!(feature = "observe") && self.hub.is_on()
     }
 
     /// How many steps to take before a test looks again. At the begin of a turn its seed puts the tasks into another
@@ -518,14 +534,23 @@ impl EventLoop {
         steps
     }
 
-    /// Resumes a task until it pauses or ends: the only place where a task is sent anything.
+    /// The same, whenever it is.
     #[inline(always)]
     fn step(&self, task: TaskRef, input: Input) {
+        if self.is_told() { self.step_as::<true>(task, input) } else { self.step_as::<false>(task, input) }
+    }
+
+    /// Resumes a task until it pauses or ends: the only place where a task is sent anything. It is `TOLD`, or it is not: one look for
+    /// the whole step is all that those pay whom nobody watches.
+    #[inline(always)]
+    fn step_as<const TOLD: bool>(&self, task: TaskRef, input: Input) {
         let core = &task.core;
         let Some(activation) = core.activation().or_else(|| self.begin(&task, input)) else { return };
         core.set_state(State::Running);
         core.take_notified();
-        self.emit_resume(core, input);
+        if TOLD {
+            self.tell_resume(core, input);
+        }
         self.budget.set(BUDGET);
         self.refused.set(0);
         self.resumes_since_poll.set(self.resumes_since_poll.get().wrapping_add(1));
@@ -538,12 +563,16 @@ impl EventLoop {
         match sent {
             // Python's `yield`: it says what it waits for.
             Some(Pause::Turn) => {
-                self.emit_turn(core);
+                if TOLD {
+                    self.tell_turn(core);
+                }
                 core.set_state(State::Ready);
                 self.ready.push(task);
             }
             Some(Pause::Parked) => {
-                self.emit_yield(core);
+                if TOLD {
+                    self.record(core.paused(self));
+                }
                 core.set_state(State::Parked);
                 if core.take_notified() {
                     self.wake(&task, By::Itself);
@@ -579,14 +608,6 @@ impl EventLoop {
 
     /// Tells the observers at once, on the loop's own stack: who steps through a run that is under way stops here, and whoever asks from outside while
     /// this task blocks the loop finds it running.
-    #[inline(always)]
-    fn emit_resume(&self, core: &TaskCore, input: Input) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
-            self.tell_resume(core, input);
-        }
-    }
-
-    #[cold]
     #[inline(never)]
     fn tell_resume(&self, core: &TaskCore, input: Input) {
         self.record(Event::Resume { task: core.id(), sent: core.sent(input), nth: core.resumes() + 1 });
@@ -603,20 +624,7 @@ impl EventLoop {
         });
     }
 
-    #[inline(always)]
-    fn emit_yield(&self, core: &TaskCore) {
-        self.emit(move || core.paused(self));
-    }
-
-    /// A task has paused for others, and is ready at once: both behind one branch.
-    #[inline(always)]
-    fn emit_turn(&self, core: &TaskCore) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
-            self.tell_turn(core);
-        }
-    }
-
-    #[cold]
+    /// A task has paused for others, and is ready at once.
     #[inline(never)]
     fn tell_turn(&self, core: &TaskCore) {
         self.record(core.paused(self));
@@ -681,6 +689,7 @@ impl EventLoop {
             self.locals.callbacks.set(self.locals.callbacks() + 1);
             self.drop_locals(self.locals.ambient.take());
         }
+        self.flush();
     }
 
     /// Tells the exception handler, or the log, of a failure that nobody took. The handler may not suspend: it may stand
