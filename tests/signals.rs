@@ -834,10 +834,12 @@ fn a_signal_does_in_a_fork_what_it_did_before_anybody_asked() {
         }
         extern "C" fn theirs(_: i32) {}
         let [mine, theirs] = [mine, theirs as extern "C" fn(i32)].map(|handler| handler as libc::sighandler_t);
-        // SAFETY: the handler only counts.
+        // SAFETY: the handler only counts. Whoever started this may have had some signals ignored, as `nohup` does.
         unsafe {
             libc::signal(libc::SIGINT, mine);
             libc::signal(libc::SIGUSR2, libc::SIG_IGN);
+            libc::signal(libc::SIGTERM, libc::SIG_DFL);
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
         }
         let result = run(|| {
             let _signals = Signals::new([Signal::Hangup, Signal::User2, Signal::Alarm])?;
