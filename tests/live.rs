@@ -1300,8 +1300,9 @@ fn a_dump_goes_to_a_file_a_terminal_and_a_socket_as_well() {
     .succeeded();
 }
 
-/// Functions of the system, in this program: the thread of the live view is refused what it asks for, when they are told to.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+/// Functions of the system, in this program: the thread of the live view is refused what it asks for, when they are told to. (Those of
+/// AddressSanitizer have to be its own.)
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "sanitizer")))]
 mod refused {
     use std::ffi::c_void;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -1354,7 +1355,7 @@ mod refused {
 
 /// The process in trouble is the one that is looked at.
 #[test]
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "sanitizer")))]
 fn a_process_that_gets_no_thread_is_dumped_all_the_same() {
     const NAME: &str = "a_process_that_gets_no_thread_is_dumped_all_the_same";
     at_home(NAME, |_| {
@@ -1382,7 +1383,7 @@ fn a_process_that_gets_no_thread_is_dumped_all_the_same() {
 }
 
 #[test]
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(feature = "sanitizer")))]
 fn a_live_view_that_has_ended_makes_room_for_a_new_one() {
     const NAME: &str = "a_live_view_that_has_ended_makes_room_for_a_new_one";
     at_home(NAME, |_| {
