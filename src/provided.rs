@@ -90,6 +90,16 @@ impl Drop for Filled<'_> {
     }
 }
 
+/// Has at least so many bytes there to be read into. Whole pieces of zeros are copied: without optimisation, `resize` would go from
+/// byte to byte.
+fn make_room(bytes: &mut Vec<u8>, length: usize) {
+    static ZEROS: [u8; CHUNK] = [0; CHUNK];
+    while bytes.len() < length {
+        let missing = length - bytes.len();
+        bytes.extend_from_slice(&ZEROS[..missing.min(CHUNK)]);
+    }
+}
+
 #[track_caller]
 pub(crate) fn read_to_end<R: Read + ?Sized>(from: &mut R, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let (before, given) = (bytes.len(), bytes.capacity());
@@ -113,9 +123,7 @@ pub(crate) fn read_to_end<R: Read + ?Sized>(from: &mut R, bytes: &mut Vec<u8>) -
                 bytes.try_reserve(PROBE)?;
             }
             let room = (bytes.capacity() - *end).min(most);
-            if bytes.len() < *end + room {
-                bytes.resize(*end + room, 0);
-            }
+            make_room(bytes, *end + room);
             let read = from.read(&mut bytes[*end..*end + room]);
             // A stream of somebody else's may count wrong. What it has not read must not count as read.
             assert!(!read.as_ref().is_ok_and(|n| *n > room), "a read has returned more than there is room for");
