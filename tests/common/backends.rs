@@ -108,7 +108,12 @@ pub(crate) fn register(stream: &TcpStream) -> io::Result<()> {
 
 /// More than fits into any buffer on the way.
 pub(crate) fn too_much(stream: &TcpStream) -> Vec<u8> {
-    bytes(if is_simulated(stream) { 100_000 } else { 8 << 20 })
+    bytes(much(stream))
+}
+
+/// How many bytes that is.
+pub(crate) fn much(stream: &TcpStream) -> usize {
+    if is_simulated(stream) { 100_000 } else { 8 << 20 }
 }
 
 pub(crate) fn bytes(n: usize) -> Vec<u8> {
