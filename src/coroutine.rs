@@ -412,7 +412,7 @@ fn refuse_to_resume_while_panicking() -> io::Result<()> {
 
 /// Whether somebody is told what happens.
 fn is_told() -> bool {
-    EventLoop::with_current(|lp| lp.is_some_and(|lp| cfg!(feature = "observe") && lp.hub.is_on()))
+    EventLoop::with_current(|lp| lp.is_some_and(EventLoop::is_told))
 }
 
 fn emit(event: impl FnOnce(&EventLoop) -> Event) {

@@ -509,12 +509,6 @@ impl EventLoop {
         self.flush();
     }
 
-    /// Whether somebody is told what happens.
-    #[inline(always)]
-    fn is_told(&self) -> bool {
-        cfg!(feature = "observe") && self.hub.is_on()
-    }
-
     /// How many steps to take before a test looks again. At the begin of a turn its seed puts the tasks into another
     /// order; callbacks stay where they are.
     #[cold]
@@ -540,8 +534,8 @@ impl EventLoop {
         if self.is_told() { self.step_as::<true>(task, input) } else { self.step_as::<false>(task, input) }
     }
 
-    /// Resumes a task until it pauses or ends: the only place where a task is sent anything. It is `TOLD`, or it is not: one look for
-    /// the whole step is all that those pay whom nobody watches.
+    /// Resumes a task until it pauses or ends: the only place where a task is sent anything. It is `TOLD`, or it is not: one
+    /// look for the whole step is all that those pay whom nobody watches.
     #[inline(always)]
     fn step_as<const TOLD: bool>(&self, task: TaskRef, input: Input) {
         let core = &task.core;
@@ -606,8 +600,8 @@ impl EventLoop {
         self.own_stack.set(crate::stack::lowest(crate::sys::stack_pointer()));
     }
 
-    /// Tells the observers at once, on the loop's own stack: who steps through a run that is under way stops here, and whoever asks from outside while
-    /// this task blocks the loop finds it running.
+    /// Tells the observers at once, on the loop's own stack: who steps through a run that is under way stops here, and whoever
+    /// asks from outside while this task blocks the loop finds it running.
     #[inline(never)]
     fn tell_resume(&self, core: &TaskCore, input: Input) {
         self.record(Event::Resume { task: core.id(), sent: core.sent(input), nth: core.resumes() + 1 });
@@ -619,7 +613,7 @@ impl EventLoop {
     #[inline(always)]
     fn emit_wake(&self, task: &TaskRef, by: By) {
         self.emit(move || {
-            self.note_wake(task, by);
+            task.core.note_wake(by);
             Event::Wake { task: task.core.id(), by }
         });
     }
@@ -1211,10 +1205,16 @@ impl EventLoop {
 
     // ---- the event stream -------------------------------------------------------------------------------------------
 
-    /// Tells the observers, if there are any: otherwise one branch that is never taken.
+    /// Whether somebody is told what happens.
+    #[inline(always)]
+    pub(crate) fn is_told(&self) -> bool {
+        cfg!(feature = "observe") && self.hub.is_on()
+    }
+
+    /// Tells them, if so: otherwise one branch that is never taken.
     #[inline(always)]
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
+        if self.is_told() {
             self.record(event());
         }
     }
@@ -1222,7 +1222,7 @@ impl EventLoop {
     /// Tells them a task's name.
     #[inline(always)]
     pub(crate) fn emit_name(&self, task: &TaskCore) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
+        if self.is_told() {
             crate::observe::named(task);
         }
     }
@@ -1310,7 +1310,7 @@ impl EventLoop {
     /// need a large one.
     #[inline(always)]
     pub(crate) fn flush(&self) {
-        if cfg!(feature = "observe") && self.hub.is_on() && self.current.get().is_null() {
+        if self.is_told() && self.current.get().is_null() {
             self.hub.flush(self);
             self.receive_visitor(); // the turn may be long, though each step is short
         }

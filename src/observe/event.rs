@@ -404,7 +404,8 @@ pub enum Want {
         thing: Thing,
         /// Which one: things are counted from the first wait for them.
         id: u32,
-        /// The task that had it when it paused, or when a future last said what it waits for; 0: none. Who has it later says [`State::wait_of`](super::State::wait_of).
+        /// The task that had it when it paused, or when a future last said what it waits for; 0: none. Who has it later says
+        /// [`State::wait_of`](super::State::wait_of).
         holder: u64,
     },
     /// A future that is none of this library's.

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// the same recorder, also on other threads. It watches in the [background](Observer::is_background), so a server may always
 /// have one: what the program prints goes to the terminal as ever, and a long run needs no more memory than a short one. An
 /// event takes 64 bytes at most, which are taken at the beginning; beside them are kept the lines that were printed meanwhile,
-/// the names of tasks, and the [`State`](super::State) before the first event. What a task does and prints until it pauses is told then, and
-/// kept until then.
+/// the names of tasks, and the [`State`](super::State) before the first event. What a task does and prints until it pauses is
+/// told then, and kept until then.
 ///
 /// ```
 /// use corio::observe::FlightRecorder;
@@ -79,8 +79,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// With `CORIO_FLIGHT=1000` in the environment every loop that a [`Runner`](crate::Runner) makes has a recorder of its own,
 /// of so many events. In the runs of [`testing`](crate::testing) that one writes to standard error, and speaks as well of a
-/// run that is not over in 60 seconds. In [debug mode](crate::Runner::debug) it tells of slow steps too. It speaks in trouble only; to [`tell`](Self::tell) at any time, keep a handle of your own. It
-/// needs a logger that shows errors: with the feature `env_logger` there is one. What is no number, or too large a one, makes `run`
+/// run that is not over in 60 seconds. In [debug mode](crate::Runner::debug) it tells of slow steps too. It speaks in trouble
+/// only; to [`tell`](Self::tell) at any time, keep a handle of your own. It needs a logger that shows errors: with the feature
+/// `env_logger` there is one. What is no number, or too large a one, makes `run`
 /// fail with [`InvalidInput`](io::ErrorKind::InvalidInput). Needs the feature `observe`.
 pub struct FlightRecorder {
     shared: Arc<Mutex<Ring>>,

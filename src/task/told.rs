@@ -9,11 +9,11 @@ use super::{Input, TaskRef};
 use crate::event_loop::EventLoop;
 use crate::observe::event::{By, Event, Sent, Want};
 
-/// Where notes are made.
+/// Notes are made only while they are told to somebody.
 impl EventLoop {
     #[inline(always)]
     fn note(&self, core: &TaskCore, flag: u8) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
+        if self.is_told() {
             core.put(flag, true);
         }
     }
@@ -32,28 +32,28 @@ impl EventLoop {
     /// The task is woken, for the first time or once more.
     #[inline(always)]
     pub(crate) fn note_wake(&self, task: &TaskRef, by: By) {
-        if cfg!(feature = "observe") && self.hub.is_on() {
-            note_wake(&task.core, by);
+        if self.is_told() {
+            task.core.note_wake(by);
         }
     }
 }
 
-#[cold]
-#[inline(never)]
-fn note_wake(core: &TaskCore, by: By) {
-    match by {
-        // A limit gives nothing. The timer of a sleep is what that waits for.
-        By::Timer(fired) => match core.waits() {
-            Some((Want::Sleep { timer }, _)) if timer == fired => core.put(flag::GIVEN, true),
-            Some((Want::Any { .. }, _)) => core.put(flag::PROMPTED, true),
-            _ => {}
-        },
-        By::Task(_) | By::Io(_) | By::Thread => core.put(flag::PROMPTED, true),
-        By::Cancel | By::Itself | By::Loop => {}
-    }
-}
-
 impl TaskCore {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_wake(&self, by: By) {
+        match by {
+            // A limit gives nothing. The timer of a sleep is what that waits for.
+            By::Timer(fired) => match self.waits() {
+                Some((Want::Sleep { timer }, _)) if timer == fired => self.put(flag::GIVEN, true),
+                Some((Want::Any { .. }, _)) => self.put(flag::PROMPTED, true),
+                _ => {}
+            },
+            By::Task(_) | By::Io(_) | By::Thread => self.put(flag::PROMPTED, true),
+            By::Cancel | By::Itself | By::Loop => {}
+        }
+    }
+
     /// What it is handed now. The notes are used up by that.
     #[cold]
     pub(crate) fn sent(&self, input: Input) -> Sent {
