@@ -459,14 +459,21 @@ impl<T, S> Queue<T, S> {
     pub fn shutdown(&self) {
         self.open.set(false);
         // Who has been granted something keeps it; the others look again.
-        for list in [&self.getters, &self.putters] {
-            with_loop(list, |lp, by| list.wake_all(lp, by));
-        }
+        with_loop(&self.putters, |lp, by| self.putters.wake_all(lp, by));
+        self.tell_the_end();
     }
 
-    /// Whether no item can come any more.
+    /// Whether no item can come any more. One that is promised may: whoever gives up the wait gives it back.
     fn has_ended(&self) -> bool {
-        !self.open.get() && self.reserved.get() == 0
+        !self.open.get() && self.reserved.get() == 0 && self.promised.get() == 0
+    }
+
+    /// Who waits for an item looks again, and sees the end.
+    #[inline(always)]
+    fn tell_the_end(&self) {
+        if self.has_ended() {
+            with_loop(&self.getters, |lp, by| self.getters.wake_all(lp, by));
+        }
     }
 
     /// An item has come, or is no longer promised: grants it.
@@ -522,7 +529,7 @@ impl<T, S: Order<T>> Queue<T, S> {
     /// # Errors
     ///
     /// [In a task](crate#where-a-call-may-wait), cancellation and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the queue is shut down and empty, and nobody has
-    /// a place reserved.
+    /// a place reserved, or was promised an item and has not taken it.
     ///
     /// # Suspends
     ///
@@ -666,7 +673,9 @@ impl<T, S: Order<T>> Arm for &Queue<T, S> {
     #[inline]
     fn take(&mut self, _: Who, _: &Spot<()>) -> io::Result<T> {
         self.promised.set(self.promised.get() - 1);
-        Ok(self.pop())
+        let item = self.pop();
+        self.tell_the_end();
+        Ok(item)
     }
 
     fn refuse(&mut self) {
@@ -825,10 +834,7 @@ impl<T, S: Order<T>> Drop for Slot<'_, T, S> {
         let queue = self.queue;
         queue.reserved.set(queue.reserved.get() - 1);
         queue.offer_room();
-        if queue.has_ended() {
-            // Who waited for this item looks again, and sees the end.
-            with_loop(&queue.getters, |lp, by| queue.getters.wake_all(lp, by));
-        }
+        queue.tell_the_end();
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn, ready};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,10 +17,11 @@ use common::{Finally, Log, one_of_several, panic_of, runner, sim, since};
 use corio::channel::{mpsc, oneshot};
 use corio::observe::event::Event::Polled;
 use corio::{
-    Coroutine, Event, Executor, JoinHandle, Mutex, Queue, Runner, RwLock, Semaphore, TaskLocal, aio, current,
-    is_cancelled, is_timed_out, millis, now, run, secs, sleep, spawn, testing, try_current, until_readable, yield_now,
+    Coroutine, Event, Executor, JoinHandle, Mutex, Queue, Runner, RwLock, Semaphore, TaskLocal, TryGetError, aio,
+    current, is_cancelled, is_timed_out, millis, now, run, secs, sleep, spawn, testing, try_current, until_readable,
+    yield_now,
 };
-use futures_util::future::{join_all, select};
+use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 type Boxed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -559,6 +560,51 @@ fn r13_a_grant_that_meets_a_dropped_future_goes_on() {
         Ok(())
     })
     .unwrap();
+}
+
+/// An item that is promised to a future may come back: until then nobody is told that the queue has ended.
+#[test]
+fn r13_the_end_of_a_queue_is_told_when_no_item_can_come_back() {
+    for back in [true, false] {
+        sim(|| {
+            let (queue, event) = (Rc::new(Queue::new()), Rc::new(Event::new()));
+            let chooser = aio::spawn_local({
+                let (queue, event) = (queue.clone(), event.clone());
+                async move {
+                    // The event stands first: if it is set as well, the item goes back.
+                    match select(Box::pin(aio::ready(&*event)), Box::pin(aio::ready(&*queue))).await {
+                        Either::Left(_) => Ok(None),
+                        Either::Right((item, _)) => Ok(Some(item??)),
+                    }
+                }
+            });
+            yield_now()?;
+            let get = || {
+                let queue = queue.clone();
+                spawn(move || queue.get())
+            };
+            let in_line = get();
+            yield_now()?;
+            queue.put(7)?;
+            if back {
+                event.set();
+            }
+            queue.shutdown();
+            assert!(matches!(queue.try_get(), Err(TryGetError::Empty)), "it may come back");
+            let late = get();
+            let taken = match chooser.join()? {
+                None => in_line.join()?,
+                Some(item) => {
+                    assert_eq!(in_line.join().unwrap_err().kind(), ErrorKind::BrokenPipe);
+                    item
+                }
+            };
+            assert_eq!((taken, late.join().unwrap_err().kind()), (7, ErrorKind::BrokenPipe));
+            assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
+            Ok(())
+        })
+        .unwrap();
+    }
 }
 
 #[test]

@@ -727,6 +727,47 @@ fn an_arm_that_loses_takes_nothing_and_leaves_nothing_behind() {
     });
 }
 
+/// While a value is on its way to one receiver, who may give it back, the others are not told that nothing will come.
+#[test]
+fn the_end_is_told_when_nothing_can_come_back_any_more() {
+    testing::run(|| {
+        // Given back, or taken; ended by the last sender, or by the receiver.
+        for (back, by_sender) in [(true, true), (true, false), (false, true), (false, false)] {
+            let (sender, receiver) = mpsc::bounded(0);
+            let (event, receiver) = (&Event::new(), &receiver);
+            scope(|s| {
+                let chooser = s.spawn(|| select((event, receiver)));
+                testing::wait_all_tasks_blocked()?;
+                let in_line = s.spawn(|| Ok(receiver.recv()));
+                testing::wait_all_tasks_blocked()?;
+                sender.try_send(7).expect("two wait");
+                if back {
+                    event.set();
+                }
+                if by_sender {
+                    drop(sender);
+                } else {
+                    receiver.close();
+                }
+                assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty), "it may come back");
+                let late = s.spawn(|| Ok(receiver.recv()));
+                let taken = match chooser.join()? {
+                    Which::A(()) => in_line.join()??,
+                    Which::B(value) => {
+                        assert_eq!(in_line.join()?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+                        value?
+                    }
+                };
+                assert_eq!(taken, 7);
+                assert_eq!(late.join()?.unwrap_err().kind(), ErrorKind::BrokenPipe);
+                assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn one_channel_may_be_several_arms_and_the_task_hopes_no_longer_than_it_waits() {
     let ended = sim(|| {

@@ -69,8 +69,15 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 fn channel<T>(room: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let state =
-        State { queue: VecDeque::new(), room, senders: 1, closed: false, takers: Line::new(), givers: Line::new() };
+    let state = State {
+        queue: VecDeque::new(),
+        room,
+        senders: 1,
+        closed: false,
+        takers: Line::new(),
+        handed: 0,
+        givers: Line::new(),
+    };
     let shared = Arc::new(Shared(Mutex::new(state)));
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -86,6 +93,8 @@ struct State<T> {
     /// Nothing more is taken in.
     closed: bool,
     takers: Line<Option<T>>,
+    /// How many values lie at places of takers, who may still give them back.
+    handed: usize,
     givers: Line<Option<T>>,
 }
 
@@ -112,7 +121,7 @@ impl<T> Shared<T> {
             let mut state = self.lock();
             state.closed = true;
             let mut wakers = state.givers.dismiss();
-            wakers.extend(state.takers.dismiss());
+            wakers.extend(state.tell_the_end());
             wakers
         };
         wake(wakers);
@@ -120,12 +129,27 @@ impl<T> Shared<T> {
 }
 
 impl<T> State<T> {
+    /// Hands the value to the first who waits for one; who is to be woken.
+    fn hand(&mut self, value: T) -> Result<Waker, T> {
+        let Some((place, waker)) = self.takers.serve() else { return Err(value) };
+        *place = Some(value);
+        self.handed += 1;
+        Ok(waker)
+    }
+
+    /// A taker leaves: with what was handed to that place, if anything was.
+    fn leave(&mut self, place: usize) -> Option<T> {
+        let value = self.takers.leave(place).0;
+        self.handed -= usize::from(value.is_some());
+        value
+    }
+
     /// Hands the value to the first who waits, or keeps it if there is room; who is to be woken.
     fn put(&mut self, value: T) -> Result<Option<Waker>, T> {
-        if let Some((place, waker)) = self.takers.serve() {
-            *place = Some(value);
-            return Ok(Some(waker));
-        }
+        let value = match self.hand(value) {
+            Ok(waker) => return Ok(Some(waker)),
+            Err(value) => value,
+        };
         if self.room.is_none_or(|room| self.queue.len() < room && self.givers.is_empty()) {
             self.queue.push_back(value);
             return Ok(None);
@@ -152,7 +176,13 @@ impl<T> State<T> {
     }
 
     fn is_at_its_end(&self) -> bool {
-        self.queue.is_empty() && self.givers.is_empty() && (self.closed || self.senders == 0)
+        let is_empty = self.queue.is_empty() && self.handed == 0 && self.givers.is_empty();
+        is_empty && (self.closed || self.senders == 0)
+    }
+
+    /// If nothing will come any more, sends those away who wait for it; who is to be woken.
+    fn tell_the_end(&mut self) -> Vec<Waker> {
+        if self.is_at_its_end() { self.takers.dismiss() } else { Vec::new() }
     }
 }
 
@@ -240,7 +270,7 @@ impl<T> Drop for Sender<T> {
         let wakers = {
             let mut state = self.shared.lock();
             state.senders -= 1;
-            if state.senders == 0 { state.takers.dismiss() } else { Vec::new() }
+            state.tell_the_end()
         };
         wake(wakers);
     }
@@ -301,8 +331,9 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when every sender is gone and nothing is left; cancellation, which takes
-    /// nothing; [`InvalidInput`](io::ErrorKind::InvalidInput) in a callback if nothing is there.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) when every sender is gone and nothing is left, also nothing that another
+    /// [`select`](crate::select()) has been handed and may give back; cancellation, which takes nothing;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) in a callback if nothing is there.
     ///
     /// # Suspends
     ///
@@ -427,7 +458,10 @@ impl<T> Attempt for &Receiver<T> {
         let (place, giver) = {
             let mut state = self.shared.lock();
             match state.take() {
-                Some((value, giver)) => (state.takers.join_served(Some(value)), giver),
+                Some((value, giver)) => {
+                    state.handed += 1;
+                    (state.takers.join_served(Some(value)), giver)
+                }
                 None if state.is_at_its_end() => (state.takers.join_served(None), None),
                 None => (state.takers.join(waker, None), None),
             }
@@ -437,12 +471,13 @@ impl<T> Attempt for &Receiver<T> {
     }
 
     fn look(&mut self, place: &Cell<Option<usize>>) -> Option<io::Result<T>> {
-        let value = {
+        let (value, others) = {
             let mut state = self.shared.lock();
             let own = place.get().filter(|place| !state.takers.is_in_line(*place))?;
             place.set(None);
-            state.takers.leave(own).0
+            (state.leave(own), state.tell_the_end())
         };
+        wake(others);
         // Served, or sent away because nothing will come.
         Some(value.ok_or_else(no_sender))
     }
@@ -459,17 +494,8 @@ impl<T> Attempt for &Receiver<T> {
     fn give_up(&mut self, place: usize) {
         let waker = {
             let mut state = self.shared.lock();
-            let (Some(value), _) = state.takers.leave(place) else { return };
-            match state.takers.serve() {
-                Some((place, waker)) => {
-                    *place = Some(value);
-                    Some(waker)
-                }
-                None => {
-                    state.queue.push_front(value);
-                    None
-                }
-            }
+            let Some(value) = state.leave(place) else { return };
+            state.hand(value).map_err(|value| state.queue.push_front(value)).ok()
         };
         wake(waker);
     }
