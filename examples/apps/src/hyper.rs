@@ -13,7 +13,8 @@ use std::time::Duration;
 use corio::aio::hyper::{Executor, Tasks, Timer};
 use corio::aio::net::{TcpListener, TcpStream};
 use corio::net::ToSocketAddrs;
-use corio::{Event, aio, secs, signal, spawn};
+use corio::signal::{Signal, Signals};
+use corio::{Event, aio, secs};
 use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -129,7 +130,7 @@ fn log_end(ended: Result<Result<(), BoxError>, Box<dyn Any + Send>>) {
     }
 }
 
-/// A program: it says where it listens, and serves until it is asked to terminate, in direct style: by a coroutine.
+/// A program: it says where it listens, and serves until it is asked to terminate.
 pub fn run<S, B>(address: &str, service: S) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: 'static> + Clone + 'static,
@@ -137,9 +138,10 @@ where
 {
     aio::block_on(async {
         let listener = TcpListener::bind(address).await?;
+        // First: whoever reads the line may ask at once.
+        let asked = Signals::new([Signal::Interrupt, Signal::Terminate])?;
         println!("listening on {}", listener.get_ref().local_addr()?);
-        let stop = spawn(|| signal::termination().map(drop));
-        serve(listener, stop.into_future(), Limits::default(), service).await
+        serve(listener, aio::ready(&asked).map(|signal| signal.map(drop)), Limits::default(), service).await
     })
 }
 
