@@ -752,7 +752,9 @@ fn a_signal_writes_the_tasks_to_stderr_also_while_one_blocks() {
     assert!(dump.contains("It does not answer: spinner (2) blocks it"), "{dump}");
     drop(child.stdin.take());
     kill("-INT");
-    assert!(child.wait().unwrap().success());
+    let (status, mut rest) = (child.wait().unwrap(), String::new());
+    told.read_to_string(&mut rest).unwrap();
+    assert!(status.success(), "{status}: {rest}");
 }
 
 #[cfg(feature = "backtrace")]

@@ -245,7 +245,12 @@ fn a_worker_cannot_wait_for_its_own_set() {
 fn a_loop_that_ends_by_itself_stops_the_others_and_whoever_waits_is_told() {
     let _watchdog = watchdog();
     let workers = workers(3);
-    let late = workers.spawn_on(0, || sleep(secs(3_600)));
+    let (tell, begun) = std::sync::mpsc::channel();
+    let late = workers.spawn_on(0, move || {
+        tell.send(()).unwrap();
+        sleep(secs(3_600))
+    });
+    begun.recv().unwrap(); // what is not begun when its loop ends is refused
     drop(workers.spawn_on(1, corio::stop));
     for _ in 0..2 {
         let error = workers.join().unwrap_err();
