@@ -33,7 +33,7 @@ mod common;
 #[path = "../examples/e60_hung_server.rs"]
 #[allow(dead_code)] // its `main`
 mod e60_hung_server;
-use common::{Directory, Ended, child_command, example, finish, in_child, plays, watchdog};
+use common::{Directory, Ended, child_command, example, finish, in_child, leave, plays, watchdog};
 
 fn own(question: Question) -> io::Result<String> {
     live::ask(std::process::id(), question)
@@ -495,7 +495,7 @@ fn the_socket_is_its_owners_only() {
         let _watchdog = watchdog();
         let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
         Runner::new().live_view(true).run(|| to_thread(move || look_at_the_lock(&runtime))).unwrap();
-        std::process::exit(0);
+        leave();
     }
     let runtime = Directory::new();
     let mut child = child_command(NAME);
@@ -561,7 +561,7 @@ fn a_directory_that_others_may_enter_is_not_used() {
             to_thread(|| own(Question::Ps))?
         });
         assert!(told.unwrap().contains("main (1)"), "another place is found");
-        std::process::exit(0);
+        leave();
     }
     let (open, own, other) = (Directory::new(), Directory::new(), Directory::new());
     fs::create_dir(open.path("corio")).unwrap();
@@ -594,7 +594,7 @@ fn the_environment_can_ask_for_it_and_a_killed_programs_socket_is_in_nobodys_way
             own(Question::Ps)
         };
         assert!(corio::run(|| to_thread(ask)?).unwrap().contains("main (1)"));
-        std::process::exit(0);
+        leave();
     }
     let runtime = Directory::new();
     let mut child = child_command(NAME);
@@ -636,7 +636,7 @@ fn the_tool_asks_one_program_and_says_what_is_wrong() {
             })
         });
         asked.unwrap();
-        std::process::exit(0);
+        leave();
     }
     if plays("another program that is shown") {
         Runner::new().live_view(true).run(|| sleep(secs(3600))).unwrap();
@@ -691,7 +691,7 @@ fn guests_without_manners_hold_nobody_up_for_long() {
         });
         let told = ended.unwrap();
         assert!(told.contains("task-5001 (5001)") && told.contains("timers") && told.contains(", and 4970 more\n"));
-        std::process::exit(0);
+        leave();
     }
     let runtime = Directory::new();
     let mut child = child_command(NAME);
@@ -722,7 +722,7 @@ fn a_signal_writes_the_tasks_to_stderr_also_while_one_blocks() {
         assert!(is_cancelled(&ended.unwrap_err()));
         // A signal that nobody can listen for is no reason not to run.
         Runner::new().dump_on(Signal::of_number(9)).run(|| Ok(())).unwrap();
-        std::process::exit(0);
+        leave();
     }
     let _watchdog = watchdog();
     let mut child = child_command(NAME);
@@ -901,7 +901,7 @@ fn a_relative_directory_is_no_place_for_a_socket() {
             to_thread(|| own(Question::Ps))?
         });
         assert!(told.unwrap().contains("main (1)"), "another place is found");
-        std::process::exit(0);
+        leave();
     }
     let here = Directory::new();
     for relative in ["", "."] {
@@ -933,7 +933,7 @@ fn whoever_comes_while_too_many_files_are_open_is_let_in_later() {
         };
         let told = Runner::new().live_view(true).run(|| to_thread(come_early)?);
         assert!(told.unwrap().contains("main (1)"));
-        std::process::exit(0);
+        leave();
     }
     let runtime = Directory::new();
     let mut child = child_command(NAME);
@@ -952,7 +952,7 @@ fn at_home(test: &str, body: impl FnOnce(PathBuf)) -> Ended {
         fs::create_dir(runtime.join("corio")).unwrap();
         fs::set_permissions(runtime.join("corio"), fs::Permissions::from_mode(0o700)).unwrap();
         body(socket(&runtime, std::process::id()));
-        std::process::exit(0);
+        leave();
     }
     let home = Directory::new();
     let mut child = child_command(test);

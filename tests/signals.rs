@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Finally, child_command, in_a_fork, in_child, plays, watchdog};
+use common::{Finally, child_command, in_a_fork, in_child, leave, plays, watchdog};
 use corio::signal::{self, Signal, Signals, add_signal_handler, remove_signal_handler};
 use corio::{
     Backend, Cause, LoopHandle, Queue, Runner, Which, after, cancel_cause, is_cancelled, millis, now, run, scope, secs,
@@ -38,7 +38,7 @@ fn signalled(name: &str, signals: &[i32], body: impl FnOnce()) -> (ExitStatus, S
     if plays(name) {
         let _watchdog = watchdog();
         body();
-        std::process::exit(0);
+        leave();
     }
     let mut child = child_command(name).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());

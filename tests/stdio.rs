@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 
-use common::{Ended, child_command, plays, watchdog};
+use common::{Ended, child_command, leave, plays, watchdog};
 use corio::io::{stderr, stdin, stdout};
 use corio::{is_timed_out, millis, run, scope, timeout};
 
@@ -50,7 +50,7 @@ fn h8_lines_come_from_a_pipe_and_end_once() {
     if plays(NAME) {
         let _watchdog = watchdog();
         shout().unwrap();
-        std::process::exit(0);
+        leave();
     }
     shouts(NAME, Stdio::piped(), "one\ntwo");
 }
@@ -61,7 +61,7 @@ fn h8_lines_come_from_a_file() {
     if plays(NAME) {
         let _watchdog = watchdog();
         shout().unwrap();
-        std::process::exit(0);
+        leave();
     }
     let path = std::env::temp_dir().join(format!("corio-stdin-{}", std::process::id()));
     std::fs::write(&path, "one\ntwo\n").unwrap();
@@ -93,7 +93,7 @@ fn h8_waiting_for_input_stops_nobody_and_leaves_the_description_alone() {
             stdout().write_all(&[b'x'; 200_000])
         })
         .unwrap();
-        std::process::exit(0);
+        leave();
     }
     let mut command = child_command(NAME);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -120,7 +120,7 @@ fn h8_a_terminal_is_read_line_by_line_and_stays_in_its_mode() {
         let mut line = String::new();
         run(|| BufReader::new(stdin()).read_line(&mut line).map(drop)).unwrap();
         assert_eq!(line, "typed\n");
-        std::process::exit(0);
+        leave();
     }
     // SAFETY: opens a pair of descriptors, which nobody else has.
     let (mut near, far) = unsafe {

@@ -14,6 +14,10 @@
 //! nothing, and to wait for it is an error; one that is made there hears what the fork is sent, and so does the watch of a run
 //! that begins there.
 //!
+//! A program that ends when it has heard a signal returns from `main`, or calls [`std::process::exit`] on its main thread. On
+//! another, std unmapped the main thread's signal stack for a long time, under a handler that may have been running there still
+//! ([rust-lang/rust#161018](https://github.com/rust-lang/rust/issues/161018)).
+//!
 //! The handler that the system calls sets a flag and writes a byte into a pipe; a thread of the process, made by the first
 //! listener, tells the others. asyncio: `loop.add_signal_handler`. Chapter: `docs/book/processes.md`.
 

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{process, thread};
+use std::thread;
 
 use corio::Runner;
 use corio::signal::{Signal, Signals};
@@ -55,7 +55,10 @@ pub(crate) fn give_back_when_told_to_end() {
             // Until the end: the screen's thread may be drawing, and the rest of its frame belongs on no other screen.
             let _nobody_else = stdout().lock();
             give_back();
-            process::exit(128 + signal.number()); // as a shell tells of it
+            // As a shell tells of it. Not by `process::exit`: on this thread that unmaps the main thread's signal stack, where
+            // the handler may be running still (rust-lang/rust#161018).
+            // SAFETY: nothing of the process is used after it.
+            unsafe { libc::_exit(128 + signal.number()) }
         }
     });
 }
