@@ -193,8 +193,9 @@ fn b03_an_interrupted_poll_waits_for_what_is_left_of_the_time() {
         })
     });
     let left = left.take();
-    assert_eq!(left.len(), 5);
-    assert!(left[0] <= millis(30) && left.windows(2).all(|pair| pair[1] < pair[0]), "{left:?}");
+    // Five, unless the machine is so slow that the time is over before.
+    assert!(left.iter().all(|left| *left <= millis(30)), "{left:?}");
+    assert!(left.windows(2).all(|pair| pair[1] + millis(1) <= pair[0]), "each waits for what is left: {left:?}");
 }
 
 #[test]
